@@ -1,0 +1,1 @@
+"""The consensus core: Raft without I/O, clock or randomness of its own (paper Figure 2)."""

@@ -1,0 +1,82 @@
+"""Who takes part in Raft: a value in the log from the start (§6, thesis chapter 4).
+
+A configuration is *joint* while ``voters_outgoing`` is not empty: elections and commitment then
+need a majority of both sets (§6). Changes come later; every rule already asks this value.
+"""
+
+import msgspec
+
+from .types import ServerId
+
+
+class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One server of a configuration, with what others need to reach it.
+
+    A returning name gets a new ``incarnation``, so that a server without its old state can never
+    be taken for its former self. Endpoints are ZeroMQ endpoints such as ``tcp://127.0.0.1:7501``.
+    """
+
+    server_id: ServerId
+    node_id: str
+    incarnation: int
+    peer_endpoint: str
+    client_endpoint: str
+
+
+class Configuration(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A set of voters, perhaps joint with the set it replaces, and learners.
+
+    All tuples are sorted, so that loops over them are deterministic.
+    """
+
+    voters: tuple[ServerId, ...]
+    voters_outgoing: tuple[ServerId, ...] = ()
+    learners: tuple[ServerId, ...] = ()
+    members: tuple[Member, ...] = ()
+
+    def is_voter(self, server_id: ServerId) -> bool:
+        """Tell whether ``server_id`` votes, in either half of a joint configuration."""
+        return server_id in self.voters or server_id in self.voters_outgoing
+
+    def everyone(self) -> tuple[ServerId, ...]:
+        """Return all servers that replicate the log, sorted."""
+        return tuple(sorted({*self.voters, *self.voters_outgoing, *self.learners}))
+
+    def member(self, server_id: ServerId) -> Member | None:
+        """Return the member with this id, or None for a stranger."""
+        for member in self.members:
+            if member.server_id == server_id:
+                return member
+        return None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Configuration)
+
+
+def encode_configuration(configuration: Configuration) -> bytes:
+    """Encode a configuration for a log entry's ``data``."""
+    return _encoder.encode(configuration)
+
+
+def decode_configuration(data: bytes) -> Configuration:
+    """Decode a log entry's ``data``.
+
+    Raises:
+        msgspec.DecodeError: the bytes are no configuration; the log is damaged.
+    """
+    return _decoder.decode(data)
+
+
+def server_id_of(node_id: str, incarnation: int) -> ServerId:
+    """Return the id under which Raft knows this incarnation of a node."""
+    return f"{node_id}#{incarnation}"
+
+
+def bootstrap_configuration(members: tuple[Member, ...]) -> Configuration:
+    """Return the configuration with which a new cluster begins: all members vote."""
+    ordered = tuple(sorted(members, key=lambda member: member.server_id))
+    return Configuration(
+        voters=tuple(member.server_id for member in ordered),
+        members=ordered,
+    )
