@@ -1,0 +1,188 @@
+"""Keys in order, their revisions, their digest, and a bounded past.
+
+Rules of this file:
+
+- Every change goes through :meth:`Keyspace.put` or :meth:`Keyspace.remove`, takes the next
+  revision, and leaves its pre-image in the history, so that a page of an older moment can be
+  read by undoing what came later.
+- Sizes follow a formula over lengths: what ``sys.getsizeof`` says differs between builds of
+  Python, and these numbers will decide about evictions that all servers must agree on.
+- The digest is made of ``zlib.crc32`` and integers: ``hash`` differs between processes.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import merge
+from struct import Struct as Packer
+from typing import Final
+from zlib import crc32
+
+import msgspec
+from sortedcontainers import SortedList
+
+RECORD_OVERHEAD_BYTES: Final = 64
+"""What a record weighs besides its key and value, by the formula of command version 1."""
+
+_MASK: Final = 2**64 - 1
+_MIX: Final = 0x9E3779B97F4A7C15  # odd, bits well spread: 2**64 divided by the golden ratio
+_pack_revisions = Packer("<QQQ").pack
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """What is stored under a key."""
+
+    value: bytes
+    mod_rev: int
+    """The revision of the last change."""
+    create_rev: int
+    """The revision at which the key came into being."""
+    key_version: int
+    """1 when created, and 1 more with every change since."""
+    digest: int
+    """This record's share of the keyspace's digest; kept, as computing it reads the value."""
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """One entry of the history: ``before`` was under ``key`` until revision ``rev``."""
+
+    rev: int
+    key: bytes
+    before: Record | None
+
+
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """The keys from ``start`` up to, and without, ``end``; None: there is no end."""
+
+    start: bytes
+    end: bytes | None
+
+    def __contains__(self, key: bytes) -> bool:
+        """Tell whether ``key`` lies in the span."""
+        return self.start <= key and (self.end is None or key < self.end)
+
+
+class Keyspace:
+    """An ordered map from keys to records, with revisions.
+
+    ``store_rev`` rises by 1 with each change. ``data_bytes`` is the weight of all records.
+    ``oldest_rev`` is the oldest revision whose state can still be read.
+    """
+
+    def __init__(self, *, history_changes: int, history_bytes: int) -> None:
+        self.store_rev = 0
+        self.data_bytes = 0
+        self.oldest_rev = 0
+        self._records: dict[bytes, Record] = {}
+        self._ordered = SortedList()
+        self._digest_sum = 0
+        self._history: deque[Change] = deque()
+        self._history_bytes = 0
+        self._history_changes_max = history_changes
+        self._history_bytes_max = history_bytes
+        self.get = self._records.get
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self._records)
+
+    def digest(self) -> int:
+        """Return 64 bits that are equal for equal states and, but for chance, only for these."""
+        return (self._digest_sum + self.store_rev * _MIX) & _MASK
+
+    def put(self, key: bytes, value: bytes, before: Record | None) -> Record:
+        """Store ``value`` under ``key``, where ``before`` is now, at the next revision."""
+        rev = self.store_rev + 1
+        if before is None:
+            create_rev, key_version = rev, 1
+            self._ordered.add(key)
+            self.data_bytes += RECORD_OVERHEAD_BYTES + len(key) + len(value)
+            digest_sum = self._digest_sum
+        else:
+            create_rev, key_version = before.create_rev, before.key_version + 1
+            self.data_bytes += len(value) - len(before.value)
+            digest_sum = self._digest_sum - before.digest
+        digest = record_digest(key, value, rev, create_rev, key_version)
+        self._digest_sum = (digest_sum + digest) & _MASK
+        record = Record(value, rev, create_rev, key_version, digest)
+        self._records[key] = record
+        self._remember(rev, key, before)
+        return record
+
+    def remove(self, key: bytes, before: Record) -> None:
+        """Take away ``key``, where ``before`` is now, at the next revision."""
+        del self._records[key]
+        self._ordered.remove(key)
+        self.data_bytes -= RECORD_OVERHEAD_BYTES + len(key) + len(before.value)
+        self._digest_sum = (self._digest_sum - before.digest) & _MASK
+        self._remember(self.store_rev + 1, key, before)
+
+    def _remember(self, rev: int, key: bytes, before: Record | None) -> None:
+        self.store_rev = rev
+        history = self._history
+        history.append(Change(rev, key, before))
+        self._history_bytes += len(key) + (0 if before is None else len(before.value))
+        while (
+            len(history) > self._history_changes_max
+            or self._history_bytes > self._history_bytes_max
+        ):
+            gone = history.popleft()
+            self._history_bytes -= len(gone.key)
+            self._history_bytes -= 0 if gone.before is None else len(gone.before.value)
+            self.oldest_rev = gone.rev
+
+    def undo(self, span: Span, at_rev: int) -> dict[bytes, Record | None]:
+        """Return what differs in ``span`` between the moment of ``at_rev`` and now.
+
+        A key that was not there then is given with None.
+        """
+        assert self.oldest_rev <= at_rev <= self.store_rev, "the moment is within the history"
+        differs: dict[bytes, Record | None] = {}
+        for change in reversed(self._history):
+            if change.rev <= at_rev:
+                break
+            if change.key in span:
+                differs[change.key] = change.before  # the oldest change has the last word
+        return differs
+
+    def count(self, span: Span, differs: dict[bytes, Record | None]) -> int:
+        """Return the number of keys in ``span``, with ``differs`` (see :meth:`undo`) undone."""
+        if span.end is not None and span.end <= span.start:
+            return 0
+        ordered = self._ordered
+        stop = len(ordered) if span.end is None else ordered.bisect_left(span.end)
+        now: int = stop - ordered.bisect_left(span.start)
+        for key, record in differs.items():
+            now += (record is not None) - (key in self._records)
+        return now
+
+    def scan(
+        self, span: Span, differs: dict[bytes, Record | None]
+    ) -> Iterator[tuple[bytes, Record]]:
+        """Walk over ``span`` in order, with ``differs`` (see :meth:`undo`) undone.
+
+        Assumes that nothing changes during the walk.
+        """
+        if span.end is not None and span.end <= span.start:
+            return
+        records = self._records
+        keys: Iterator[bytes] = self._ordered.irange(span.start, span.end, (True, False))
+        if not differs:
+            for key in keys:
+                yield key, records[key]
+            return
+        gone_since = sorted(key for key in differs if key not in records)
+        for key in merge(keys, gone_since):
+            record = differs[key] if key in differs else records[key]
+            if record is not None:
+                yield key, record
+
+
+def record_digest(key: bytes, value: bytes, mod_rev: int, create_rev: int, key_version: int) -> int:
+    """Return the 64 bits that stand for one record.
+
+    Records are combined by addition, in which only what went through the multiplication and the
+    shift can no longer cancel out: two records that swapped their revisions must be noticed.
+    """
+    high = crc32(_pack_revisions(mod_rev, create_rev, key_version), crc32(key))
+    mixed = (high << 32 | crc32(value, high)) * _MIX & _MASK
+    return mixed ^ mixed >> 29
