@@ -1,0 +1,293 @@
+"""The door of the consensus core: inputs in, :class:`Ready` out; no clock, no I/O, no randomness.
+
+Handlers *react*: they change the state. Rules *emit*: :meth:`Raft.ready` runs them in one order and
+collects what is to be done. So the concern modules never call each other's handlers, and whatever
+came in together (one turn of the loop) is answered together.
+
+The caller's duties, in this order, for each ``Ready``:
+
+1. hand ``hard_state`` and ``entries`` to the disk, as one unit, in order;
+2. send ``messages``: they may leave before the disk is done;
+3. send ``after_persist`` once the disk has that unit and every earlier one; then ``advance``;
+4. apply ``committed``, in order, and answer whoever waits for them;
+5. answer ``reads_released`` once their index is applied, and ``reads_refused`` at once.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+
+from . import election, read_index, replication, roles, transfer
+from .configuration import Configuration, decode_configuration
+from .log import Log
+from .messages import (
+    AppendEntries,
+    AppendEntriesResponse,
+    Message,
+    PreVote,
+    PreVoteResponse,
+    RequestVote,
+    RequestVoteResponse,
+    TimeoutNow,
+)
+from .options import Options
+from .state import RaftState
+from .trace import Trace
+from .types import Entry, EntryKind, HardState, Index, Role, ServerId, Term
+
+APPLY_ENTRIES_MAX = 64
+"""Entries handed out for applying per ``Ready``: catching up must not stall the loop."""
+
+
+class PersistMark(msgspec.Struct, frozen=True, gc=False):
+    """What one ``Ready`` asked the disk to keep; given back to ``advance`` once it does."""
+
+    hard_state: HardState
+    last_index: Index
+    last_term: Term
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """What the caller has to do now; see the module for the order.
+
+    ``hard_state`` is None when it did not change. ``mark`` is None when there is nothing to
+    persist. ``reads_released`` holds (index to be applied first, contexts).
+    """
+
+    hard_state: HardState | None
+    entries: list[Entry]
+    mark: PersistMark | None
+    messages: list[Message]
+    after_persist: list[Message]
+    committed: Sequence[Entry]
+    reads_released: list[tuple[Index, list[Any]]]
+    reads_refused: list[Any]
+
+
+class Raft:
+    """One server's consensus core.
+
+    Args:
+        server_id: this server, as the configuration names it.
+        configuration: the one the cluster began with; later ones are in ``entries``.
+        hard_state: term and vote, as the disk had them.
+        entries: the log, as the disk had it.
+        options: timings and bounds.
+        random: draws election timeouts; the caller seeds it.
+        trace: receives every transition; None costs nothing.
+    """
+
+    def __init__(
+        self,
+        server_id: ServerId,
+        configuration: Configuration,
+        *,
+        options: Options,
+        random: Random,
+        hard_state: HardState | None = None,
+        entries: Sequence[Entry] = (),
+        trace: Trace | None = None,
+    ) -> None:
+        log = Log(entries)
+        persisted = hard_state or HardState()
+        self.state = RaftState(
+            server_id=server_id,
+            options=options,
+            random=random,
+            configurations=[(0, configuration), *_configurations_in(entries)],
+            trace=trace,
+            current_term=persisted.current_term,
+            voted_for=persisted.voted_for,
+            log=log,
+            persisted_index=log.last_index,
+            persisted_hard_state=persisted,
+        )
+        self._handed_hard_state = persisted
+        assert log.last_term <= persisted.current_term, "no entry is from a term not yet begun"
+        roles.reset_election_timer(self.state)
+
+    def step(self, message: Message) -> None:
+        """Take in one message from another server."""
+        state = self.state
+        if message.term > state.current_term:
+            if _must_ignore(state, message):
+                return
+            # A larger term is adopted, whatever the message (Figure 2, rules for all servers).
+            roles.become_follower(state, message.term, None)
+        elif message.term < state.current_term:
+            _answer_stale(state, message)
+            return
+        _HANDLERS[type(message)](state, message)
+
+    def tick(self) -> None:
+        """Let one tick of time pass."""
+        election.on_tick(self.state)
+        replication.on_tick(self.state)
+        transfer.on_tick(self.state)
+
+    def propose(self, data: bytes) -> Index:
+        """Append a batch of commands as one entry.
+
+        Assumes :attr:`accepts_proposals`.
+
+        Returns:
+            The entry's index. It is committed only if it comes back in ``Ready.committed`` at
+            this index *and* in the present term.
+        """
+        assert self.accepts_proposals, "the caller asked accepts_proposals first"
+        return replication.propose(self.state, EntryKind.COMMANDS, data)
+
+    def read_index(self, context: Any) -> None:
+        """Ask for a linearizable read; ``context`` comes back released or refused."""
+        read_index.request(self.state, context)
+
+    def transfer_leadership(self, target: ServerId) -> None:
+        """Begin to hand the leadership to ``target``, another voter."""
+        transfer.begin(self.state, target)
+
+    @property
+    def is_leader(self) -> bool:
+        """Tell whether this server believes that it leads."""
+        return self.state.role is Role.LEADER
+
+    @property
+    def accepts_proposals(self) -> bool:
+        """Tell whether ``propose`` may be called: leading, and not about to hand over."""
+        return self.state.role is Role.LEADER and self.state.transfer_target is None
+
+    @property
+    def current_term(self) -> Term:
+        """The latest term this server has seen."""
+        return self.state.current_term
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether committed entries still wait for the next ``Ready``."""
+        return self.state.last_applied < self.state.commit_index
+
+    def ready(self) -> Ready:
+        """Run the rules, in this order, and hand out what is to be done."""
+        state = self.state
+        election.rule_count_votes(state)
+        replication.rule_advance_commit_index(state)
+        read_index.rule_release_reads(state)
+        read_index.rule_start_round(state)
+        read_index.rule_release_reads(state)  # A lone voter confirms its own round.
+        replication.rule_send_entries(state)
+        transfer.rule_hand_over(state)
+        return self._collect()
+
+    def advance(self, mark: PersistMark) -> None:
+        """Note that the disk has what the ``Ready`` with this mark asked for, and all before it.
+
+        An entry that was replaced meanwhile at the same index has another term: the old write
+        must not count for the new entry (failure A10).
+        """
+        state = self.state
+        state.persisted_hard_state = mark.hard_state
+        if state.log.term_at(mark.last_index) == mark.last_term:
+            state.persisted_index = max(state.persisted_index, mark.last_index)
+
+    def _collect(self) -> Ready:
+        state = self.state
+        entries = state.log.take_unsaved()
+        hard_state = state.hard_state
+        changed = hard_state != self._handed_hard_state
+        self._handed_hard_state = hard_state
+        mark = None
+        if entries or changed:
+            mark = PersistMark(hard_state, state.log.last_index, state.log.last_term)
+        ready = Ready(
+            hard_state=hard_state if changed else None,
+            entries=entries,
+            mark=mark,
+            messages=state.messages,
+            after_persist=state.after_persist,
+            committed=self._take_committed(),
+            reads_released=state.reads_released,
+            reads_refused=state.reads_refused,
+        )
+        state.messages, state.after_persist = [], []
+        state.reads_released, state.reads_refused = [], []
+        return ready
+
+    def _take_committed(self) -> Sequence[Entry]:
+        state = self.state
+        first = state.last_applied + 1
+        last = min(state.commit_index, state.last_applied + APPLY_ENTRIES_MAX)
+        state.last_applied = last
+        return [state.log.entry(index) for index in range(first, last + 1)]
+
+
+def _must_ignore(state: RaftState, message: Message) -> bool:
+    """Keep a server that hears no leader from disturbing those that do (thesis §4.2.3).
+
+    Its term is not even adopted. A transfer is what the leader itself wants, and passes.
+    """
+    if not election.sticks_to_leader(state):
+        return False
+    if isinstance(message, PreVote):
+        election.handle_pre_vote(state, message)
+        return True
+    if isinstance(message, RequestVote) and not message.leadership_transfer:
+        state.emit_trace(
+            "refused",
+            candidate=message.source,
+            candidate_term=message.term,
+            pre_vote=False,
+            reason=f"hears leader {state.leader_id}",
+        )
+        return True
+    return False
+
+
+def _answer_stale(state: RaftState, message: Message) -> None:
+    """Tell a server that is behind which term it is (Figure 2, receiver rules 1); drop answers.
+
+    The term told may not be on the own disk yet, so even this waits for it.
+    """
+    if isinstance(message, PreVote):
+        election.handle_pre_vote(state, message)
+    elif isinstance(message, RequestVote):
+        state.after_persist.append(
+            RequestVoteResponse(
+                state.server_id,
+                message.source,
+                state.current_term,
+                vote_granted=False,
+                reason=f"term {state.current_term} has begun already",
+            )
+        )
+    elif isinstance(message, AppendEntries):
+        state.after_persist.append(
+            AppendEntriesResponse(
+                state.server_id,
+                message.source,
+                state.current_term,
+                success=False,
+                prev_log_index=message.prev_log_index,
+                match_index=0,
+            )
+        )
+
+
+def _configurations_in(entries: Sequence[Entry]) -> list[tuple[Index, Configuration]]:
+    return [
+        (entry.index, decode_configuration(entry.data))
+        for entry in entries
+        if entry.kind is EntryKind.CONFIGURATION
+    ]
+
+
+_HANDLERS: dict[type, Callable[[RaftState, Any], None]] = {
+    PreVote: election.handle_pre_vote,
+    PreVoteResponse: election.handle_pre_vote_response,
+    RequestVote: election.handle_request_vote,
+    RequestVoteResponse: election.handle_request_vote_response,
+    AppendEntries: replication.handle_append_entries,
+    AppendEntriesResponse: replication.handle_append_entries_response,
+    TimeoutNow: transfer.handle_timeout_now,
+}
+"""Which handler reacts to which message: the index of this package."""

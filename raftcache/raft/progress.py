@@ -1,0 +1,87 @@
+"""What a leader knows of one follower's log, and how much it dares to send (Figure 2, §5.3).
+
+::
+
+    PROBE ──success──▶ REPLICATE        one message at a time until the logs are known to match,
+      ▲                    │            then a window of messages ahead of the acknowledgements;
+      └────rejection───────┘            a rejection means that something was lost on the way.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .options import Options
+from .types import Index
+
+
+class ProgressState(Enum):
+    """How entries are sent to a follower."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+
+
+@dataclass(slots=True)
+class Progress:
+    """One follower, as its leader sees it. Volatile; built anew by each new leader (Figure 2).
+
+    Attributes:
+        next_index: the next entry to send; never at or below ``match_index``.
+        match_index: the highest entry known to be durable there; only rises.
+        state: PROBE or REPLICATE.
+        probe_sent: a probe is unanswered; the next one waits for its answer or a heartbeat.
+        inflight: last index and bytes of each unanswered message with entries, oldest first.
+        inflight_bytes: their sum.
+        recently_active: it answered in this term since the last check of the quorum.
+        read_round: the newest round of leadership confirmation that it acknowledged.
+        ticks_since_contact: ticks since its last answer.
+    """
+
+    next_index: Index
+    match_index: Index = 0
+    state: ProgressState = ProgressState.PROBE
+    probe_sent: bool = False
+    inflight: deque[tuple[Index, int]] = field(default_factory=deque)
+    inflight_bytes: int = 0
+    recently_active: bool = False
+    read_round: int = 0
+    ticks_since_contact: int = 0
+
+    def may_send(self, options: Options) -> bool:
+        """Tell whether entries may be sent now."""
+        if self.state is ProgressState.PROBE:
+            return not self.probe_sent
+        return (
+            len(self.inflight) < options.inflight_messages_max
+            and self.inflight_bytes < options.inflight_bytes_max
+        )
+
+    def on_sent(self, last_index: Index, size_bytes: int) -> None:
+        """Note that entries up to ``last_index`` are on their way."""
+        if self.state is ProgressState.PROBE:
+            self.probe_sent = True
+            return
+        assert last_index >= self.next_index, "what is sent was not sent before"
+        self.inflight.append((last_index, size_bytes))
+        self.inflight_bytes += size_bytes
+        self.next_index = last_index + 1
+
+    def on_success(self, match_index: Index) -> None:
+        """Note that entries up to ``match_index`` are durable there (Figure 2, leader rules)."""
+        self.match_index = max(self.match_index, match_index)
+        self.next_index = max(self.next_index, self.match_index + 1)
+        while self.inflight and self.inflight[0][0] <= self.match_index:
+            self.inflight_bytes -= self.inflight.popleft()[1]
+        if self.state is ProgressState.PROBE:
+            self.state = ProgressState.REPLICATE
+            self.probe_sent = False
+            self.next_index = self.match_index + 1
+
+    def on_rejection(self, next_index: Index) -> None:
+        """Go back to probing, from ``next_index`` but never at or below what is known to match."""
+        self.state = ProgressState.PROBE
+        self.probe_sent = False
+        self.inflight.clear()
+        self.inflight_bytes = 0
+        self.next_index = max(next_index, self.match_index + 1)

@@ -1,0 +1,232 @@
+"""Log replication and commitment (§5.3, §5.4.2).
+
+The leader sends a window of entries ahead of the acknowledgements. Lost messages show as a gap:
+the next message, or the next heartbeat, is rejected, and the leader looks for the point where the
+logs agree. Heartbeats are AppendEntries without entries at the end of what was sent.
+"""
+
+from collections.abc import Sequence
+
+from . import roles
+from .configuration import decode_configuration
+from .messages import AppendEntries, AppendEntriesResponse
+from .progress import Progress, ProgressState
+from .quorum import committed_index
+from .state import RaftState
+from .types import Entry, EntryKind, Index, Role, ServerId
+
+
+def handle_append_entries(state: RaftState, message: AppendEntries) -> None:
+    """Store a leader's entries, or say where the two logs part (Figure 2, AppendEntries).
+
+    Assumes that ``core`` has settled the terms: the message is of the current one.
+    """
+    assert message.term == state.current_term, "terms are settled first"
+    roles.follow_leader(state, message.source)
+
+    if message.prev_log_index < state.commit_index:
+        # What is committed here equals the leader's log (Leader Completeness, §5.4.3), so the
+        # leader may go on from there; entries up to it are never looked at, let alone replaced.
+        _respond_success(state, message, state.commit_index, fresh=False)
+        return
+
+    # Equal index and term mean equal logs up to there (Log Matching, §5.3).
+    if state.log.term_at(message.prev_log_index) != message.prev_log_term:
+        _respond_rejection(state, message)
+        return
+
+    fresh = bool(message.entries)
+    if fresh:
+        _store(state, message.entries)
+    match_index = message.prev_log_index + len(message.entries)
+    # Beyond the last entry known to match, the own log may hold what the leader is about to
+    # replace: that is never committed (Figure 2, receiver rule 5).
+    _advance_commit_to(state, min(message.leader_commit, match_index))
+    _respond_success(state, message, match_index, fresh=fresh)
+
+
+def handle_append_entries_response(state: RaftState, message: AppendEntriesResponse) -> None:
+    """Learn how far a follower is (Figure 2, rules for leaders)."""
+    if state.role is not Role.LEADER:
+        return
+    progress = state.progress.get(message.source)
+    if progress is None:
+        return
+    progress.recently_active = True
+    progress.ticks_since_contact = 0
+    # Even a rejection says that the follower still follows this leader in this term.
+    progress.read_round = max(progress.read_round, message.read_round)
+    if message.success:
+        if message.match_index <= state.log.last_index:  # Never trust a number from the wire.
+            progress.on_success(message.match_index)
+        return
+    if message.prev_log_index <= progress.match_index:
+        return  # A late answer: what it rejects has matched since.
+    if progress.state is ProgressState.PROBE and message.prev_log_index != progress.next_index - 1:
+        return  # The answer to an earlier probe.
+    progress.on_rejection(_next_guess(state, message))
+
+
+def propose(state: RaftState, kind: EntryKind, data: bytes) -> Index:
+    """Append an entry of the current term (§5.3); the rules send it.
+
+    Assumes that this server leads and no transfer is under way.
+    """
+    assert state.role is Role.LEADER, "only a leader proposes"
+    entry = Entry(state.log.last_index + 1, state.current_term, kind, data)
+    state.log.append(entry)
+    return entry.index
+
+
+def on_tick(state: RaftState) -> None:
+    """Let one tick pass for the leader's heartbeat."""
+    if state.role is Role.LEADER:
+        state.heartbeat_ticks += 1
+
+
+def rule_advance_commit_index(state: RaftState) -> None:
+    """Commit what a majority stores, if it is of the own term (§5.3, §5.4.2; Figure 2, leaders).
+
+    The leader counts itself only up to what its own disk has (thesis §10.2.1).
+    """
+    if state.role is not Role.LEADER:
+        return
+
+    def match_index_of(voter: ServerId) -> Index:
+        if voter == state.server_id:
+            return state.persisted_index
+        return state.progress[voter].match_index
+
+    index = committed_index(state.configuration, match_index_of)
+    # Never by counting copies of an older term's entry: those commit along with one of ours
+    # (§5.4.2, Figure 8). Terms rise along the log, so comparing with the no-op is enough.
+    if index >= state.term_start_index:
+        _advance_commit_to(state, index)
+
+
+def rule_send_entries(state: RaftState) -> None:
+    """Send each follower what its window allows (§5.3), and heartbeats when they are due (§5.2)."""
+    if state.role is not Role.LEADER:
+        return
+    heartbeat = state.heartbeat_ticks >= state.options.heartbeat_ticks
+    if heartbeat:
+        state.heartbeat_ticks = 0
+    for peer in state.peers():
+        progress = state.progress[peer]
+        if heartbeat:
+            progress.probe_sent = False  # A probe may have been lost; the heartbeat asks again.
+        sent = False
+        while progress.next_index <= state.log.last_index and progress.may_send(state.options):
+            entries = state.log.slice(progress.next_index, state.options.append_bytes_max)
+            emit_append_entries(state, peer, progress, entries)
+            sent = True
+        if heartbeat and not sent:
+            emit_append_entries(state, peer, progress, ())
+
+
+def emit_append_entries(
+    state: RaftState, peer: ServerId, progress: Progress, entries: tuple[Entry, ...]
+) -> None:
+    """Put one AppendEntries into the outbox; without entries it is a heartbeat.
+
+    It leaves at once, in parallel with the leader's own write to disk (thesis §10.2.1).
+    """
+    prev_log_index = progress.next_index - 1
+    prev_log_term = state.log.term_at(prev_log_index)
+    assert prev_log_term is not None, "the entry before the next one is in the log"
+    if entries:
+        progress.on_sent(entries[-1].index, sum(len(entry.data) for entry in entries))
+    state.messages.append(
+        AppendEntries(
+            source=state.server_id,
+            target=peer,
+            term=state.current_term,
+            prev_log_index=prev_log_index,
+            prev_log_term=prev_log_term,
+            entries=entries,
+            leader_commit=state.commit_index,
+            read_round=state.read_round,
+        )
+    )
+
+
+def _store(state: RaftState, entries: Sequence[Entry]) -> None:
+    removed = state.log.splice(entries)
+    if removed is not None:
+        assert removed > state.commit_index, "a committed entry is never removed (§5.4)"
+        # What the disk holds from here on belongs to entries that are gone; a late word of the
+        # disk about them must not count for those that took their place (failure A10).
+        state.persisted_index = min(state.persisted_index, removed - 1)
+        while state.configurations[-1][0] >= removed:
+            # A configuration that was never committed goes with its entry (thesis §4.1).
+            state.configurations.pop()
+        state.emit_trace("truncated", first=removed)
+    known = state.configurations[-1][0]
+    for entry in entries:
+        if entry.kind is EntryKind.CONFIGURATION and entry.index > known:
+            state.configurations.append((entry.index, decode_configuration(entry.data)))
+
+
+def _advance_commit_to(state: RaftState, index: Index) -> None:
+    if index > state.commit_index:
+        assert index <= state.log.last_index, "commit_index never passes last_index"
+        state.commit_index = index
+        state.emit_trace("committed", index=index)
+
+
+def _respond_success(
+    state: RaftState, message: AppendEntries, match_index: Index, *, fresh: bool
+) -> None:
+    """Acknowledge; what is claimed is durable when it leaves (Figure 2, thesis §3.8).
+
+    A message with entries is acknowledged behind the disk's word. One without claims only what
+    is durable already, so it need not queue behind writes: reads confirm quickly under load.
+    """
+    behind_disk = fresh or state.hard_state != state.persisted_hard_state
+    if not behind_disk:
+        match_index = min(match_index, state.persisted_index)
+    outbox = state.after_persist if behind_disk else state.messages
+    outbox.append(
+        AppendEntriesResponse(
+            source=state.server_id,
+            target=message.source,
+            term=state.current_term,
+            success=True,
+            prev_log_index=message.prev_log_index,
+            match_index=match_index,
+            read_round=message.read_round,
+        )
+    )
+
+
+def _respond_rejection(state: RaftState, message: AppendEntries) -> None:
+    """Say where to look on (§5.3, the optimisation at its end)."""
+    conflict_term = state.log.term_at(message.prev_log_index)
+    if conflict_term is None:
+        conflict_term, conflict_index = 0, state.log.last_index + 1
+    else:
+        conflict_index = state.log.first_index_of_term(conflict_term)
+    state.after_persist.append(
+        AppendEntriesResponse(
+            source=state.server_id,
+            target=message.source,
+            term=state.current_term,
+            success=False,
+            prev_log_index=message.prev_log_index,
+            match_index=0,
+            conflict_term=conflict_term,
+            conflict_index=max(conflict_index, state.commit_index + 1),
+            read_round=message.read_round,
+        )
+    )
+
+
+def _next_guess(state: RaftState, message: AppendEntriesResponse) -> Index:
+    """Return where the logs may agree, skipping a whole term at a time (§5.3)."""
+    guess = message.conflict_index
+    if message.conflict_term:
+        last = state.log.last_index_of_term(message.conflict_term)
+        if last is not None and last < message.prev_log_index:
+            guess = max(guess, last + 1)
+    # Each rejection must bring the guess down, whatever the follower says.
+    return max(1, min(guess, message.prev_log_index))

@@ -1,0 +1,136 @@
+"""The State box of Figure 2, field for field, and what this implementation adds to it.
+
+Only ``roles`` writes ``role``, ``current_term``, ``voted_for`` and ``leader_id``. The concern
+modules (``election``, ``replication``, ``read_index``, ``transfer``) change the rest, each its own.
+"""
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from .configuration import Configuration
+from .log import Log
+from .messages import Message
+from .options import Options
+from .progress import Progress
+from .trace import Trace, TraceEvent
+from .types import HardState, Index, Role, ServerId, Term
+
+
+@dataclass(slots=True, kw_only=True)
+class RaftState:
+    """Everything one server knows.
+
+    Persistent (Figure 2; durable before anything that depends on it leaves):
+        current_term: the latest term seen; only rises. Written by ``roles``.
+        voted_for: who got this server's vote in ``current_term``; None: nobody. By ``roles``.
+        log: the entries.
+
+    Volatile:
+        commit_index: the highest entry known to be committed; only rises.
+        last_applied: the highest entry handed to the state machine; only rises.
+        persisted_index: the highest entry of the *present* log known to be on the own disk.
+        persisted_hard_state: the newest term and vote known to be on the own disk.
+        role: what the server is. By ``roles``.
+        leader_id: who leads in ``current_term``; None: not known. By ``roles``.
+        election_ticks: ticks since the leader was heard, a vote was granted, or an election began.
+        election_timeout_ticks: when that is too long; drawn anew each time (§5.2).
+        leader_ticks: ticks since a current leader was heard; decides stickiness (thesis §4.2.3).
+        election_reason: why the present or last election of this server began, for people.
+        transfer_election: the election was asked for by the leader (thesis §3.10).
+
+    Candidates:
+        votes: answers so far to the present (pre-)election, the own vote among them.
+
+    Leaders (built anew by ``roles.become_leader``):
+        progress: every other server's replication state.
+        term_start_index: index of the no-op that opened the term (§8); 0: not leading.
+        heartbeat_ticks: ticks since the last heartbeat.
+        quorum_ticks: ticks since a quorum was last checked to be alive (CheckQuorum, thesis §6.2).
+        read_round: the newest round of leadership confirmation started (thesis §6.4).
+        read_waiting: contexts of reads that wait for a round to start.
+        read_under_way: the round under way: its number, read index and contexts; None: none is.
+        transfer_target: who is to lead next; None: no transfer is under way.
+        transfer_ticks: ticks since the transfer began.
+        transfer_sent: the target was told to campaign.
+
+    Outboxes, emptied by ``core.Raft.ready``:
+        messages: may leave at once.
+        after_persist: may leave once all that was handed to the disk before is durable.
+        reads_released: contexts of confirmed reads, with the index to be applied first.
+        reads_refused: contexts of reads whose leader lost its office.
+    """
+
+    server_id: ServerId
+    options: Options
+    random: Random
+    configurations: list[tuple[Index, Configuration]]
+    trace: Trace | None = None
+
+    current_term: Term = 0
+    voted_for: ServerId | None = None
+    log: Log = field(default_factory=Log)
+
+    commit_index: Index = 0
+    last_applied: Index = 0
+    persisted_index: Index = 0
+    persisted_hard_state: HardState = field(default_factory=HardState)
+    role: Role = Role.FOLLOWER
+    leader_id: ServerId | None = None
+    election_ticks: int = 0
+    election_timeout_ticks: int = 0
+    leader_ticks: int = 0
+    election_reason: str = ""
+    transfer_election: bool = False
+
+    votes: dict[ServerId, bool] = field(default_factory=dict)
+
+    progress: dict[ServerId, Progress] = field(default_factory=dict)
+    term_start_index: Index = 0
+    heartbeat_ticks: int = 0
+    quorum_ticks: int = 0
+    read_round: int = 0
+    read_waiting: list[Any] = field(default_factory=list)
+    read_under_way: tuple[int, Index, list[Any]] | None = None
+    transfer_target: ServerId | None = None
+    transfer_ticks: int = 0
+    transfer_sent: bool = False
+
+    messages: list[Message] = field(default_factory=list)
+    after_persist: list[Message] = field(default_factory=list)
+    reads_released: list[tuple[Index, list[Any]]] = field(default_factory=list)
+    reads_refused: list[Any] = field(default_factory=list)
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration in force: the latest in the log, committed or not (§6)."""
+        return self.configurations[-1][1]
+
+    @property
+    def hard_state(self) -> HardState:
+        """Term and vote as they must reach the disk, together."""
+        return HardState(self.current_term, self.voted_for)
+
+    def peers(self) -> tuple[ServerId, ...]:
+        """Return all other servers, sorted: every loop over them is deterministic."""
+        return tuple(other for other in self.configuration.everyone() if other != self.server_id)
+
+    def is_electable(self) -> bool:
+        """Tell whether this server may stand for election: only voters may (thesis §4.2.1)."""
+        return self.configuration.is_voter(self.server_id)
+
+    def emit_trace(self, kind: str, **fields: Any) -> None:
+        """Hand a transition to the trace; costs one comparison when nobody listens."""
+        if self.trace is not None:
+            self.trace(
+                TraceEvent(
+                    kind,
+                    self.server_id,
+                    self.current_term,
+                    self.role,
+                    self.log.last_index,
+                    self.log.last_term,
+                    self.commit_index,
+                    fields,
+                )
+            )

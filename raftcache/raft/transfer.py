@@ -1,0 +1,59 @@
+"""Leadership transfer (thesis §3.10): hand over without waiting for a timeout."""
+
+from . import election
+from .messages import TimeoutNow
+from .state import RaftState
+from .types import Role, ServerId
+
+
+def begin(state: RaftState, target: ServerId) -> None:
+    """Stop taking proposals and bring ``target`` up to date; ``rule_hand_over`` does the rest.
+
+    Assumes that this server leads and ``target`` is another voter.
+    """
+    assert state.role is Role.LEADER, "only a leader hands over"
+    assert target in state.progress, "the target is another member"
+    assert state.configuration.is_voter(target), "only a voter can lead"
+    state.transfer_target = target
+    state.transfer_ticks = 0
+    state.transfer_sent = False
+    state.emit_trace("transfer", target=target)
+
+
+def best_target(state: RaftState) -> ServerId | None:
+    """Return the voter that is furthest along, heard within an election timeout; None if none."""
+    candidates = [
+        (progress.match_index, peer)
+        for peer, progress in state.progress.items()
+        if state.configuration.is_voter(peer)
+        and progress.ticks_since_contact < state.options.election_ticks_min
+    ]
+    return max(candidates)[1] if candidates else None
+
+
+def handle_timeout_now(state: RaftState, message: TimeoutNow) -> None:
+    """Campaign at once, without PreVote: the leader itself wants it (thesis §3.10)."""
+    assert message.term == state.current_term, "terms are settled first"
+    if state.role is Role.FOLLOWER and state.is_electable():
+        election.campaign(state, reason=f"transfer from {message.source}", transfer=True)
+
+
+def on_tick(state: RaftState) -> None:
+    """Give up after an election timeout, and take proposals again (thesis §3.10)."""
+    if state.role is Role.LEADER and state.transfer_target is not None:
+        state.transfer_ticks += 1
+        if state.transfer_ticks >= state.options.election_ticks_min:
+            state.transfer_target = None
+
+
+def rule_hand_over(state: RaftState) -> None:
+    """Tell the target to campaign, once it has everything (thesis §3.10).
+
+    TimeoutNow may be lost; then the transfer ends unsuccessfully, and the leader goes on.
+    """
+    target = state.transfer_target
+    if state.role is not Role.LEADER or target is None:
+        return
+    if not state.transfer_sent and state.progress[target].match_index == state.log.last_index:
+        state.messages.append(TimeoutNow(state.server_id, target, state.current_term))
+        state.transfer_sent = True
