@@ -1,0 +1,85 @@
+"""One connection to one node: a DEALER that connects once and is thrown away when it breaks.
+
+libzmq would reconnect by itself and send what was still queued to a node that comes back, long
+after the caller was told that the outcome is unknown. So automatic reconnection is off: one object
+here is one TCP connection, and its end is an event that the driver sees at once.
+
+A request that was taken by the socket and one that was not are told apart by ``IMMEDIATE``: until
+the node has completed the handshake, there is no queue that could take it.
+"""
+
+import math
+
+import zmq
+
+_ENDED = (
+    zmq.Event.CLOSED
+    | zmq.Event.DISCONNECTED
+    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_AUTH
+)
+"""Each of these is the end of a socket that does not reconnect."""
+
+_HANDSHAKE_MS = 2_000
+
+
+class Connection:
+    """A DEALER to ``endpoint`` and the monitor that tells of its end."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> None:
+        self.endpoint = endpoint
+        self._dealer = context.socket(zmq.DEALER)
+        try:
+            self._dealer.setsockopt(zmq.LINGER, 0)
+            self._dealer.setsockopt(zmq.IMMEDIATE, 1)
+            self._dealer.setsockopt(zmq.RECONNECT_IVL, -1)
+            self._dealer.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+            self._monitor = self._dealer.get_monitor_socket(int(_ENDED))
+            self._dealer.connect(endpoint)
+        except BaseException:
+            self.close()
+            raise
+        self._poller = zmq.Poller()
+        self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller.register(self._dealer, zmq.POLLIN)
+
+    def send(self, request: bytes, wait_ms: float) -> bool:
+        """Send a request once there is a connection to take it; False: none within ``wait_ms``."""
+        if self._try_send(request):
+            return True
+        self._poller.modify(self._dealer, zmq.POLLOUT)
+        try:
+            ready = dict(self._poller.poll(math.ceil(wait_ms)))
+        finally:
+            self._poller.modify(self._dealer, zmq.POLLIN)
+        return self._dealer in ready and self._try_send(request)
+
+    def wait(self, wait_ms: float) -> bool:
+        """Wait until frames or the connection's end may be there; False: neither came."""
+        return bool(self._poller.poll(math.ceil(wait_ms)))
+
+    def receive(self) -> bytes | None:
+        """Return the body of the next message, empty when ill-formed; None when none is there."""
+        try:
+            frames = self._dealer.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        return frames[1] if len(frames) == 2 and not frames[0] else b""
+
+    def has_ended(self) -> bool:
+        """Tell whether the connection is over. Frames that came before may still be waiting."""
+        return bool(self._monitor.poll(0))
+
+    def close(self) -> None:
+        """Close both sockets; what was not sent is dropped."""
+        if not self._dealer.closed:
+            self._dealer.disable_monitor()
+            self._dealer.close(0)
+
+    def _try_send(self, request: bytes) -> bool:
+        try:
+            self._dealer.send_multipart((b"", request), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True

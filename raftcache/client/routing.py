@@ -1,0 +1,311 @@
+"""Which node next: redirects, deadlines and backoff of client calls (docs/protocol.md).
+
+Sans-I/O: time comes in as ``now_ms`` of any monotonic clock, what to do goes out as values. A
+driver performs a :class:`Step` and reports the :class:`Outcome`. Two rules are kept here and
+nowhere else:
+
+- A mutation that may have left this process is never sent again, unless the node that got it
+  answered that it had no effect.
+- A call ends by its deadline, whatever the nodes do.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeAlias
+
+import msgspec
+
+from ..errors import OutcomeUnknown, RequestError, Timeout, Unreachable
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The times of routing, in milliseconds."""
+
+    connect_ms: float = 250
+    """To reach one node before another is tried. Too small: a busy node looks dead."""
+    read_ms: float = 250
+    """For a read's first answer, doubled at each silence: what a paused node costs a reader.
+    Too small: slow nodes are asked in vain, and get more to do."""
+    read_ms_max: float = 2_000
+    search_ms: float = 1_000
+    """For a mutation at a node that is not known to lead. A node without a leader holds requests;
+    cut off from the majority it would hold them until the deadline."""
+    backoff_ms: float = 4
+    """Before a refused request is sent again, doubled each time, with jitter."""
+    backoff_ms_max: float = 100
+    stranger_ms: float = 10_000
+    """For a hinted leader that can't be reached from here and is none of the endpoints (behind
+    an address translation, say): so long the known nodes have to hand requests on."""
+    redirects_max: int = 3
+    """Hints to another leader that are followed without a pause: two nodes may point at each
+    other for a moment."""
+
+
+class Kind(enum.Enum):
+    """What a request means for its repetition."""
+
+    READ = "read"
+    """Changes nothing: may be asked again, of any node."""
+    MUTATION = "mutation"
+    """May change something: a second sending could do it twice."""
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Step: connect to ``endpoint`` if need be, send the request, wait for its answer."""
+
+    endpoint: str
+    connect_by_ms: float
+    """Not connected by then: report :class:`NotSent`."""
+    answer_by_ms: float
+    """No answer by then: report :class:`Silent`."""
+    timeout_ms: int
+    """What the request tells the node: somewhat less than this side waits, so that the node's
+    own word, which may be a definite one, arrives in time."""
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Step: wait until ``until_ms``, then ask for the next step."""
+
+    until_ms: float
+
+
+Step: TypeAlias = Send | Pause
+
+
+class NotSent(msgspec.Struct, frozen=True):
+    """Outcome: the node could not be reached; not a byte of the request left."""
+
+    reason: str
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Outcome: the connection ended after the request was sent and before an answer."""
+
+
+class Silent(msgspec.Struct, frozen=True):
+    """Outcome: no answer within the time. ``strays`` counts frames that were no answer to us."""
+
+    strays: int = 0
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Outcome: the node answered with an error. ``leader`` as in :class:`Answered`."""
+
+    error: RequestError
+    leader: str | None
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """Outcome: the node answered with ``ok``. ``leader``: its word on who leads, or None."""
+
+    leader: str | None
+
+
+Outcome: TypeAlias = NotSent | Lost | Silent | Refused | Answered
+
+_RETRIED_CODES = frozenset({"not_leader", "no_leader", "overloaded"})
+"""Refusals that another moment or another node may not repeat."""
+
+
+@dataclass(slots=True)
+class _Health:
+    """What is known of one endpoint: it is left alone until ``retry_at_ms``."""
+
+    failures: int = 0
+    retry_at_ms: float = 0
+
+
+@dataclass(slots=True)
+class Routing:
+    """What all calls of one client know together: who leads, who is down."""
+
+    endpoints: Sequence[str]
+    options: Options = field(default_factory=Options)
+    random: Random = field(default_factory=Random)
+    leader: str | None = None
+    """The leader's endpoint as last heard; perhaps none of ``endpoints``."""
+    _health: dict[str, _Health] = field(default_factory=dict)
+    _position: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin at a random node, so that many clients spread over all nodes."""
+        assert self.endpoints, "a client knows at least one endpoint"
+        self._position = self.random.randrange(len(self.endpoints))
+
+    def choose(self, now_ms: float) -> tuple[str, float]:
+        """Return the endpoint to try next, and from when on (``now_ms`` when at once)."""
+        if self.leader is not None and self._retry_at(self.leader) <= now_ms:
+            return self.leader, now_ms
+        count = len(self.endpoints)
+        order = [self.endpoints[(self._position + step) % count] for step in range(count)]
+        # min() takes the first of equals, so healthy nodes are taken in turn.
+        best = min(order, key=lambda endpoint: max(now_ms, self._retry_at(endpoint)))
+        return best, max(now_ms, self._retry_at(best))
+
+    def on_contact(self, endpoint: str, leader: str | None) -> None:
+        """Note that ``endpoint`` answered, and whom it holds for the leader."""
+        self._health.pop(endpoint, None)
+        self.leader = leader
+        if leader is None and endpoint == self.endpoints[self._position]:
+            self._turn()
+
+    def on_trouble(self, endpoint: str, now_ms: float, *, rest_ms: float = 0) -> None:
+        """Note that ``endpoint`` is down or gone: for ``rest_ms`` or more others come first."""
+        if endpoint not in self.endpoints:
+            # One stranger is remembered, the last: hints must not pile up.
+            self._health = {key: self._health[key] for key in self.endpoints if key in self._health}
+            rest_ms = self.options.stranger_ms
+        health = self._health.setdefault(endpoint, _Health())
+        health.retry_at_ms = now_ms + max(rest_ms, self.backoff(health.failures))
+        health.failures += 1
+        if self.leader == endpoint:
+            self.leader = None
+        if endpoint == self.endpoints[self._position]:
+            self._turn()
+
+    def backoff(self, failures: int) -> float:
+        """Return how long to wait after so many failures: doubled each time, half of it random."""
+        longest = min(
+            self.options.backoff_ms * float(1 << min(failures, 16)), self.options.backoff_ms_max
+        )
+        return longest * self.random.uniform(0.5, 1)
+
+    def _turn(self) -> None:
+        self._position = (self._position + 1) % len(self.endpoints)
+
+    def _retry_at(self, endpoint: str) -> float:
+        health = self._health.get(endpoint)
+        return 0 if health is None else health.retry_at_ms
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way: ask :meth:`next_step`, perform it, :meth:`settle` the outcome.
+
+    ``pinned`` names the one endpoint that may answer: for questions about a node itself.
+    """
+
+    routing: Routing
+    kind: Kind
+    deadline_ms: float
+    pinned: str | None = None
+    _silences: int = 0
+    _refusals: int = 0
+    _redirects: int = 0
+    _pause_until_ms: float = 0
+    _strays: int = 0
+    _trouble: dict[str, str] = field(default_factory=dict)
+    _refusal: RequestError | None = None
+
+    def next_step(self, now_ms: float) -> Step:
+        """Return what to do now.
+
+        Raises:
+            RequestError: the deadline has come; the class says whether it may have happened.
+        """
+        if now_ms >= self.deadline_ms:
+            raise self._out_of_time()
+        if self._pause_until_ms > now_ms:
+            return Pause(min(self._pause_until_ms, self.deadline_ms))
+        endpoint, from_ms = (
+            (self.pinned, now_ms) if self.pinned is not None else self.routing.choose(now_ms)
+        )
+        if from_ms > now_ms:
+            return Pause(min(from_ms, self.deadline_ms))
+        return self._send(endpoint, now_ms)
+
+    def settle(self, now_ms: float, outcome: Outcome, endpoint: str) -> bool:
+        """Take the outcome of sending to ``endpoint``; return whether the call is done.
+
+        Raises:
+            RequestError: the call has failed, and trying on would not be safe or not help.
+        """
+        match outcome:
+            case Answered(leader=leader):
+                self._on_contact(endpoint, leader)
+                return True
+            case Refused(error=error, leader=leader):
+                self._on_refusal(now_ms, error, endpoint, leader)
+            case NotSent(reason=reason):
+                self._trouble[endpoint] = reason
+                self._on_trouble(endpoint, now_ms)
+            case Lost():
+                self._trouble[endpoint] = "connection lost"
+                self._on_trouble(endpoint, now_ms)
+                if self.kind is Kind.MUTATION:
+                    raise OutcomeUnknown(
+                        f"{endpoint}: the connection ended after the request was sent and before"
+                        " an answer; it may have been done: read before you write again"
+                    )
+            case Silent(strays=strays):
+                self._strays += strays
+                self._silences += 1
+                self._trouble[endpoint] = "no answer"
+                self._on_trouble(endpoint, now_ms, rest_ms=self.routing.options.read_ms)
+                if self.kind is Kind.MUTATION:
+                    raise self._timeout(f"{endpoint} did not answer; it may have been done")
+        return False
+
+    def _send(self, endpoint: str, now_ms: float) -> Send:
+        options = self.routing.options
+        remaining = self.deadline_ms - now_ms
+        if self.kind is Kind.READ:
+            wait = min(options.read_ms * float(1 << min(self._silences, 16)), options.read_ms_max)
+        elif endpoint == self.routing.leader:
+            wait = remaining
+        else:
+            wait = options.search_ms
+        if self.pinned is not None:
+            wait = remaining  # nobody else may answer, so there is nothing to save time for
+        # A mutation waits for the node's word until the deadline; only the node is told less.
+        held = min(wait, remaining)
+        answer_by_ms = now_ms + (remaining if self.kind is Kind.MUTATION else held)
+        return Send(
+            endpoint=endpoint,
+            connect_by_ms=now_ms + min(options.connect_ms, remaining),
+            answer_by_ms=answer_by_ms,
+            timeout_ms=max(1, int(held - min(100.0, held / 10))),
+        )
+
+    def _on_refusal(
+        self, now_ms: float, error: RequestError, endpoint: str, leader: str | None
+    ) -> None:
+        self._on_contact(endpoint, leader)
+        again = error.code in _RETRIED_CODES and error.applied == "no"
+        if self.kind is Kind.READ and error.code == "timeout":
+            again = True
+        if not again:
+            raise error
+        self._refusal = error
+        if leader not in (None, endpoint) and self._redirects < self.routing.options.redirects_max:
+            self._redirects += 1
+            return
+        wait_ms = max(
+            self.routing.backoff(self._refusals), float(error.extra.get("retry_after_ms") or 0)
+        )
+        self._refusals += 1
+        self._pause_until_ms = now_ms + wait_ms
+
+    def _on_contact(self, endpoint: str, leader: str | None) -> None:
+        self._trouble.pop(endpoint, None)
+        self.routing.on_contact(endpoint, leader)
+
+    def _on_trouble(self, endpoint: str, now_ms: float, *, rest_ms: float = 0) -> None:
+        if self.pinned is not None:
+            self._pause_until_ms = now_ms + self.routing.backoff(self._refusals)
+            self._refusals += 1
+        self.routing.on_trouble(endpoint, now_ms, rest_ms=rest_ms)
+
+    def _out_of_time(self) -> RequestError:
+        if self._silences:
+            return self._timeout("no node answered")
+        if self._refusal is not None:
+            return self._refusal
+        tried = "; ".join(f"{endpoint}: {why}" for endpoint, why in sorted(self._trouble.items()))
+        return Unreachable(f"no node could be reached by the deadline ({tried or 'none tried'})")
+
+    def _timeout(self, what: str) -> Timeout:
+        strays = f"; {self._strays} frames were no reply of Raft Cache" if self._strays else ""
+        return Timeout(f"{what} by the deadline{strays}")

@@ -1,0 +1,1 @@
+"""The tests of Raft Cache, a folder for each package."""
