@@ -1,0 +1,1 @@
+"""A cluster in one process: the simulated disk, and what grows around it."""

@@ -1,0 +1,127 @@
+"""The thread that writes the log, so that the node's loop never waits for the disk.
+
+Rules: the loop's thread submits and reads ``persisted``, the writer's thread does all the rest.
+Whatever has come in while the disk was busy goes into one frame with one fsync (group commit). The
+two threads share no lock: each number here is written by one of them only.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from ..errors import DiskFailed
+from .wal import Batch, Wal
+
+GROUP_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Above this much, what waits goes into the next frame; a larger batch has one to itself."""
+
+_RETRY_SECONDS: Final = 1.0
+"""How often to see whether a full disk has room again."""
+
+
+class WalWriter:
+    """Writes batches in the order in which they are submitted, and says when they are durable.
+
+    Args:
+        wal: the log; from here on it is the writer thread's.
+        notify: called on the writer's thread after each sync, after a failure, and when
+            ``wal.has_room`` has changed. It must not block and must not raise; it wakes the loop.
+    """
+
+    persisted: int
+    """The highest durable ticket; only rises. Read it anywhere."""
+    failure: DiskFailed | None
+    """Why nothing is written any more; the process must end."""
+    has_room: bool
+    """False while the disk is too full for another segment (see ``Wal.prepare``)."""
+    size_bytes: int
+    """How much of the disk the log has filled."""
+
+    def __init__(self, wal: Wal, notify: Callable[[], None]) -> None:
+        self.persisted = 0
+        self.failure = None
+        self.has_room = wal.has_room
+        self.size_bytes = wal.size_bytes
+        self._wal = wal
+        self._notify = notify
+        self._submitted = 0
+        self._submitted_bytes = 0
+        self._persisted_bytes = 0
+        self._queue: SimpleQueue[tuple[Batch, int] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="wal-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of entries that were submitted and are not durable yet."""
+        return self._submitted_bytes - self._persisted_bytes
+
+    def submit(self, batch: Batch) -> int:
+        """Hand a batch to the disk and return its ticket: 1, 2, 3 and so on. Never blocks."""
+        size = 0
+        for entry in batch.entries:
+            size += len(entry.data)
+        self._submitted += 1
+        self._submitted_bytes += size
+        self._queue.put((batch, size))
+        return self._submitted
+
+    def close(self, *, clean: bool) -> None:
+        """Write what was submitted, stop the thread, and close the log.
+
+        Raises:
+            DiskFailed: a clean end was wanted, and the log could not be made durable.
+        """
+        self._queue.put(None)
+        self._thread.join()
+        self._wal.close(clean=clean)
+        if clean and self.failure is not None:
+            raise self.failure
+
+    def _run(self) -> None:
+        try:
+            while self._write_next():
+                pass
+        except DiskFailed as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a thread that dies in silence hangs the node
+            self._fail(DiskFailed(f"the log's writer met a defect: {error!r}"))
+
+    def _fail(self, failure: DiskFailed) -> None:
+        self.failure = failure
+        self._notify()
+
+    def _write_next(self) -> bool:
+        """Write one frame, or try for room; returns whether to go on."""
+        batches, size, more = self._take()
+        if batches:
+            self._wal.write(batches)
+            self._wal.sync()
+            self._persisted_bytes += size
+            self.persisted += len(batches)
+            self.size_bytes = self._wal.size_bytes
+            self._notify()
+        if more:
+            self._wal.prepare()
+            if self.has_room != self._wal.has_room:
+                self.has_room = self._wal.has_room
+                self._notify()
+        return more
+
+    def _take(self) -> tuple[list[Batch], int, bool]:
+        """Wait for a batch and take all that wait with it; False when the end was asked for."""
+        batches: list[Batch] = []
+        size = 0
+        timeout = None if self.has_room else _RETRY_SECONDS
+        with contextlib.suppress(Empty):
+            item = self._queue.get(timeout=timeout)
+            while item is not None:
+                batches.append(item[0])
+                size += item[1]
+                if size >= GROUP_BYTES_MAX:
+                    return batches, size, True
+                item = self._queue.get_nowait()
+            return batches, size, False
+        return batches, size, True
