@@ -30,18 +30,19 @@ class Connection:
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> None:
         self.endpoint = endpoint
         self._dealer = context.socket(zmq.DEALER)
+        self._monitor: zmq.Socket[bytes] | None = None
         try:
             self._dealer.setsockopt(zmq.LINGER, 0)
             self._dealer.setsockopt(zmq.IMMEDIATE, 1)
             self._dealer.setsockopt(zmq.RECONNECT_IVL, -1)
             self._dealer.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
-            self._monitor = self._dealer.get_monitor_socket(int(_ENDED))
+            self._monitor = monitor = self._dealer.get_monitor_socket(int(_ENDED))
             self._dealer.connect(endpoint)
         except BaseException:
             self.close()
             raise
         self._poller = zmq.Poller()
-        self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller.register(monitor, zmq.POLLIN)
         self._poller.register(self._dealer, zmq.POLLIN)
 
     def send(self, request: bytes, wait_ms: float) -> bool:
@@ -69,13 +70,16 @@ class Connection:
 
     def has_ended(self) -> bool:
         """Tell whether the connection is over. Frames that came before may still be waiting."""
-        return bool(self._monitor.poll(0))
+        return self._monitor is None or bool(self._monitor.poll(0))
 
     def close(self) -> None:
         """Close both sockets; what was not sent is dropped."""
-        if not self._dealer.closed:
-            self._dealer.disable_monitor()
-            self._dealer.close(0)
+        if self._dealer.closed:
+            return
+        self._dealer.disable_monitor()
+        if self._monitor is not None:
+            self._monitor.close(0)
+        self._dealer.close(0)
 
     def _try_send(self, request: bytes) -> bool:
         try:
