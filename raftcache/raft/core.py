@@ -158,6 +158,11 @@ class Raft:
         return self.state.role is Role.LEADER and self.state.transfer_target is None
 
     @property
+    def is_handing_over(self) -> bool:
+        """Tell whether this server leads and waits for its successor's election."""
+        return self.state.role is Role.LEADER and self.state.transfer_target is not None
+
+    @property
     def current_term(self) -> Term:
         """The latest term this server has seen."""
         return self.state.current_term
@@ -183,10 +188,15 @@ class Raft:
         """Note that the disk has what the ``Ready`` with this mark asked for, and all before it.
 
         An entry that was replaced meanwhile at the same index has another term: the old write
-        must not count for the new entry (failure A10).
+        must not count for the new entry (failure A10). Nor may a write from an earlier term: its
+        entry may have been replaced and put back since, and then a later write removes it again
+        for a while. Every change of term is written too, behind all of those, and its mark covers
+        what was kept; within one term an entry that was removed never comes back.
         """
         state = self.state
         state.persisted_hard_state = mark.hard_state
+        if mark.hard_state.current_term != state.current_term:
+            return
         if state.log.term_at(mark.last_index) == mark.last_term:
             state.persisted_index = max(state.persisted_index, mark.last_index)
 

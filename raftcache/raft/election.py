@@ -108,7 +108,9 @@ def rule_count_votes(state: RaftState) -> None:
             campaign(state, reason=state.election_reason, transfer=False)
         elif outcome is Outcome.LOST:
             roles.become_follower(state, state.current_term, None)
-    if state.role is Role.CANDIDATE:
+    # The own vote counts once it is durable, like any other (Figure 2): a lone voter that led
+    # before could lead the same term again after a crash, with other entries.
+    if state.role is Role.CANDIDATE and state.persisted_hard_state == state.hard_state:
         outcome = vote_outcome(state.configuration, state.votes)
         if outcome is Outcome.WON:
             roles.become_leader(state)
