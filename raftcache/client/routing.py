@@ -19,6 +19,9 @@ import msgspec
 
 from ..errors import OutcomeUnknown, RequestError, Timeout, Unreachable
 
+TIMEOUT_MS_MAX = 600_000
+"""The longest that a request may ask a node to hold it (docs/protocol.md)."""
+
 
 class Options(msgspec.Struct, frozen=True):
     """The times of routing, in milliseconds."""
@@ -266,7 +269,7 @@ class Call:
             endpoint=endpoint,
             connect_by_ms=now_ms + min(options.connect_ms, remaining),
             answer_by_ms=answer_by_ms,
-            timeout_ms=max(1, int(held - min(100.0, held / 10))),
+            timeout_ms=max(1, min(int(held - min(100.0, held / 10)), TIMEOUT_MS_MAX)),
         )
 
     def _on_refusal(

@@ -313,6 +313,15 @@ def test_a_mutation_is_held_only_briefly_by_a_node_that_is_not_known_to_lead() -
     assert world.sends[0].answer_by_ms == DEADLINE_MS, "its word is awaited all the same"
 
 
+def test_a_deadline_in_the_far_future_asks_for_no_more_than_the_protocol_allows() -> None:
+    call = Call(Routing((A,)), Kind.MUTATION, deadline_ms=1e9, pinned=A)
+
+    step = call.next_step(0)
+
+    assert isinstance(step, Send)
+    assert (step.timeout_ms, step.answer_by_ms) == (600_000, 1e9)
+
+
 def test_a_leader_that_went_down_is_forgotten() -> None:
     world = World(leader=A).at(A, DOWN).at(B, no("no_leader"), ok(B)).at(C, no("no_leader"))
 
