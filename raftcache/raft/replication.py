@@ -23,6 +23,7 @@ def handle_append_entries(state: RaftState, message: AppendEntries) -> None:
     """
     assert message.term == state.current_term, "terms are settled first"
     roles.follow_leader(state, message.source)
+    state.leader_commit = max(state.leader_commit or 0, message.leader_commit)
 
     if message.prev_log_index < state.commit_index:
         # What is committed here equals the leader's log (Leader Completeness, §5.4.3), so the

@@ -23,6 +23,7 @@ def become_follower(state: RaftState, term: Term, leader_id: ServerId | None) ->
         reset_election_timer(state)
     state.role = Role.FOLLOWER
     state.leader_id = leader_id
+    state.leader_commit = None
     state.votes.clear()
     _leave_office(state)
     state.emit_trace("became", role="follower", was=was.value, leader=leader_id)

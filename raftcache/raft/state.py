@@ -35,6 +35,7 @@ class RaftState:
         leader_id: who leads in ``current_term``; None: not known. By ``roles``.
         election_ticks: ticks since the leader was heard, a vote was granted, or an election began.
         election_timeout_ticks: when that is too long; drawn anew each time (§5.2).
+        leader_commit: the highest commit index heard from this term's leader; None: not heard.
         leader_ticks: ticks since a current leader was heard; decides stickiness (thesis §4.2.3).
         election_reason: why the present or last election of this server began, for people.
         transfer_election: the election was asked for by the leader (thesis §3.10).
@@ -79,6 +80,7 @@ class RaftState:
     leader_id: ServerId | None = None
     election_ticks: int = 0
     election_timeout_ticks: int = 0
+    leader_commit: Index | None = None
     leader_ticks: int = 0
     election_reason: str = ""
     transfer_election: bool = False

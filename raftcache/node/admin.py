@@ -1,0 +1,91 @@
+"""The operations that a node answers by itself: ``ping``, ``status``, ``members``, ``hash``, admin.
+
+Administration is taken on a socket of its own, whose folder's permissions are its authentication.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..protocol.replies import hash_fields, ping_fields
+from ..raft.configuration import Member
+from .pending import Pending
+from .status import members_fields, status_fields
+
+if TYPE_CHECKING:
+    from .server import Server
+
+
+def answer_node_operation(server: "Server", pending: Pending) -> None:
+    """Answer at once, or let a ``hash`` wait for its index.
+
+    Assumes that administration came by its own socket.
+    """
+    match pending.request.op:
+        case "ping":
+            server.answers.result(pending, ping_fields(server.about.build, server.about.cluster))
+        case "status":
+            server.answers.result(pending, status_fields(server))
+        case "members":
+            server.answers.result(pending, members_fields(server))
+        case "hash":
+            _hash(server, pending)
+        case "leader_transfer":
+            _transfer(server, pending)
+        case op:
+            server.answers.refuse(
+                pending, "unsupported", f"`{op}` does not exist in this version yet"
+            )
+
+
+def _hash(server: "Server", pending: Pending) -> None:
+    """Answer with the state's digest, now or as it was at the index that is asked for."""
+    store = server.store
+    at = pending.request.arguments.get("at")
+    if at is not None and at > store.last_applied:
+        if pending.deadline_ms > server.now_ms:
+            server.hash_waiting.append(pending)
+        else:
+            server.answers.refuse(
+                pending,
+                "timeout",
+                f"index {at} is not applied here yet, but {store.last_applied}: ask again later",
+                applied="no",
+            )
+        return
+    index = store.last_applied if at is None else at
+    digest = store.digest_at(index)
+    if digest is None:
+        server.answers.refuse(
+            pending, "compacted", f"the digest at index {index} is not kept any more: ask without"
+        )
+    else:
+        server.answers.result(pending, hash_fields(digest, index))
+
+
+def _transfer(server: "Server", pending: Pending) -> None:
+    """Begin to hand the leadership over; the answer says to whom."""
+    raft = server.raft
+    wanted = pending.request.arguments.get("to")
+    target = _target(server, wanted)
+    if not raft.is_leader:
+        server.answers.refuse(
+            pending, "not_leader", f"{server.about.node_id} does not lead: ask the leader"
+        )
+    elif not raft.accepts_proposals:
+        server.answers.refuse(pending, "conflict", "a transfer is under way already")
+    elif target is None:
+        server.answers.refuse(pending, "bad_request", f"`to`: {wanted!r} is no other voter")
+    else:
+        raft.transfer_leadership(target.server_id)
+        server.answers.result(pending, {"to": target.node_id})
+
+
+def _target(server: "Server", wanted: object) -> Member | None:
+    configuration = server.raft.state.configuration
+    for member in configuration.members:
+        if (
+            member.node_id == wanted
+            and member.server_id != server.server_id
+            and configuration.is_voter(member.server_id)
+        ):
+            return member
+    return None

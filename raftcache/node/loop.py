@@ -1,0 +1,163 @@
+"""The loop of a node process: the only file that waits, and the only one that reads a clock.
+
+Each turn takes all that is there, within bounds, before it acts: what came in together becomes one
+log entry, one write, one message per peer. A plain poll over the sockets; the disk has a thread of
+its own, which wakes the loop through a pipe.
+"""
+
+import contextlib
+import os
+import time
+
+import msgspec
+import zmq
+
+from ..storage.writer import WalWriter
+from ..transport.clients import ClientSocket
+from ..transport.options import Socket
+from ..transport.peers import PeerSockets
+from ..transport.publisher import Publisher
+from .parent import ParentWatch
+from .server import ADMIN_SOCKET, CLIENT_SOCKET, Effects, Server
+
+REQUESTS_PER_TURN = 1_000
+"""How many requests one turn takes from a socket, so that peers and ticks get their turn too."""
+PEER_FRAMES_PER_TURN = 200
+STOP_MS = 1_000
+"""How long a stopping leader waits for its successor."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def monotonic_ms() -> int:
+    """Return milliseconds of a clock that only goes forward and that all processes share."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class Waker:
+    """A pipe that ends the loop's waiting, from a thread or a signal handler."""
+
+    def __init__(self) -> None:
+        self.read_fd, self.write_fd = os.pipe()
+        os.set_blocking(self.read_fd, False)
+        os.set_blocking(self.write_fd, False)
+
+    def wake(self) -> None:
+        """End the wait; a full pipe means that it ends anyway."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self.write_fd, b"\0")
+
+    def clear(self) -> None:
+        """Forget all wakes so far. Call it before looking at what they were about."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.read_fd, 4096)
+
+
+class EventPublisher:
+    """Gives each event its time and node, and publishes it."""
+
+    def __init__(self, publisher: Publisher, node_id: str) -> None:
+        self._publisher = publisher
+        self._node_id = node_id
+
+    def __call__(self, kind: str, fields: dict[str, object]) -> None:
+        """Publish one event; the time is CLOCK_MONOTONIC, comparable between processes."""
+        event = {"t_ms": monotonic_ms(), "node": self._node_id, "kind": kind, **fields}
+        self._publisher.publish(_encode(event))
+
+
+class Loop:
+    """Moves messages between the sockets, the disk and the server until it is told to stop."""
+
+    def __init__(
+        self,
+        server: Server,
+        writer: WalWriter,
+        *,
+        parent: ParentWatch,
+        waker: Waker,
+        peers: PeerSockets,
+        clients: ClientSocket,
+        admin: ClientSocket,
+    ) -> None:
+        self._server = server
+        self._writer = writer
+        self._parent = parent
+        self._waker = waker
+        self._peers = peers
+        self._request_sockets = {CLIENT_SOCKET: clients, ADMIN_SOCKET: admin}
+        self._poller: zmq.Poller = zmq.Poller()
+        for socket in (peers.router, clients.router, admin.router, waker.read_fd):
+            self._poller.register(socket, zmq.POLLIN)
+        self._last_tick_ms = 0
+        self.stop_requested = False
+
+    def run(self) -> None:
+        """Work until :attr:`stop_requested`, then hand over and answer all that waits.
+
+        Raises:
+            DiskFailed: a write failed; the process must end without another word.
+        """
+        self._last_tick_ms = monotonic_ms()
+        self._server.start(self._last_tick_ms)
+        while not self.stop_requested:
+            self._turn()
+        self._stop()
+
+    def _turn(self) -> None:
+        server = self._server
+        ready = self._wait()
+        server.now_ms = monotonic_ms()
+        if self._waker.read_fd in ready:
+            self._waker.clear()
+            if self._writer.failure is not None:
+                raise self._writer.failure
+            server.on_persisted()
+        # All sockets are drained before a tick counts: after a long turn, the heartbeats that
+        # wait in them must not be taken for silence.
+        if self._peers.router in ready:
+            for frame in self._peers.receive(PEER_FRAMES_PER_TURN):
+                server.on_peer_frame(frame)
+        for number, socket in self._request_sockets.items():
+            if socket.router in ready:
+                for frames in socket.receive(REQUESTS_PER_TURN):
+                    server.on_client(number, frames)
+        self._tick_if_due(server.now_ms)
+        self._carry_out(server.turn())
+
+    def _wait(self) -> set[Socket | int]:
+        server = self._server
+        if server.has_more:
+            timeout_ms = 0
+        else:
+            due_ms = self._last_tick_ms + server.tick_ms
+            timeout_ms = max(0, due_ms - monotonic_ms())
+        return {source for source, _ in self._poller.poll(timeout_ms)}
+
+    def _tick_if_due(self, now_ms: int) -> None:
+        tick_ms = self._server.tick_ms
+        if now_ms - self._last_tick_ms < tick_ms:
+            return
+        self._last_tick_ms += tick_ms
+        if now_ms - self._last_tick_ms >= tick_ms:
+            # Time that this process slept through counts as one tick: a stall is no silence.
+            self._last_tick_ms = now_ms
+        self._parent.check()
+        self._server.on_tick()
+
+    def _carry_out(self, effects: Effects) -> None:
+        for peer, frame in effects.peer_frames:
+            self._peers.send(peer, frame)
+        sockets = self._request_sockets
+        for number, envelope, reply in effects.replies:
+            sockets[number].send(envelope, reply)
+
+    def _stop(self) -> None:
+        """Hand the leadership over before going, so that nobody has to notice a silence."""
+        server = self._server
+        deadline_ms = monotonic_ms() + STOP_MS
+        server.now_ms = monotonic_ms()
+        server.begin_stop()
+        while server.raft.is_handing_over and monotonic_ms() < deadline_ms:
+            self._turn()
+        self._carry_out(server.finish_stop())

@@ -1,0 +1,161 @@
+"""A node process: settings, directory, sockets, then the loop, until a signal or a failure.
+
+Exit codes: 0 stopped; 70 a defect, or the parent is gone; 74 the disk failed; 78 the settings or
+the directory can't be used, so that starting again would change nothing.
+"""
+
+import gc
+import logging
+import os
+import resource
+import signal
+import sys
+from random import SystemRandom
+from types import FrameType
+
+import zmq
+
+from .. import __version__
+from ..errors import DiskFailed, StorageError
+from ..protocol.limits import Limits
+from ..storage.directory import open_directory
+from ..storage.files import kernel_boot_id
+from ..storage.recovery import Recovered
+from ..storage.wal import Wal
+from ..storage.writer import WalWriter
+from ..transport.clients import ClientSocket
+from ..transport.options import Socket
+from ..transport.peers import PeerSockets
+from ..transport.publisher import Publisher
+from .loop import EventPublisher, Loop, Waker
+from .parent import ParentWatch
+from .server import About, Durable, Server
+from .settings import Settings, SettingsError, options_of, read_settings, tick_ms_of
+
+EXIT_DEFECT = 70
+EXIT_DISK_FAILED = 74
+EXIT_REFUSED = 78
+
+OWN_FILE_DESCRIPTORS = 200
+"""What a node opens besides its clients' connections."""
+PEER_FRAME_BYTES_MAX = 64 * 1024 * 1024
+"""A frame may hold a full window of entries; a longer one is a stranger's."""
+
+_log = logging.getLogger("raftcache.node")
+
+
+def main(arguments: list[str], parent: ParentWatch) -> int:
+    """Run a node with the settings in the file that is named; return the exit code."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m raftcache.node SETTINGS.json\n")
+        return EXIT_REFUSED
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    if not __debug__:
+        _log.error("python -O removes the assertions that keep data safe: start without it")
+        return EXIT_REFUSED
+    try:
+        return _run(read_settings(arguments[0]), parent)
+    except DiskFailed as error:
+        _log.error("%s", error)
+        return EXIT_DISK_FAILED
+    except (SettingsError, StorageError) as error:
+        _log.error("%s", error)
+        return EXIT_REFUSED
+    except Exception:  # noqa: BLE001 - the last line of defence: told in the log, then the end
+        _log.exception("a defect in Raft Cache ends this node")
+        return EXIT_DEFECT
+
+
+def _run(settings: Settings, parent: ParentWatch) -> int:
+    _raise_file_limit(settings.limits.clients)
+    wal, recovered = open_directory(
+        settings.directory,
+        cluster_id=settings.cluster_id,
+        node_id=settings.node_id,
+        incarnation=settings.incarnation,
+        durability=settings.storage.durability,
+        segment_bytes=settings.storage.segment_bytes,
+        boot_id=kernel_boot_id(),
+    )
+    for note in recovered.notes:
+        _log.warning("%s", note)
+    context: zmq.Context[Socket] = zmq.Context()
+    try:
+        return _serve(settings, wal, recovered, context, parent)
+    except zmq.ZMQError as error:
+        raise SettingsError(f"{settings.node_id}: {error}") from error
+    finally:
+        context.destroy(linger=0)
+
+
+def _serve(
+    settings: Settings,
+    wal: Wal,
+    recovered: Recovered,
+    context: zmq.Context[Socket],
+    parent: ParentWatch,
+) -> int:
+    limits = settings.limits
+    # A frame just over the limit still gets a reply that says so; one far over it does not.
+    frame_bytes_max = 2 * limits.request_bytes
+    clients = ClientSocket(context, settings.client_endpoint, frame_bytes_max=frame_bytes_max)
+    admin = ClientSocket(context, settings.admin_endpoint, frame_bytes_max=frame_bytes_max)
+    peers = PeerSockets(context, settings.peer_endpoint, frame_bytes_max=PEER_FRAME_BYTES_MAX)
+    publisher = Publisher(context, settings.events_endpoint)
+    waker = Waker()
+    writer = WalWriter(wal, waker.wake)
+    server = Server(
+        about=About(
+            cluster=settings.cluster,
+            cluster_id=settings.cluster_id,
+            node_id=settings.node_id,
+            incarnation=settings.incarnation,
+            durability=settings.storage.durability,
+            build=__version__,
+            pid=os.getpid(),
+        ),
+        durable=Durable(recovered.identity.configuration, recovered.hard_state, recovered.entries),
+        options=options_of(settings.raft),
+        tick_ms=tick_ms_of(settings.raft),
+        limits=Limits(limits.value_bytes, limits.request_bytes),
+        storage=writer,
+        random=SystemRandom(),
+        publish=EventPublisher(publisher, settings.node_id),
+    )
+    for member in server.raft.state.configuration.members:
+        if member.server_id != server.server_id:
+            peers.connect(member.server_id, member.peer_endpoint)
+    loop = Loop(
+        server, writer, parent=parent, waker=waker, peers=peers, clients=clients, admin=admin
+    )
+    _stop_on_signal(loop, waker)
+    gc.collect()
+    gc.freeze()  # What was recovered stays; the collector need not look at it again.
+    _log.info("%s listens at %s", settings.node_id, settings.client_endpoint)
+    loop.run()
+    writer.close(clean=True)
+    _log.info("%s stopped", settings.node_id)
+    return 0
+
+
+def _stop_on_signal(loop: Loop, waker: Waker) -> None:
+    def request_stop(_signal: int, _frame: FrameType | None) -> None:
+        loop.stop_requested = True
+        waker.wake()
+
+    signal.signal(signal.SIGTERM, request_stop)
+    signal.signal(signal.SIGINT, request_stop)
+
+
+def _raise_file_limit(clients: int) -> None:
+    needed = clients + OWN_FILE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise SettingsError(
+            f"limits.clients: {clients} needs {needed} file descriptors, but this user may have "
+            f"{hard}: lower limits.clients, or raise the limit with `ulimit -Hn`"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,0 +1,74 @@
+"""The one order in which a ``Ready`` is carried out: persist, send, apply, reply.
+
+Nothing that promises durability leaves before the disk has it: a vote, an acknowledgement, a
+leader's own count towards the quorum (Figure 2; thesis §3.8, §10.2.1). Only this file knows it.
+"""
+
+from collections import deque
+
+from ..raft.core import PersistMark, Raft, Ready
+from ..raft.messages import Message
+from ..raft.types import EntryKind
+from ..storage.wal import Batch
+from ..store.machine import StateMachine
+from .outbox import Outbox
+from .ports import Storage
+from .requests import RequestDesk
+
+
+class ReadyCycle:
+    """Carries out what the core asks for."""
+
+    def __init__(
+        self,
+        raft: Raft,
+        store: StateMachine,
+        storage: Storage,
+        outbox: Outbox,
+        desk: RequestDesk,
+    ) -> None:
+        self._raft = raft
+        self._store = store
+        self._storage = storage
+        self._outbox = outbox
+        self._desk = desk
+        self._last_ticket = 0
+        self._behind_disk: deque[tuple[int, PersistMark | None, list[Message]]] = deque()
+
+    def run(self) -> None:
+        """Carry out one ``Ready``."""
+        ready = self._raft.ready()
+        # (1) To the disk first, so that it works while we go on. All or nothing of it survives.
+        if ready.mark is not None:
+            batch = Batch(ready.hard_state, ready.entries)
+            self._last_ticket = self._storage.submit(batch)
+        # (2) A leader's entries go to the followers in parallel with its own write (§10.2.1).
+        self._outbox.add_messages(ready.messages)
+        # (3) Votes and acknowledgements stay here until the disk has spoken: see on_persisted.
+        self._hold_back(ready)
+        # (4) and (5): what a majority has on disk is applied, then answered.
+        for entry in ready.committed:
+            if entry.kind is EntryKind.COMMANDS:
+                self._desk.on_applied(entry, self._store.apply(entry.index, entry.data))
+            else:
+                self._store.apply_empty(entry.index)
+        for index, groups in ready.reads_released:
+            self._desk.on_reads_released(index, groups)
+        self._desk.answer_reads()
+
+    def on_persisted(self) -> None:
+        """Release what waited for the disk, in the order in which it was handed over."""
+        persisted = self._storage.persisted
+        behind_disk = self._behind_disk
+        while behind_disk and behind_disk[0][0] <= persisted:
+            _, mark, messages = behind_disk.popleft()
+            self._outbox.add_messages(messages)
+            if mark is not None:
+                self._raft.advance(mark)
+
+    def _hold_back(self, ready: Ready) -> None:
+        if ready.mark is not None or ready.after_persist:
+            if self._last_ticket > self._storage.persisted or ready.mark is not None:
+                self._behind_disk.append((self._last_ticket, ready.mark, ready.after_persist))
+            else:
+                self._outbox.add_messages(ready.after_persist)

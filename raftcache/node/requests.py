@@ -1,0 +1,271 @@
+"""What becomes of a request: answered here, proposed, read, handed on, or left to wait (§8).
+
+A request goes one way only. What needs the leader is handed on once and never again; after that
+this node can only pass on the leader's answer, or say that the outcome is unknown.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ..protocol.peer import HandedOn
+from ..raft.core import Raft
+from ..raft.types import Entry, Index, ServerId
+from ..store.commands import encode_commands
+from ..store.machine import StateMachine
+from .answers import UNKNOWN, Answers
+from .events import name_of
+from .outbox import Outbox
+from .pending import (
+    Group,
+    HandedOnTable,
+    PeerOrigin,
+    Pending,
+    ProposedGroup,
+    ProposedTable,
+)
+from .ports import Storage
+
+ENTRY_COMMANDS_MAX = 1_000
+ENTRY_BYTES_MAX = 1024 * 1024
+"""One entry holds so much; a larger request goes alone."""
+PROPOSED_BYTES_MAX = 64 * 1024 * 1024
+"""Bytes proposed and not yet applied; beyond it writes are ``overloaded``."""
+WAITING_MAX = 20_000
+"""Requests that may wait in any one place."""
+RETRY_AFTER_MS = 50
+
+
+class RequestDesk:
+    """Takes requests in, finds out where each has to go, and knows who waits for what."""
+
+    def __init__(
+        self, raft: Raft, store: StateMachine, storage: Storage, outbox: Outbox, answers: Answers
+    ) -> None:
+        self._raft = raft
+        self._store = store
+        self._storage = storage
+        self._outbox = outbox
+        self._answers = answers
+        self._node = answers.header.node
+        self.waiting: list[Pending] = []
+        self.proposals: list[Pending] = []
+        self._proposal_bytes = 0
+        self._reads: list[Pending] = []
+        self._reading: list[Group] = []
+        self._released: list[tuple[Index, Group]] = []
+        self._proposed = ProposedTable()
+        self._handed_on = HandedOnTable()
+
+    def take(self, pending: Pending) -> None:
+        """Send a data request on its way to the log, to a read round, or to the leader."""
+        raft = self._raft
+        request = pending.request
+        if raft.is_leader:
+            if request.is_mutation:
+                self._take_mutation(pending)
+            elif len(self._reads) >= WAITING_MAX:
+                self._refuse_overloaded(pending)
+            else:
+                self._reads.append(pending)
+            return
+        leader = raft.state.leader_id
+        if not request.forward:
+            self._refuse_not_leader(pending, leader)
+        elif isinstance(pending.origin, PeerOrigin):
+            # Handed on once already; a second time could go round in circles (failure B20).
+            self._answers.refuse(
+                pending, "no_leader", f"{self._node} does not lead any more: ask again"
+            )
+        elif leader is not None:
+            self._hand_on(pending, leader)
+        elif len(self.waiting) >= WAITING_MAX:
+            self._refuse_overloaded(pending)
+        else:
+            self.waiting.append(pending)
+
+    def start_turn(self) -> None:
+        """Give Raft what came in: entries of many commands, and one read round for all reads."""
+        if self.proposals and self._raft.accepts_proposals:
+            self._propose_all()
+        if self._reads and self._raft.is_leader:
+            group = Group(self._reads, self._raft.current_term)
+            self._reads = []
+            self._reading.append(group)
+            self._raft.read_index(group)
+
+    def on_applied(self, entry: Entry, results: list[Any]) -> None:
+        """Answer those whose commands were in this entry: only now are they done (§5.3)."""
+        group = self._proposed.take(entry.index, entry.term)
+        if group is None:
+            return
+        self._refresh_header()
+        answer = self._answers.result
+        for pending, result in zip(group.slots, results, strict=True):
+            if pending is not None:
+                answer(pending, result)
+
+    def on_reads_released(self, index: Index, groups: list[Group]) -> None:
+        """Note that these reads may be answered once ``index`` is applied (thesis §6.4)."""
+        self._released.extend((index, group) for group in groups)
+
+    def answer_reads(self) -> None:
+        """Answer the released reads whose index is applied."""
+        if not self._released:
+            return
+        self._refresh_header()
+        applied = self._store.last_applied
+        still = []
+        for index, group in self._released:
+            if index > applied:
+                still.append((index, group))
+                continue
+            self._reading.remove(group)
+            for pending in group.requests:
+                query = pending.request.query
+                assert query is not None, "only reads wait for a read round"
+                self._answers.result(pending, self._store.read(query))
+        self._released = still
+
+    def on_handed_on_answer(self, number: int, frame: bytes) -> None:
+        """Pass the leader's answer on to the client."""
+        pending = self._handed_on.take(number)
+        if pending is not None:
+            self._answers.raw(pending.origin, frame)
+
+    def on_leadership_lost(self) -> None:
+        """Tell all that wait for this leader's log at once: nobody can say what becomes of it."""
+        message = (
+            f"{self._node} lost the leadership before this was known to be committed; "
+            "it may be applied yet: read to find out"
+        )
+        for pending in self._proposed.take_all():
+            self._answers.refuse(pending, "timeout", message, applied=UNKNOWN)
+        groups, self._reading, self._released = self._reading, [], []
+        for group in groups:
+            for pending in group.requests:
+                self._answers.refuse(pending, "timeout", message, applied=UNKNOWN)
+        # These never reached the log, so they may go another way.
+        again = [*self.proposals, *self._reads]
+        self.proposals, self._reads, self._proposal_bytes = [], [], 0
+        for pending in again:
+            self.take(pending)
+
+    def on_leader_changed(self, leader: ServerId | None) -> None:
+        """Send off who waited for a leader; give up on who was handed on to another one."""
+        for pending in self._handed_on.take_other_than(leader):
+            self._answers.refuse(
+                pending,
+                "timeout",
+                f"{self._node} had handed this on when the leader changed; "
+                "it may be applied yet: read to find out",
+                applied=UNKNOWN,
+            )
+        if leader is not None and self.waiting:
+            waiting, self.waiting = self.waiting, []
+            for pending in waiting:
+                self.take(pending)
+
+    def expire(self, now_ms: int) -> None:
+        """Answer who has waited for long enough; say ``unknown`` where it may still happen."""
+        expired = [pending for pending in self.waiting if pending.deadline_ms <= now_ms]
+        if expired:
+            self.waiting = [pending for pending in self.waiting if pending.deadline_ms > now_ms]
+        for pending in expired:
+            self._answers.refuse(
+                pending,
+                "no_leader",
+                f"{self._node} knows no leader: a majority of the nodes must run and be connected",
+            )
+        self._expire_queued(now_ms)
+        unknown = [*self._handed_on.take_expired(now_ms), *self._proposed.take_expired(now_ms)]
+        for group in self._reading:
+            unknown += group.take_expired(now_ms)
+        for pending in unknown:
+            self._answers.refuse(
+                pending,
+                "timeout",
+                f"not known to be committed within {pending.request.timeout_ms} ms; "
+                "it may be applied yet: read to find out",
+                applied=UNKNOWN,
+            )
+
+    def close(self) -> None:
+        """Answer everyone before the node goes."""
+        for pending in [*self.waiting, *self.proposals, *self._reads]:
+            self._answers.refuse(pending, "no_leader", f"{self._node} is stopping: ask another")
+        self.waiting, self.proposals, self._reads = [], [], []
+        self.on_leadership_lost()
+        self.on_leader_changed(None)
+
+    def _refresh_header(self) -> None:
+        """Let replies tell the revision that the store has now."""
+        header = self._answers.header
+        if header.store_rev != self._store.store_rev:
+            self._answers.header = msgspec.structs.replace(header, store_rev=self._store.store_rev)
+
+    def _take_mutation(self, pending: Pending) -> None:
+        size = len(pending.frame)
+        if not self._storage.has_room:
+            self._answers.refuse(
+                pending, "no_space", f"the disk of {self._node} is full: free some space on it"
+            )
+        elif self._proposed.bytes + self._proposal_bytes + size > PROPOSED_BYTES_MAX:
+            self._refuse_overloaded(pending)
+        else:
+            self.proposals.append(pending)
+            self._proposal_bytes += size
+
+    def _propose_all(self) -> None:
+        proposals, self.proposals, self._proposal_bytes = self.proposals, [], 0
+        first = size = 0
+        for position, pending in enumerate(proposals):
+            frame_bytes = len(pending.frame)
+            if position > first and (
+                size + frame_bytes > ENTRY_BYTES_MAX or position - first >= ENTRY_COMMANDS_MAX
+            ):
+                self._propose(proposals[first:position])
+                first, size = position, 0
+            size += frame_bytes
+        self._propose(proposals[first:])
+
+    def _propose(self, requests: list[Pending]) -> None:
+        commands = [pending.request.command for pending in requests]
+        data = encode_commands([command for command in commands if command is not None])
+        index = self._raft.propose(data)
+        group = ProposedGroup(requests, self._raft.current_term)
+        self._proposed.add(index, group, len(data))
+
+    def _hand_on(self, pending: Pending, leader: ServerId) -> None:
+        if len(self._handed_on) >= WAITING_MAX:
+            self._refuse_overloaded(pending)
+            return
+        number = self._handed_on.add(pending, leader)
+        request = HandedOn(number, pending.request.timeout_ms, pending.frame)
+        self._outbox.add_handed_on(leader, request)
+
+    def _expire_queued(self, now_ms: int) -> None:
+        """Answer what waits for a transfer of the leadership to end; it is in no log."""
+        if not any(pending.deadline_ms <= now_ms for pending in self.proposals):
+            return
+        expired = [pending for pending in self.proposals if pending.deadline_ms <= now_ms]
+        self.proposals = [pending for pending in self.proposals if pending.deadline_ms > now_ms]
+        for pending in expired:
+            self._proposal_bytes -= len(pending.frame)
+            self._answers.refuse(
+                pending, "no_leader", f"{self._node} was handing its leadership over: ask again"
+            )
+
+    def _refuse_not_leader(self, pending: Pending, leader: ServerId | None) -> None:
+        who = "no leader is known" if leader is None else f"{name_of(leader)} leads"
+        self._answers.refuse(
+            pending, "not_leader", f"{self._node} does not lead and was asked not to forward: {who}"
+        )
+
+    def _refuse_overloaded(self, pending: Pending) -> None:
+        self._answers.refuse(
+            pending,
+            "overloaded",
+            f"a queue of {self._node} is full: try again in {RETRY_AFTER_MS} ms",
+            retry_after_ms=RETRY_AFTER_MS,
+        )

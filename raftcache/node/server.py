@@ -1,0 +1,280 @@
+"""Raft, the store and the requests that wait, put together, still without I/O or clock.
+
+Inputs are the ``on_`` methods; :meth:`Server.turn` then answers all that came in together. The same
+code runs in a process (``loop``) and, many times over, under virtual time.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+import msgspec
+
+from ..errors import MalformedFrames
+from ..protocol.envelope import request_frame, split_envelope
+from ..protocol.limits import Limits, Refused
+from ..protocol.peer import HandedOn, decode_peer_frame
+from ..protocol.replies import Leader, ReplyHeader
+from ..protocol.requests import ADMIN_OPS, decode_request
+from ..raft import transfer
+from ..raft.configuration import Configuration, server_id_of
+from ..raft.core import Raft
+from ..raft.options import Options
+from ..raft.types import Entry, HardState, Role, ServerId
+from ..store.machine import StateMachine, StoreLimits
+from .admin import answer_node_operation
+from .answers import Answers
+from .events import EventBridge
+from .outbox import Outbox
+from .pending import ClientOrigin, Origin, PeerOrigin, Pending
+from .ports import EventSink, Storage
+from .ready import ReadyCycle
+from .requests import RequestDesk
+from .status import is_caught_up
+
+CLIENT_SOCKET = 0
+ADMIN_SOCKET = 1
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node says of itself and never changes."""
+
+    cluster: str
+    cluster_id: str
+    node_id: str
+    incarnation: int
+    durability: str
+    build: str
+    pid: int
+
+
+class Durable(NamedTuple):
+    """What a node had on disk when it started."""
+
+    configuration: Configuration
+    """The one that the cluster began with; later ones are in ``entries``."""
+    hard_state: HardState
+    entries: Sequence[Entry]
+
+
+class Effects(NamedTuple):
+    """What one turn has for the sockets."""
+
+    replies: list[tuple[int, list[bytes], bytes]]
+    """Socket (:data:`CLIENT_SOCKET`, :data:`ADMIN_SOCKET`), envelope and reply."""
+    peer_frames: list[tuple[ServerId, bytes]]
+
+
+class Server:
+    """One node without its sockets, its threads and its clock.
+
+    Args:
+        about: who this is.
+        durable: what the disk had.
+        options: Raft's timings, in ticks.
+        tick_ms: the length of a tick, for what people read.
+        limits: what clients may send.
+        storage: takes batches; its word comes back through :meth:`on_persisted`.
+        random: draws election timeouts.
+        publish: takes events.
+    """
+
+    def __init__(
+        self,
+        *,
+        about: About,
+        durable: Durable,
+        options: Options,
+        tick_ms: int,
+        limits: Limits,
+        storage: Storage,
+        random: Random,
+        publish: EventSink,
+    ) -> None:
+        self.about = about
+        self.tick_ms = tick_ms
+        self.limits = limits
+        self.storage = storage
+        self.now_ms = self.started_ms = 0
+        self.election_started_ms = self.election_won_ms = 0
+        self.dropped: Counter[str] = Counter()
+        self.server_id = server_id_of(about.node_id, about.incarnation)
+        self.events = EventBridge(publish)
+        self.raft = Raft(
+            self.server_id,
+            durable.configuration,
+            options=options,
+            random=random,
+            hard_state=durable.hard_state,
+            entries=durable.entries,
+            trace=self.events.on_trace,
+        )
+        self.store = StateMachine(StoreLimits())
+        self._outbox = Outbox(about.cluster_id, self.server_id)
+        header = ReplyHeader(about.node_id, self.raft.current_term, None, 0)
+        self.answers = Answers(header, self._outbox)
+        self.desk = RequestDesk(self.raft, self.store, storage, self._outbox, self.answers)
+        self._cycle = ReadyCycle(self.raft, self.store, storage, self._outbox, self.desk)
+        self.hash_waiting: list[Pending] = []
+        self._seen_term = self.raft.current_term
+        self._seen_leader: ServerId | None = None
+        self._seen_role = Role.FOLLOWER
+        self._was_ready = False
+        self._header_leader: ServerId | None = None
+
+    def start(self, now_ms: int) -> None:
+        """Note when the node began; times are milliseconds of one monotonic clock."""
+        self.now_ms = self.started_ms = now_ms
+
+    def on_client(self, socket: int, frames: list[bytes]) -> None:
+        """Take in one message from a client's or an administrator's socket."""
+        envelope, body = split_envelope(frames)
+        origin = ClientOrigin(socket, envelope)
+        try:
+            frame = request_frame(envelope, body)
+            request = decode_request(frame, self.limits)
+        except Refused as refused:
+            self._refresh_header()
+            self.answers.refused(origin, refused)
+            return
+        self._take(Pending(origin, request, frame, self.now_ms + request.timeout_ms), socket)
+
+    def on_peer_frame(self, data: bytes) -> None:
+        """Take in one frame from the peers' socket; strangers' are counted and dropped."""
+        try:
+            frame = decode_peer_frame(data)
+        except MalformedFrames:
+            self.dropped["malformed"] += 1
+            return
+        if frame.cluster_id != self.about.cluster_id:
+            self.dropped["other_cluster"] += 1
+            return
+        if frame.target != self.server_id:
+            self.dropped["other_target"] += 1
+            return
+        if self.raft.state.configuration.member(frame.source) is None:
+            self.dropped["stranger"] += 1
+            return
+        for message in frame.messages:
+            if message.source == frame.source and message.target == self.server_id:
+                self.raft.step(message)
+            else:
+                self.dropped["malformed"] += 1
+        for request in frame.handed_on:
+            self._on_handed_on(frame.source, request)
+        for answer in frame.answers:
+            self.desk.on_handed_on_answer(answer.number, answer.frame)
+
+    def on_persisted(self) -> None:
+        """Note that the storage's ``persisted`` ticket has risen."""
+        self._cycle.on_persisted()
+
+    def on_tick(self) -> None:
+        """Let one tick of Raft's time pass, and answer whose time is up."""
+        self.raft.tick()
+        self._refresh_header()
+        self.desk.expire(self.now_ms)
+        if self.hash_waiting:
+            waiting, self.hash_waiting = self.hash_waiting, []
+            for pending in waiting:
+                answer_node_operation(self, pending)
+        self.events.on_tick(self.raft.current_term, self.raft.state.commit_index)
+
+    def turn(self) -> Effects:
+        """Answer everything that came in since the last turn."""
+        self.desk.start_turn()
+        self._refresh_header()
+        self._cycle.run()
+        self._look_at_roles()
+        return Effects(self.answers.take(), self._outbox.take())
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether another turn has work to do without any new input."""
+        return self.raft.has_more
+
+    def begin_stop(self) -> None:
+        """Hand the leadership over, if there is someone to take it (thesis §3.10)."""
+        self.events.tell("stopping", self.raft.current_term)
+        target = transfer.best_target(self.raft.state) if self.raft.accepts_proposals else None
+        if target is not None:
+            self.raft.transfer_leadership(target)
+
+    def finish_stop(self) -> Effects:
+        """Answer all that still waits."""
+        self.desk.close()
+        return Effects(self.answers.take(), self._outbox.take())
+
+    def _take(self, pending: Pending, socket: int) -> None:
+        request = pending.request
+        if request.command is None and request.query is None:
+            self._refresh_header()
+            if request.op in ADMIN_OPS and socket != ADMIN_SOCKET:
+                self.answers.refuse(
+                    pending,
+                    "forbidden",
+                    f"`{request.op}` is for administration: use the node's admin socket",
+                )
+            else:
+                answer_node_operation(self, pending)
+        elif request.local and request.query is not None:
+            self._refresh_header()
+            self.answers.result(pending, self.store.read(request.query), age_ms=self.age_ms)
+        else:
+            self.desk.take(pending)
+
+    @property
+    def age_ms(self) -> int:
+        """How long ago this node heard of a leader, itself included."""
+        state = self.raft.state
+        return 0 if state.role is Role.LEADER else state.leader_ticks * self.tick_ms
+
+    def _on_handed_on(self, source: ServerId, handed: HandedOn) -> None:
+        origin: Origin = PeerOrigin(source, handed.number)
+        try:
+            request = decode_request(handed.frame, self.limits)
+        except Refused as refused:
+            self.answers.refused(origin, refused)
+            return
+        deadline_ms = self.now_ms + min(handed.timeout_ms, request.timeout_ms)
+        self.desk.take(Pending(origin, request, handed.frame, deadline_ms))
+
+    def _look_at_roles(self) -> None:
+        """Act on a change of term, role or leader that this turn has brought."""
+        state = self.raft.state
+        role, term, leader = state.role, state.current_term, state.leader_id
+        if (role, term, leader) == (self._seen_role, self._seen_term, self._seen_leader):
+            if not self._was_ready and is_caught_up(self):
+                self._was_ready = True
+                self.events.tell("ready", term)
+            return
+        led, before = self._seen_role is Role.LEADER, self._seen_leader
+        same_office = role is Role.LEADER and term == self._seen_term
+        if role in (Role.PRE_CANDIDATE, Role.CANDIDATE) and role is not self._seen_role:
+            if self._seen_role in (Role.FOLLOWER, Role.LEADER):
+                self.election_started_ms = self.now_ms
+        elif role is Role.LEADER and not same_office:
+            if self._seen_role is Role.FOLLOWER:
+                self.election_started_ms = self.now_ms
+            self.election_won_ms = self.now_ms
+        self._seen_role, self._seen_term, self._seen_leader = role, term, leader
+        self._refresh_header()
+        if led and not same_office:
+            self.desk.on_leadership_lost()
+        if leader != before:
+            self.events.on_leader(term, leader, before)
+            self.desk.on_leader_changed(leader)
+
+    def _refresh_header(self) -> None:
+        """Bring what each reply begins with up to date."""
+        state, header = self.raft.state, self.answers.header
+        if self._header_leader != state.leader_id:
+            self._header_leader = state.leader_id
+            member = state.configuration.member(state.leader_id) if state.leader_id else None
+            leader = Leader(member.node_id, member.client_endpoint) if member else None
+        else:
+            leader = header.leader
+        self.answers.header = ReplyHeader(
+            header.node, state.current_term, leader, self.store.store_rev
+        )

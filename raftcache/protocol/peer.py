@@ -1,0 +1,66 @@
+"""What nodes say to each other: one frame per peer and turn of the loop.
+
+A frame names its cluster, its sender and whom it is for, incarnations included, so that a stale
+address, a wiped node or another cluster's node is told from a peer and dropped (failures C10 to
+C12). It carries Raft's messages, and requests handed on to the leader with their answers.
+"""
+
+import msgspec
+
+from ..errors import MalformedFrames
+from ..raft.messages import Message
+from ..raft.types import ServerId
+
+
+class HandedOn(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A client's request that a follower hands on to the leader: once, and never again.
+
+    ``number`` is the follower's own, for the answer; ``timeout_ms`` what is left of the client's
+    time; ``frame`` the request as it came.
+    """
+
+    number: int
+    timeout_ms: int
+    frame: bytes
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The leader's answer to a request that was handed on: the reply's frame, ready to pass on."""
+
+    number: int
+    frame: bytes
+
+
+class PeerFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """All that one node has for another after one turn.
+
+    ``source`` and ``target`` are server ids such as ``n1#1``: node and incarnation.
+    """
+
+    cluster_id: str
+    source: ServerId
+    target: ServerId
+    messages: list[Message]
+    handed_on: list[HandedOn] = []
+    answers: list[Answer] = []
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(PeerFrame)
+
+
+def encode_peer_frame(frame: PeerFrame) -> bytes:
+    """Encode a frame for one peer."""
+    return _encoder.encode(frame)
+
+
+def decode_peer_frame(data: bytes) -> PeerFrame:
+    """Decode what came in on the peers' socket.
+
+    Raises:
+        MalformedFrames: these bytes are no frame of ours; the sender is at fault.
+    """
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise MalformedFrames(f"no peer frame of {len(data)} bytes: {error}") from None

@@ -1,0 +1,1 @@
+"""ZeroMQ sockets and nothing else: frames in, frames out; nothing here blocks."""

@@ -1,0 +1,75 @@
+"""The ROUTER that clients, or administrators, talk to: REQ or DEALER sockets on the other side.
+
+A request is ``[routing_id, …, delimiter, body]``; whatever stands before the body is its envelope
+and goes back with the reply, untouched.
+"""
+
+import zmq
+
+from .options import Socket, new_socket
+
+SEND_QUEUE_MESSAGES = 20_000
+"""Replies that may wait for one client that does not read; more are dropped and counted."""
+RECEIVE_QUEUE_MESSAGES = 2_000
+FRAMES_MAX = 16
+"""Frames of one message that are kept; the rest is read and thrown away (failure F7)."""
+
+
+class ClientSocket:
+    """One ROUTER for requests.
+
+    Args:
+        context: the process's ZeroMQ context.
+        endpoint: where to listen, ``tcp://…`` or ``ipc://…``.
+        frame_bytes_max: a longer frame ends the connection it came on, with no word to it.
+
+    Raises:
+        zmq.ZMQError: the endpoint can't be bound.
+    """
+
+    def __init__(
+        self, context: zmq.Context[Socket], endpoint: str, *, frame_bytes_max: int
+    ) -> None:
+        self.dropped = 0
+        self.router = new_socket(context, zmq.ROUTER)
+        self.router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MESSAGES)
+        self.router.setsockopt(zmq.SNDHWM, SEND_QUEUE_MESSAGES)
+        self.router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max)
+        # Tell of a reply that can't be delivered instead of dropping it unseen (failure F1).
+        self.router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.router.bind(endpoint)
+
+    def receive(self, messages_max: int) -> list[list[bytes]]:
+        """Return what has come in, at most ``messages_max`` messages, without waiting.
+
+        Each is its frames: the routing id, and what was sent, up to :data:`FRAMES_MAX` in all.
+        """
+        received = []
+        recv = self.router.recv
+        getsockopt = self.router.getsockopt
+        try:
+            for _ in range(messages_max):
+                frames = [recv(zmq.NOBLOCK)]
+                count = 1
+                while getsockopt(zmq.RCVMORE):
+                    frame = recv(zmq.NOBLOCK)
+                    count += 1
+                    if count <= FRAMES_MAX:
+                        frames.append(frame)
+                received.append(frames)
+        except zmq.Again:
+            pass
+        return received
+
+    def send(self, envelope: list[bytes], reply: bytes) -> None:
+        """Send a reply behind its request's envelope; drop it when the client is gone."""
+        try:
+            self.router.send_multipart([*envelope, reply], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Close the socket; what was not sent is dropped."""
+        self.router.close()

@@ -1,0 +1,90 @@
+"""The sockets between nodes: one ROUTER that only receives, one DEALER per peer that only sends.
+
+libzmq drops messages silently in the middle of a stream when a queue is full, and would replay
+stale ones to a peer that comes back; so queues are short, nothing is queued for a peer that is not
+there, and no send ever waits (failures F1 to F4). What is lost, Raft sends again.
+"""
+
+import zmq
+
+from .options import RECONNECT_MS, RECONNECT_MS_MAX, Socket, new_socket
+
+SEND_QUEUE_MESSAGES = 128
+RECEIVE_QUEUE_MESSAGES = 1_000
+
+
+class PeerSockets:
+    """All sockets between this node and its peers.
+
+    Args:
+        context: the process's ZeroMQ context.
+        endpoint: where this node listens for its peers, such as ``tcp://127.0.0.1:7501``.
+        frame_bytes_max: a longer frame ends the connection it came on.
+
+    Raises:
+        zmq.ZMQError: the endpoint can't be bound; its port is in use.
+    """
+
+    def __init__(
+        self, context: zmq.Context[Socket], endpoint: str, *, frame_bytes_max: int
+    ) -> None:
+        self._context = context
+        self._dealers: dict[str, Socket] = {}
+        self.dropped = 0
+        self.router = new_socket(context, zmq.ROUTER)
+        self.router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MESSAGES)
+        self.router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max)
+        self.router.bind(endpoint)
+
+    def connect(self, peer: str, endpoint: str) -> None:
+        """Keep a connection to ``peer``, reconnecting quickly when it comes back."""
+        dealer = new_socket(self._context, zmq.DEALER)
+        dealer.setsockopt(zmq.IMMEDIATE, 1)
+        dealer.setsockopt(zmq.SNDHWM, SEND_QUEUE_MESSAGES)
+        dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
+        dealer.connect(endpoint)
+        self._dealers[peer] = dealer
+
+    def send(self, peer: str, frame: bytes) -> bool:
+        """Send a frame, or drop it when the peer is not there or its queue is full.
+
+        Returns:
+            False when it was dropped.
+        """
+        dealer = self._dealers.get(peer)
+        if dealer is not None:
+            try:
+                dealer.send(frame, zmq.NOBLOCK)
+            except zmq.Again:
+                pass
+            else:
+                return True
+        self.dropped += 1
+        return False
+
+    def receive(self, frames_max: int) -> list[bytes]:
+        """Return what has come in, at most ``frames_max`` frames, without waiting."""
+        received = []
+        router = self.router
+        try:
+            for _ in range(frames_max):
+                # [routing id, frame]; whatever else a stranger sends is read and dropped.
+                router.recv(zmq.NOBLOCK)
+                parts = 0
+                while router.getsockopt(zmq.RCVMORE):
+                    body = router.recv(zmq.NOBLOCK)
+                    parts += 1
+                if parts == 1:
+                    received.append(body)
+                else:
+                    self.dropped += 1
+        except zmq.Again:
+            pass
+        return received
+
+    def close(self) -> None:
+        """Close all sockets; what was not sent is dropped."""
+        for dealer in self._dealers.values():
+            dealer.close()
+        self.router.close()
