@@ -52,6 +52,9 @@ def handle_request_vote(state: RaftState, message: RequestVote) -> None:
     if state.voted_for not in (None, message.source):
         reason = f"voted for {state.voted_for} in term {state.current_term}"
     if not reason:
+        if state.role is Role.PRE_CANDIDATE:
+            # It has not voted in this term; the candidate that is ahead of it gets its chance.
+            roles.become_follower(state, state.current_term, None)
         assert state.role is Role.FOLLOWER, "whoever campaigns has voted for itself"
         roles.grant_vote(state, message.source)
     # Figure 2: the vote is on disk before the candidate may count it.
@@ -127,21 +130,17 @@ def _refusal(state: RaftState, last_log_index: Index, last_log_term: Term) -> st
 
 
 def _check_quorum(state: RaftState) -> None:
-    """Step down when no majority answered for an election timeout (thesis §6.2)."""
+    """Step down when no majority answered within an election timeout (thesis §6.2)."""
     for progress in state.progress.values():
         progress.ticks_since_contact += 1
-    state.quorum_ticks += 1
-    if state.quorum_ticks < state.options.election_ticks_min:
-        return
-    state.quorum_ticks = 0
+    timeout = state.options.election_ticks_min
     if not has_quorum(
         state.configuration,
-        lambda voter: voter == state.server_id or state.progress[voter].recently_active,
+        lambda voter: (
+            voter == state.server_id or state.progress[voter].ticks_since_contact < timeout
+        ),
     ):
         roles.become_follower(state, state.current_term, None)
-        return
-    for progress in state.progress.values():
-        progress.recently_active = False
 
 
 def _emit_pre_votes(state: RaftState) -> None:

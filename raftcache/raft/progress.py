@@ -33,9 +33,8 @@ class Progress:
         probe_sent: a probe is unanswered; the next one waits for its answer or a heartbeat.
         inflight: last index and bytes of each unanswered message with entries, oldest first.
         inflight_bytes: their sum.
-        recently_active: it answered in this term since the last check of the quorum.
         read_round: the newest round of leadership confirmation that it acknowledged.
-        ticks_since_contact: ticks since its last answer.
+        ticks_since_contact: ticks since its last answer in this term, or since the term began.
     """
 
     next_index: Index
@@ -44,7 +43,6 @@ class Progress:
     probe_sent: bool = False
     inflight: deque[tuple[Index, int]] = field(default_factory=deque)
     inflight_bytes: int = 0
-    recently_active: bool = False
     read_round: int = 0
     ticks_since_contact: int = 0
 

@@ -53,7 +53,6 @@ def handle_append_entries_response(state: RaftState, message: AppendEntriesRespo
     progress = state.progress.get(message.source)
     if progress is None:
         return
-    progress.recently_active = True
     progress.ticks_since_contact = 0
     # Even a rejection says that the follower still follows this leader in this term.
     progress.read_round = max(progress.read_round, message.read_round)

@@ -63,7 +63,6 @@ def become_leader(state: RaftState) -> None:
     next_index = state.log.last_index + 1
     state.progress = {peer: Progress(next_index=next_index) for peer in state.peers()}
     state.heartbeat_ticks = state.options.heartbeat_ticks  # the first heartbeat leaves at once
-    state.quorum_ticks = 0
     # The leader learns which entries are committed by committing one of its own term (§8).
     state.log.append(Entry(next_index, state.current_term, EntryKind.NOOP))
     state.term_start_index = next_index

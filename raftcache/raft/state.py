@@ -47,7 +47,6 @@ class RaftState:
         progress: every other server's replication state.
         term_start_index: index of the no-op that opened the term (§8); 0: not leading.
         heartbeat_ticks: ticks since the last heartbeat.
-        quorum_ticks: ticks since a quorum was last checked to be alive (CheckQuorum, thesis §6.2).
         read_round: the newest round of leadership confirmation started (thesis §6.4).
         read_waiting: contexts of reads that wait for a round to start.
         read_under_way: the round under way: its number, read index and contexts; None: none is.
@@ -90,7 +89,6 @@ class RaftState:
     progress: dict[ServerId, Progress] = field(default_factory=dict)
     term_start_index: Index = 0
     heartbeat_ticks: int = 0
-    quorum_ticks: int = 0
     read_round: int = 0
     read_waiting: list[Any] = field(default_factory=list)
     read_under_way: tuple[int, Index, list[Any]] | None = None
