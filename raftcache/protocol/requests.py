@@ -91,7 +91,7 @@ def decode_request(frame: bytes, limits: Limits) -> Request:
     try:
         request_id = id_of(wire.id)
         build = _BUILDERS.get(kind)
-        operation = None if build is None else build(wire, limits, json=json)
+        operation: Any = None if build is None else build(wire, limits, json=json)
         arguments = _NO_ARGUMENTS if build is not None else _arguments(wire, json=json)
     except FieldError as error:
         raise Refused(

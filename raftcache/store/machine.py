@@ -116,6 +116,7 @@ class StateMachine:
         Raises:
             UnknownCommands: the entry is not of this program's format. Nothing was applied.
         """
+        assert index == self.last_applied + 1, "entries are applied in order and once"
         commands = decode_commands(data)
         results: list[Result] = []
         handlers = self._handlers
@@ -131,6 +132,7 @@ class StateMachine:
 
     def apply_empty(self, index: int) -> None:
         """Pass over the entry at ``index``, which holds no commands: a no-op, a configuration."""
+        assert index == self.last_applied + 1, "entries are passed over in order and once"
         self._advance(index)
 
     def read(self, query: Query) -> Result:
@@ -157,7 +159,6 @@ class StateMachine:
         return None
 
     def _advance(self, index: int) -> None:
-        assert index == self.last_applied + 1, "entries are applied in order and once"
         self.last_applied = index
         self._digests.append(self._keyspace.digest())
 
@@ -281,10 +282,11 @@ class StateMachine:
         used = 0
         for key, record in self._keyspace.scan(span, differs):
             value = None if query.keys_only else record.value
-            used += ITEM_OVERHEAD_BYTES + len(key) + (0 if value is None else len(value))
-            if items and (len(items) >= query.limit or used > room):
+            size = ITEM_OVERHEAD_BYTES + len(key) + (0 if value is None else len(value))
+            if items and (len(items) >= query.limit or used + size > room):
                 self._budget -= used
                 return items, True
+            used += size
             items.append(Item(key, value, record.mod_rev, record.create_rev, record.key_version))
         self._budget -= used
         return items, False
