@@ -30,7 +30,7 @@ class Progress:
         next_index: the next entry to send; never at or below ``match_index``.
         match_index: the highest entry known to be durable there; only rises.
         state: PROBE or REPLICATE.
-        probe_sent: a probe is unanswered; the next one waits for its answer or a heartbeat.
+        probe_sent: a probe is unanswered; the next one waits for its answer, or a heartbeat's.
         inflight: last index and bytes of each unanswered message with entries, oldest first.
         inflight_bytes: their sum.
         read_round: the newest round of leadership confirmation that it acknowledged.

@@ -2,7 +2,8 @@
 
 The leader sends a window of entries ahead of the acknowledgements. Lost messages show as a gap:
 the next message, or the next heartbeat, is rejected, and the leader looks for the point where the
-logs agree. Heartbeats are AppendEntries without entries at the end of what was sent.
+logs agree. Heartbeats are AppendEntries without entries at the end of what was sent; they leave on
+time even beside entries, since their answers do not wait for a disk.
 """
 
 from collections.abc import Sequence
@@ -113,15 +114,15 @@ def rule_send_entries(state: RaftState) -> None:
         state.heartbeat_ticks = 0
     for peer in state.peers():
         progress = state.progress[peer]
-        if heartbeat:
-            progress.probe_sent = False  # A probe may have been lost; the heartbeat asks again.
-        sent = False
+        is_behind = progress.next_index <= state.log.last_index
+        # A probe is answered like a heartbeat. One that was lost is repeated by heartbeats, without
+        # its entries: those are not queued again and again for a server that may be dead.
+        probes = is_behind and progress.state is ProgressState.PROBE and not progress.probe_sent
+        if heartbeat and not probes:
+            emit_append_entries(state, peer, progress, ())
         while progress.next_index <= state.log.last_index and progress.may_send(state.options):
             entries = state.log.slice(progress.next_index, state.options.append_bytes_max)
             emit_append_entries(state, peer, progress, entries)
-            sent = True
-        if heartbeat and not sent:
-            emit_append_entries(state, peer, progress, ())
 
 
 def emit_append_entries(

@@ -116,6 +116,15 @@ def turn(raft: Raft, *messages: Message) -> list[Message]:
             return out
 
 
+def tick(raft: Raft, count: int) -> list[Message]:
+    """Let ticks pass; return all that is said meanwhile."""
+    out: list[Message] = []
+    for _ in range(count):
+        raft.tick()
+        out += turn(raft)
+    return out
+
+
 def persist(raft: Raft, ready: Ready) -> None:
     """Let the disk finish what this ``Ready`` asked for."""
     if ready.mark is not None:
