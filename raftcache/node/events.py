@@ -14,8 +14,8 @@ from .ports import EventSink
 
 _log = logging.getLogger("raftcache.node")
 
-_QUIET = frozenset({"committed", "appended"})
-"""Traced with every entry: neither logged nor published one by one."""
+_QUIET = frozenset({"committed", "appended", "leader"})
+"""Told elsewhere: by :meth:`EventBridge.on_tick`, and with the change of role or leader."""
 
 
 class EventBridge:

@@ -146,8 +146,9 @@ class Loop:
         self._server.on_tick()
 
     def _carry_out(self, effects: Effects) -> None:
-        for peer, frame in effects.peer_frames:
-            self._peers.send(peer, frame)
+        for outgoing in effects.peer_frames:
+            if not self._peers.send(outgoing.peer, outgoing.frame):
+                self._server.on_not_sent(outgoing)
         sockets = self._request_sockets
         for number, envelope, reply in effects.replies:
             sockets[number].send(envelope, reply)
@@ -158,6 +159,6 @@ class Loop:
         deadline_ms = monotonic_ms() + STOP_MS
         server.now_ms = monotonic_ms()
         server.begin_stop()
-        while server.raft.is_handing_over and monotonic_ms() < deadline_ms:
+        while not server.may_stop and monotonic_ms() < deadline_ms:
             self._turn()
         self._carry_out(server.finish_stop())

@@ -1,19 +1,34 @@
-"""What one turn has for each peer, collected and encoded as one frame each."""
+"""What one turn has for each peer, collected and encoded as one frame each, or a few."""
+
+from typing import NamedTuple
 
 from ..protocol.peer import Answer, HandedOn, PeerFrame, encode_peer_frame
 from ..raft.messages import Message
 from ..raft.types import ServerId
 
+FRAME_BYTES_MAX = 8 * 1024 * 1024
+"""Clients' requests and answers beyond this go into another frame; Raft keeps its own budget."""
+
+
+class Outgoing(NamedTuple):
+    """One frame for one peer, and the numbers of the requests that it hands on."""
+
+    peer: ServerId
+    frame: bytes
+    handed_on: list[int]
+
 
 class Outbox:
     """Collects what goes to the peers until the end of the turn."""
 
-    __slots__ = ("_by_peer", "_cluster_id", "_source")
+    __slots__ = ("_bytes", "_cluster_id", "_frames", "_full", "_source")
 
     def __init__(self, cluster_id: str, source: ServerId) -> None:
         self._cluster_id = cluster_id
         self._source = source
-        self._by_peer: dict[ServerId, PeerFrame] = {}
+        self._frames: dict[ServerId, PeerFrame] = {}
+        self._bytes: dict[ServerId, int] = {}
+        self._full: list[PeerFrame] = []
 
     def add_messages(self, messages: list[Message]) -> None:
         """Add Raft messages, each to the frame of its target."""
@@ -22,22 +37,39 @@ class Outbox:
 
     def add_handed_on(self, peer: ServerId, request: HandedOn) -> None:
         """Add a client's request for the leader."""
-        self._frame(peer).handed_on.append(request)
+        self._frame_with_room(peer, len(request.frame)).handed_on.append(request)
 
     def add_answer(self, peer: ServerId, answer: Answer) -> None:
         """Add the answer to a request that ``peer`` handed on."""
-        self._frame(peer).answers.append(answer)
+        self._frame_with_room(peer, len(answer.frame)).answers.append(answer)
 
-    def take(self) -> list[tuple[ServerId, bytes]]:
-        """Return one encoded frame for each peer that has anything, in a fixed order."""
-        if not self._by_peer:
+    def take(self) -> list[Outgoing]:
+        """Return what goes to each peer that has anything, encoded, in a fixed order."""
+        if not self._frames:
             return []
-        frames, self._by_peer = self._by_peer, {}
-        return [(peer, encode_peer_frame(frames[peer])) for peer in sorted(frames)]
+        frames = [*self._full, *(self._frames[peer] for peer in sorted(self._frames))]
+        self._frames, self._bytes, self._full = {}, {}, []
+        return [
+            Outgoing(
+                frame.target,
+                encode_peer_frame(frame),
+                [request.number for request in frame.handed_on],
+            )
+            for frame in frames
+        ]
 
     def _frame(self, peer: ServerId) -> PeerFrame:
-        frame = self._by_peer.get(peer)
+        frame = self._frames.get(peer)
         if frame is None:
             frame = PeerFrame(self._cluster_id, self._source, peer, [], [], [])
-            self._by_peer[peer] = frame
+            self._frames[peer] = frame
+            self._bytes[peer] = 0
+        return frame
+
+    def _frame_with_room(self, peer: ServerId, size_bytes: int) -> PeerFrame:
+        frame = self._frame(peer)
+        if self._bytes[peer] + size_bytes > FRAME_BYTES_MAX and self._bytes[peer]:
+            self._full.append(self._frames.pop(peer))
+            frame = self._frame(peer)
+        self._bytes[peer] += size_bytes
         return frame

@@ -127,7 +127,12 @@ class HandedOnTable:
         )
         return expired
 
-    def take_other_than(self, leader: ServerId | None) -> list[Pending]:
+    def take_all(self) -> list[Pending]:
+        """Remove and return everyone."""
+        found, self._by_number = self._by_number, {}
+        return [pending for pending, _ in found.values()]
+
+    def take_other_than(self, leader: ServerId) -> list[Pending]:
         """Remove and return what went to any other node than ``leader``."""
         numbers = [number for number, (_, target) in self._by_number.items() if target != leader]
         return [self._by_number.pop(number)[0] for number in numbers]
@@ -153,6 +158,10 @@ class ProposedTable:
         group = self._by_index.pop(index, None)
         self.bytes -= self._bytes_by_index.pop(index, 0)
         return group if group is not None and group.term == term else None
+
+    def __len__(self) -> int:
+        """Return how many entries wait to be applied."""
+        return len(self._by_index)
 
     def take_all(self) -> Iterator[Pending]:
         """Remove and yield everyone, because the leadership is lost."""

@@ -4,6 +4,7 @@ A request goes one way only. What needs the leader is handed on once and never a
 this node can only pass on the leader's answer, or say that the outcome is unknown.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -135,33 +136,33 @@ class RequestDesk:
 
     def on_leadership_lost(self) -> None:
         """Tell all that wait for this leader's log at once: nobody can say what becomes of it."""
-        message = (
-            f"{self._node} lost the leadership before this was known to be committed; "
-            "it may be applied yet: read to find out"
-        )
-        for pending in self._proposed.take_all():
-            self._answers.refuse(pending, "timeout", message, applied=UNKNOWN)
         groups, self._reading, self._released = self._reading, [], []
-        for group in groups:
-            for pending in group.requests:
-                self._answers.refuse(pending, "timeout", message, applied=UNKNOWN)
+        reads = [pending for group in groups for pending in group.requests]
+        self._give_up([*self._proposed.take_all(), *reads], f"{self._node} does not lead any more")
         # These never reached the log, so they may go another way.
         again = [*self.proposals, *self._reads]
         self.proposals, self._reads, self._proposal_bytes = [], [], 0
         for pending in again:
             self.take(pending)
 
-    def on_leader_changed(self, leader: ServerId | None) -> None:
+    def on_leader(self, leader: ServerId) -> None:
         """Send off who waited for a leader; give up on who was handed on to another one."""
-        for pending in self._handed_on.take_other_than(leader):
-            self._answers.refuse(
-                pending,
-                "timeout",
-                f"{self._node} had handed this on when the leader changed; "
-                "it may be applied yet: read to find out",
-                applied=UNKNOWN,
-            )
-        if leader is not None and self.waiting:
+        self._give_up(
+            self._handed_on.take_other_than(leader),
+            f"{self._node} had handed this on when the leader changed",
+        )
+        self.retry_waiting()
+
+    def on_not_sent(self, numbers: list[int]) -> None:
+        """Let requests wait that could not be handed on after all: the leader is not connected."""
+        for number in numbers:
+            pending = self._handed_on.take(number)
+            if pending is not None:
+                self.waiting.append(pending)
+
+    def retry_waiting(self) -> None:
+        """Try again with what waits for a leader, if there is one."""
+        if self.waiting and self._raft.state.leader_id is not None:
             waiting, self.waiting = self.waiting, []
             for pending in waiting:
                 self.take(pending)
@@ -181,14 +182,7 @@ class RequestDesk:
         unknown = [*self._handed_on.take_expired(now_ms), *self._proposed.take_expired(now_ms)]
         for group in self._reading:
             unknown += group.take_expired(now_ms)
-        for pending in unknown:
-            self._answers.refuse(
-                pending,
-                "timeout",
-                f"not known to be committed within {pending.request.timeout_ms} ms; "
-                "it may be applied yet: read to find out",
-                applied=UNKNOWN,
-            )
+        self._give_up(unknown, "the time for it is up")
 
     def close(self) -> None:
         """Answer everyone before the node goes."""
@@ -196,7 +190,23 @@ class RequestDesk:
             self._answers.refuse(pending, "no_leader", f"{self._node} is stopping: ask another")
         self.waiting, self.proposals, self._reads = [], [], []
         self.on_leadership_lost()
-        self.on_leader_changed(None)
+        self._give_up(self._handed_on.take_all(), f"{self._node} is stopping")
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nobody waits."""
+        return not (self.waiting or self.proposals or self._reads or self._reading) and not (
+            len(self._proposed) or len(self._handed_on)
+        )
+
+    def _give_up(self, requests: Iterable[Pending], why: str) -> None:
+        """Say that nobody can know: a write may be committed yet; a read had no effect."""
+        for pending in requests:
+            if pending.request.is_mutation:
+                message = f"{why}: this may be applied or not; read to find out"
+            else:
+                message = f"{why}: ask again"
+            self._answers.refuse(pending, "timeout", message, applied=UNKNOWN)
 
     def _refresh_header(self) -> None:
         """Let replies tell the revision that the store has now."""

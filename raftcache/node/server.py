@@ -26,7 +26,7 @@ from ..store.machine import StateMachine, StoreLimits
 from .admin import answer_node_operation
 from .answers import Answers
 from .events import EventBridge
-from .outbox import Outbox
+from .outbox import Outbox, Outgoing
 from .pending import ClientOrigin, Origin, PeerOrigin, Pending
 from .ports import EventSink, Storage
 from .ready import ReadyCycle
@@ -63,7 +63,7 @@ class Effects(NamedTuple):
 
     replies: list[tuple[int, list[bytes], bytes]]
     """Socket (:data:`CLIENT_SOCKET`, :data:`ADMIN_SOCKET`), envelope and reply."""
-    peer_frames: list[tuple[ServerId, bytes]]
+    peer_frames: list[Outgoing]
 
 
 class Server:
@@ -174,12 +174,17 @@ class Server:
         """Let one tick of Raft's time pass, and answer whose time is up."""
         self.raft.tick()
         self._refresh_header()
+        self.desk.retry_waiting()
         self.desk.expire(self.now_ms)
         if self.hash_waiting:
             waiting, self.hash_waiting = self.hash_waiting, []
             for pending in waiting:
                 answer_node_operation(self, pending)
         self.events.on_tick(self.raft.current_term, self.raft.state.commit_index)
+
+    def on_not_sent(self, outgoing: Outgoing) -> None:
+        """Note that a frame could not be sent; Raft repeats its own, requests wait."""
+        self.desk.on_not_sent(outgoing.handed_on)
 
     def turn(self) -> Effects:
         """Answer everything that came in since the last turn."""
@@ -200,6 +205,11 @@ class Server:
         target = transfer.best_target(self.raft.state) if self.raft.accepts_proposals else None
         if target is not None:
             self.raft.transfer_leadership(target)
+
+    @property
+    def may_stop(self) -> bool:
+        """Tell whether the leadership is handed over and nobody waits."""
+        return self.desk.is_idle and not self.raft.is_handing_over
 
     def finish_stop(self) -> Effects:
         """Answer all that still waits."""
@@ -237,6 +247,9 @@ class Server:
         except Refused as refused:
             self.answers.refused(origin, refused)
             return
+        if request.command is None and request.query is None:
+            self.dropped["malformed"] += 1  # No node hands on what it can answer itself.
+            return
         deadline_ms = self.now_ms + min(handed.timeout_ms, request.timeout_ms)
         self.desk.take(Pending(origin, request, handed.frame, deadline_ms))
 
@@ -264,7 +277,8 @@ class Server:
             self.desk.on_leadership_lost()
         if leader != before:
             self.events.on_leader(term, leader, before)
-            self.desk.on_leader_changed(leader)
+            if leader is not None:
+                self.desk.on_leader(leader)
 
     def _refresh_header(self) -> None:
         """Bring what each reply begins with up to date."""
