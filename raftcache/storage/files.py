@@ -23,7 +23,7 @@ class Files(Protocol):
     """The file calls that storage needs. A handle is an opaque integer. All raise ``OSError``."""
 
     def make_directory(self, path: str) -> None:
-        """Make a directory and its parents; one that exists is left as it is."""
+        """Make a directory and its parents, durably; one that exists is left as it is."""
 
     def names(self, path: str) -> list[str]:
         """Return what a directory holds, sorted."""
@@ -76,7 +76,12 @@ class OsFiles:
 
     def make_directory(self, path: str) -> None:
         """Make a directory and its parents, for its owner alone."""
-        Path(path).mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        made = Path(path).absolute()
+        made.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        # Each name on the way there must outlive a power cut, whoever made it (failure E8).
+        for parent in made.parents:
+            with contextlib.suppress(PermissionError):
+                self.sync_directory(str(parent))
 
     def names(self, path: str) -> list[str]:
         """Return what a directory holds, sorted."""

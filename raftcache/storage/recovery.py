@@ -94,6 +94,7 @@ class _Recovery:
         """Read a segment that others follow; True if it turns out to be the last after all."""
         handle, header, data = self._load(segment)
         try:
+            self._check_continues(header, self._number, self._chain)
             scan = scan_segment(self._path(segment), data, header)
             if not scan.sealed:
                 self._undo_roll(scan, segment, last)
@@ -112,8 +113,9 @@ class _Recovery:
         """Remove a last segment that got its name, but whose predecessor was not sealed yet."""
         if segment != last - 1:
             raise refuse_unsealed(scan)
-        handle, _, data = self._load(last)
+        handle, header, data = self._load(last)
         self._files.close(handle)
+        self._check_continues(header, scan.number, scan.chain)
         if data[SECTOR_BYTES:] != bytes(len(data) - SECTOR_BYTES):
             raise refuse_unsealed(scan)
         torn_bytes(scan)  # damage must be refused before anything is changed
@@ -124,6 +126,7 @@ class _Recovery:
     def _open_last(self, segment: int) -> WalPosition:
         handle, header, data = self._load(segment)
         try:
+            self._check_continues(header, self._number, self._chain)
             scan = scan_segment(self._path(segment), data, header)
             torn = torn_bytes(scan)
             self._check_last(scan, segment)
@@ -180,9 +183,13 @@ class _Recovery:
         if header.size != len(data):
             why = f"it was made with {header.size} bytes and has {len(data)}"
             raise damaged(path, min(header.size, len(data)), why)
-        if (header.first_frame, header.chain) != (self._number, self._chain):
-            why = f"it does not continue {segment_name(segment - 1)}: one of them is an older copy"
-            raise damaged(path, 0, why)
+
+    def _check_continues(self, header: SegmentHeader, number: int, chain: int) -> None:
+        """Refuse a segment that does not begin where the one before it ended (failure E11)."""
+        if (header.first_frame, header.chain) != (number, chain):
+            before = segment_name(header.segment - 1) if header.segment > 1 else "the log's start"
+            why = f"it does not continue {before}: one of the two is an older copy"
+            raise damaged(self._path(header.segment), 0, why)
 
     def _replay(self, scan: SegmentScan) -> None:
         for offset, payload in scan.frames:

@@ -5,6 +5,7 @@ any more: what the disk holds is then unknown, and a second fsync that succeeds 
 (failure E6). Nothing here waits for anything but the disk; one thread at a time may use it.
 """
 
+import contextlib
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -164,13 +165,14 @@ class Wal:
         if self._closed:
             return
         self._closed = True
-        clean = clean and self._failure is None
         try:
-            if clean:
+            if clean and self._failure is None:
                 self._sync("sync")
-            self._discard_next()
-            self._files.close(self._at.handle)
         finally:
+            # After a failure the handles may be in any state; the directory is freed regardless.
+            with contextlib.suppress(OSError):
+                self._discard_next()
+                self._files.close(self._at.handle)
             self._release(clean and self._failure is None)
 
     def _take_note(self, batches: list[Batch]) -> None:

@@ -1,11 +1,15 @@
 """What the storage tests are made of: one cluster, one node, small segments."""
 
+from orchestrator.simulation.disk import SimulatedDisk
 from raftcache.raft.configuration import Member, bootstrap_configuration
 from raftcache.raft.types import Entry, EntryKind, HardState
 from raftcache.storage.directory import bootstrap, open_directory
 from raftcache.storage.files import OS_FILES, Files
+from raftcache.storage.frame import SECTOR_BYTES
 from raftcache.storage.identity import Durability, Identity
 from raftcache.storage.recovery import Recovered
+from raftcache.storage.scan import scan_segment
+from raftcache.storage.segment import decode_segment_header, segment_name
 from raftcache.storage.wal import Batch, Wal
 
 CLUSTER_ID = "0123456789abcdef0123456789abcdef"
@@ -71,3 +75,49 @@ def batch(*entries: Entry, term: int | None = None, vote: str | None = None) -> 
 def append(wal: Wal, *batches: Batch) -> None:
     wal.write(list(batches))
     wal.sync()
+
+
+DIRECTORY = "/nodes/n1"
+
+
+def written_disk(batches: list[Batch], *, segment_bytes: int = SEGMENT_BYTES) -> SimulatedDisk:
+    """Return a disk with a log of one frame per batch, closed without ceremony."""
+    disk = SimulatedDisk()
+    make(DIRECTORY, disk, segment_bytes=segment_bytes)
+    wal, _ = reopen(DIRECTORY, disk, segment_bytes=segment_bytes)
+    for one in batches:
+        append(wal, one)
+    wal.close(clean=False)
+    return disk
+
+
+def segment_path(segment: int = 1) -> str:
+    return f"{DIRECTORY}/{segment_name(segment)}"
+
+
+def copy_of(disk: SimulatedDisk, **changed: bytes) -> SimulatedDisk:
+    """Return a disk with the same files, some of them with other content."""
+    copied = SimulatedDisk()
+    for name in disk.names(DIRECTORY):
+        copied.put(f"{DIRECTORY}/{name}", disk.content(f"{DIRECTORY}/{name}"))
+    for name, data in changed.items():
+        copied.put(f"{DIRECTORY}/{name}", data)
+    return copied
+
+
+def with_segment(disk: SimulatedDisk, data: bytes, segment: int = 1) -> SimulatedDisk:
+    """Return a disk with the same files, but other content in one segment."""
+    return copy_of(disk, **{segment_name(segment): data})
+
+
+def recovered_from(disk: SimulatedDisk) -> Recovered:
+    """Open, close, and return what was found."""
+    wal, recovered = reopen(DIRECTORY, disk)
+    wal.close(clean=False)
+    return recovered
+
+
+def frame_offsets(data: bytes) -> list[int]:
+    """Return where the frames of a segment begin, and where the last one ends."""
+    scan = scan_segment("", data, decode_segment_header(data[:SECTOR_BYTES], ""))
+    return [offset for offset, _ in scan.frames] + [scan.position]
