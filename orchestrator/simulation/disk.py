@@ -99,7 +99,8 @@ class SimulatedDisk:
         """
         self.kill_process()
         self.interrupt_at = None
-        paths = {id(file): path for path, file in self._durable_names.items()}
+        paths = {id(file): path for _, path, file in self._renames}
+        paths.update((id(file), path) for path, file in self._durable_names.items())
         paths.update((id(file), path) for path, file in self._names.items())
         for old, new, file in self._renames[:names_kept]:
             self._change_name(self._durable_names, old, new, file)
