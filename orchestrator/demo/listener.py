@@ -34,7 +34,7 @@ class Story:
         self._endpoints = list(endpoints)
         self._tell = tell
         self._lock = threading.Lock()
-        self._held: list[tuple[float, int, Line]] = []
+        self._held: list[tuple[float, int, int, Line]] = []
         self._numbers = itertools.count()
         self._end = threading.Event()
         self._ready = threading.Event()
@@ -55,7 +55,12 @@ class Story:
     def add(self, line: Line) -> None:
         """Tell this, in its turn."""
         with self._lock:
-            heapq.heappush(self._held, (line.at_ms, next(self._numbers), line))
+            heapq.heappush(self._held, (line.at_ms, line.rank, next(self._numbers), line))
+
+    def end_of_events(self) -> None:
+        """Listen no more: what the nodes do from now on is not part of the story."""
+        self._end.set()
+        self._thread.join()
 
     def flush(self) -> None:
         """Tell all that is held, now."""
@@ -91,7 +96,7 @@ class Story:
     def _release(self, until_ms: float) -> None:
         with self._lock:
             while self._held and self._held[0][0] <= until_ms:
-                line = heapq.heappop(self._held)[2]
+                line = heapq.heappop(self._held)[-1]
                 self.lines.append(line)
                 self._tell(line)
 

@@ -20,38 +20,45 @@ class Line(msgspec.Struct, frozen=True):
     text: str
     rule: str = ""
     headline: bool = False
+    rank: int = 0
+    """Among lines of one millisecond: causes have lower ranks than what they cause."""
 
 
 class Rules:
-    """The rules that lines cite. "§" and "Figure" are the paper's (extended version)."""
+    """The rules that lines cite. "§" and "Figure" are the paper's (extended version).
 
-    LEADER = "one leader in a term: each server votes once in it (§5.2, Figure 3)"
-    COMMIT = "acknowledged: on the disks of a majority, in the leader's term (§5.3, §5.4.2)"
-    CRASH = "a majority suffices: two of three go on (§2, §5.1)"
+    Each fits on one line of the terminal.
+    """
+
+    CRASH = "two of three are a majority, and a majority suffices (§2)"
+    COMMIT = "acknowledged means: on the disks of a majority (§5.3, §5.4.2)"
     SILENCE = "a follower that hears no leader begins an election (§5.2)"
-    PRE_VOTE = "first it asks if it could win; no term is disturbed (thesis §9.6)"
-    CANDIDATE = "it raises the term, votes for itself, asks the others (§5.2, Figure 2)"
-    VOTE = "one vote per term, on disk before it is told, if the log is as new (§5.4.1)"
-    PRE_YES = "yes: the log is at least as up to date, and no leader is heard (§5.4.1)"
-    REFUSED = "no vote for an older log, twice in a term, or against a live leader (§5.4.1)"
-    ELECTED = "a majority of votes; it opens its term with an empty entry (§5.2, §8)"
-    FOLLOWS = "a leader's heartbeat ends the election for all others (§5.2)"
-    STEPS_DOWN = "whoever sees a higher term is a follower in it (§5.1, Figure 2)"
-    LOST_ELECTION = "no majority: it waits, a random time, and tries again (§5.2)"
-    RESTART = "term, vote and log come from its disk: it never votes twice (Figure 2)"
-    CATCH_UP = "the leader finds where the logs agree, and sends what follows (§5.3)"
-    READ = "a read is confirmed by a majority: no deposed leader answers (§8)"
-    SAFETY = "the same index holds the same command everywhere (State Machine Safety, §5.4.3)"
+    PRE_VOTE = "it asks before it disturbs anybody's term (thesis §9.6)"
+    PRE_YES = "its log is as up to date, and no leader is heard (§5.4.1)"
+    CANDIDATE = "it raises the term and votes for itself (§5.2, Figure 2)"
+    VOTE = "one vote per term, on disk before it is told (§5.2, Figure 2)"
+    REFUSED = "none for an older log, a second candidate, beside a leader (§5.4.1)"
+    ELECTED = "a majority of votes makes a leader: one per term (§5.2)"
+    FOLLOWS = "a leader's heartbeat ends the election for the others (§5.2)"
+    STEPS_DOWN = "a higher term, or no majority in reach (§5.1, thesis §6.2)"
+    LOST_ELECTION = "no majority: it tries again after a random time (§5.2)"
+    RESTART = "term, vote and log come from its disk (Figure 2)"
+    CATCH_UP = "the leader finds where logs agree and sends the rest (§5.3)"
+    READ = "a majority confirms each read: no deposed leader answers (§8)"
+    SAFETY = "the same index holds the same command everywhere (§5.4.3)"
 
 
 def narrate(event: Event) -> Line | None:
     """Return what an event means to the story, or None."""
-    tell = _TELLERS.get(str(event.get("kind")))
+    kind = str(event.get("kind"))
+    tell = _TELLERS.get(kind)
     at_ms, node = event.get("t_ms"), event.get("node")
     if tell is None or not isinstance(at_ms, int | float) or not isinstance(node, str):
         return None
     told = tell(event, node)
-    return None if told is None else msgspec.structs.replace(told, at_ms=float(at_ms))
+    if told is None:
+        return None
+    return msgspec.structs.replace(told, at_ms=float(at_ms), rank=_RANKS.index(told.rule))
 
 
 def _role(event: Event, node: str) -> Line | None:
@@ -100,6 +107,8 @@ def _leader(event: Event, node: str) -> Line | None:
 def _leader_lost(event: Event, node: str) -> Line | None:
     reason = f" ({event['reason']})" if event.get("reason") else ""
     leader = event.get("leader") or "its leader"
+    if leader == node:
+        return None  # told when it stepped down
     return Line(0, f"{node} has lost {leader}{reason}", Rules.SILENCE)
 
 
@@ -122,6 +131,21 @@ _TELLERS: dict[str, Callable[[Event, str], Line | None]] = {
     "peer_disconnected": _disconnected,
     "ready": _ready,
 }
+
+_RANKS = (
+    Rules.SILENCE,
+    Rules.STEPS_DOWN,
+    Rules.PRE_VOTE,
+    Rules.PRE_YES,
+    Rules.CANDIDATE,
+    Rules.VOTE,
+    Rules.REFUSED,
+    Rules.LOST_ELECTION,
+    Rules.ELECTED,
+    Rules.FOLLOWS,
+    Rules.CATCH_UP,
+)
+"""The course of an election, by the rules of its steps."""
 
 
 def listed(names: list[str]) -> str:

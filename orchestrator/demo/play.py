@@ -131,7 +131,7 @@ class Play:
         )
         back_ms = self._first_write_after(writers, killed_ms)
         if back_ms is not None:
-            told = "the first write is acknowledged that was sent after the kill"
+            told = "the first write sent since the kill is acknowledged"
             self._story.add(Line(back_ms, told, Rules.COMMIT, headline=True))
         self._wait(self._pace.after_election)
         self._story.flush()

@@ -1,0 +1,122 @@
+"""A cluster for a moment: in a temporary folder, on free ports, and gone afterwards.
+
+    with Throwaway() as cluster:
+        cluster.up()
+
+Leaving the block ends it and proves that nothing is left; Ctrl-C, SIGTERM and SIGHUP leave the
+block like any exception, and are not listened to while it is cleaned up.
+"""
+
+import shutil
+import signal
+import tempfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from .cluster import Cluster
+from .errors import BadConfiguration, CheckFailed, NoCluster
+from .paths import FILE_NAME
+from .ports import find_base
+from .spec import parse_spec
+from .state import NodeRecord, new_state, port_offsets
+
+NODES = 3
+CLIENTS = 500
+"""Connections for which file descriptors are asked: few, so that it runs anywhere."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Throwaway:
+    """A cluster of its own, for one block."""
+
+    def __init__(self, nodes: int = NODES, *, prefix: str = "raftcache-") -> None:
+        self.keep = False
+        """Set it to leave folder, logs and data where they are, for whoever has to look."""
+        self._folder = Path(tempfile.mkdtemp(prefix=prefix))
+        self._handlers: dict[int, Any] = {}
+        try:
+            self.records = self._describe(nodes)
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        self.cluster = Cluster.at(self._folder / FILE_NAME)
+
+    @property
+    def folder(self) -> Path:
+        """Where cluster.yaml, logs and data are."""
+        return self._folder
+
+    @property
+    def endpoints(self) -> Mapping[str, str]:
+        """Client endpoints by node; known before the cluster is up."""
+        return {record.name: record.client for record in self.records}
+
+    @property
+    def events(self) -> list[str]:
+        """Where the nodes publish their events; known before the cluster is up."""
+        return [record.events for record in self.records]
+
+    def up(self) -> None:
+        """Start all nodes and wait until they are ready."""
+        self.cluster.up()
+
+    def kill(self, node: str) -> None:
+        """Send SIGKILL to a node; it stays down. Waits for no election."""
+        self.cluster.kill(node, wait=False)
+
+    def start(self, node: str) -> None:
+        """Start a node that is down, and wait until it has caught up."""
+        self.cluster.start(node)
+
+    def down(self) -> None:
+        """End it, prove it, and delete everything, unless it is to be kept.
+
+        Raises:
+            CheckFailed: something is left; the message names it, and nothing is deleted.
+        """
+        try:
+            ended = self.cluster.down(wipe=not self.keep)
+        except NoCluster:
+            ended = None  # it never came so far as to start anything
+        if ended is not None and not ended.proof.holds:
+            raise CheckFailed("still there: " + "; ".join(ended.proof.leftovers))
+        if not self.keep:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        """Let signals end the block in order."""
+        for number in _SIGNALS:
+            self._handlers[number] = signal.signal(number, _interrupt)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Tear it down."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            self.down()
+        finally:
+            for handled, handler in self._handlers.items():
+                signal.signal(handled, handler)
+
+    def _describe(self, nodes: int) -> list[NodeRecord]:
+        """Write cluster.yaml, with ports that are free now; return what the nodes will be."""
+        text = f"cluster: throwaway\nnodes: {nodes}\nlimits: {{clients: {CLIENTS}}}\n"
+        spec = parse_spec(text.encode()).spec
+        base_port = find_base(spec.host, port_offsets(nodes), start=zlib.crc32(bytes(self._folder)))
+        if base_port is None:
+            raise BadConfiguration("found no free row of ports on this host")
+        (self._folder / FILE_NAME).write_text(f"{text}base_port: {base_port}\n")
+        return new_state(spec, nodes, base_port).nodes
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
