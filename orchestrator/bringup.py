@@ -1,0 +1,271 @@
+"""`up`: from cluster.yaml to a cluster that works, or to a sentence that says why not.
+
+In this order: check everything (nothing has happened yet), make what is made once, start what is
+down, ask the nodes until all have caught up with a leader. Killed at any point and repeated, it
+goes on where it was, with the same identity.
+"""
+
+import secrets
+import signal
+import time
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from .bootstrap import bootstrap_nodes, write_settings
+from .errors import BadConfiguration
+from .paths import FILE_NAME, Paths
+from .ports import find_base, is_free, owner_of
+from .probe import Prober
+from .processes import identify, sample, send
+from .readiness import await_ready
+from .spec import read_spec
+from .spec_values import Spec
+from .state import UP, ClusterState, load, locked, new_state, port_offsets, save
+from .supervisor import DESCRIPTORS_BESIDE_CLIENTS, Child, Supervisor, raise_descriptor_limit
+from .teardown import delete_data, end_run, kill_leftovers
+from .view import ClusterView, endpoints
+
+READY_SECONDS_MAX = 30.0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What an `up` would do."""
+
+    state: ClusterState
+    spec: Spec
+    warnings: list[str]
+    first: bool
+    """Whether the cluster is made by it."""
+    running: list[str]
+    to_start: list[str]
+
+
+class Brought(msgspec.Struct, frozen=True):
+    """What an `up` did."""
+
+    plan: Plan
+    view: ClusterView
+    started: list[str]
+    outdated: list[str]
+    """Nodes that run on with the settings of before."""
+    seconds: float
+
+
+def bring_up(
+    paths: Paths,
+    *,
+    nodes: int | None = None,
+    wipe: bool = False,
+    slow: int = 1,
+    seconds: float = READY_SECONDS_MAX,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Brought:
+    """Start what is down and wait until a leader leads and every node has caught up.
+
+    ``slow`` makes Raft so many times slower; ``tell`` gets a line for each thing worth knowing
+    while it happens.
+
+    Raises:
+        BadConfiguration: something must be changed first; nothing was started.
+        TryAgain: some node was not ready after ``seconds``; what runs is left running.
+    """
+    began = time.monotonic()
+    read_spec(_file(paths))  # before a folder is made for it
+    paths.make()
+    with locked(paths, "up"):
+        if wipe:
+            _wipe(paths, tell)
+            paths.make()
+        plan = make_plan(paths, nodes=nodes, slow=slow, tell=tell)
+        outdated, started = _carry_out(paths, plan, tell)
+    with closing(Prober(endpoints(plan.state))) as prober:
+        view = await_ready(paths, plan.state, prober, seconds=seconds)
+    _remember_leader(paths, view)
+    return Brought(
+        plan=plan,
+        view=view,
+        started=started,
+        outdated=outdated,
+        seconds=time.monotonic() - began,
+    )
+
+
+def make_plan(
+    paths: Paths,
+    *,
+    nodes: int | None = None,
+    slow: int = 1,
+    look_only: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Decide what `up` would do, and check that it can; start and write nothing.
+
+    What a killed supervisord left behind is ended on the way, unless ``look_only``.
+
+    Raises:
+        BadConfiguration: cluster.yaml, the existing state or this host does not allow it.
+    """
+    reading = read_spec(_file(paths))
+    spec = _slowed(reading.spec, slow)
+    raise_descriptor_limit(spec.clients + DESCRIPTORS_BESIDE_CLIENTS)
+    known = load(paths)
+    if known is None:
+        state = _fresh_state(paths, spec, nodes or spec.nodes)
+    else:
+        state = known
+        _refuse_another_cluster(state, spec, nodes)
+    children = Supervisor(paths).children()
+    if not children and not look_only and kill_leftovers(state.run_id):
+        tell("supervisord was gone without its nodes: what it left behind was ended")
+    running = [name for name, child in children.items() if child.has_process]
+    to_start = [node.name for node in state.nodes if node.name not in running]
+    _refuse_taken_ports(state, to_start)
+    return Plan(
+        state=state,
+        spec=spec,
+        warnings=reading.warnings,
+        first=known is None or not known.bootstrapped,
+        running=running,
+        to_start=to_start,
+    )
+
+
+def _file(paths: Paths) -> Path:
+    if paths.file is None:
+        raise BadConfiguration(
+            f"there is no {FILE_NAME}", hint="name it: bin/cluster --file PATH up"
+        )
+    return paths.file
+
+
+def _slowed(spec: Spec, times: int) -> Spec:
+    return msgspec.structs.replace(
+        spec,
+        heartbeat_ms=spec.heartbeat_ms * times,
+        election_timeout_min_ms=spec.election_timeout_min_ms * times,
+        election_timeout_max_ms=spec.election_timeout_max_ms * times,
+    )
+
+
+def _wipe(paths: Paths, tell: Callable[[str], None]) -> None:
+    try:
+        state = load(paths)
+    except BadConfiguration:
+        state = None  # damaged beyond reading: that is what the wipe is for
+    if state is not None:
+        ended = end_run(paths, state, wipe=False)
+        if not ended.proof.holds:
+            raise BadConfiguration(
+                "not wiped, for something of the old cluster is still there: "
+                + "; ".join(ended.proof.leftovers)
+            )
+    delete_data(paths)
+    tell("the old cluster and its data are deleted")
+
+
+def _fresh_state(paths: Paths, spec: Spec, nodes: int) -> ClusterState:
+    if paths.nodes.is_dir() and any(paths.nodes.iterdir()):
+        raise BadConfiguration(
+            f"{paths.nodes} holds data, but {paths.cluster_json.name}, which says whose, is gone",
+            hint="put it back, or begin anew without the data: bin/cluster up --wipe",
+        )
+    base_port = spec.base_port
+    if base_port is None:
+        start = zlib.crc32(str(paths.state).encode()) + time.monotonic_ns()
+        base_port = find_base(spec.host, port_offsets(nodes), start=start)
+        if base_port is None:
+            raise BadConfiguration("base_port: auto found no free row of ports on this host")
+    return new_state(spec, nodes, base_port)
+
+
+def _refuse_another_cluster(state: ClusterState, spec: Spec, nodes: int | None) -> None:
+    size = len(state.nodes)
+    wanted = nodes or (spec.nodes if spec.nodes != state.file_nodes else size)
+    if wanted != size:
+        raise BadConfiguration(
+            f"the cluster here has {size} nodes, not {wanted}; who votes is part of its data, and "
+            "changing that in a living cluster comes later",
+            hint=f"keep it:     bin/cluster up --nodes {size}\n"
+            f"begin anew:  bin/cluster up --nodes {wanted} --wipe   (deletes the data)",
+        )
+    if spec.cluster != state.cluster:
+        raise BadConfiguration(
+            f"the cluster here is called '{state.cluster}', not '{spec.cluster}'",
+            hint=f"write cluster: {state.cluster}   in {FILE_NAME}, or begin anew: "
+            "bin/cluster up --wipe",
+        )
+    moved = spec.base_port is not None and spec.base_port != state.base_port
+    if moved or spec.host != state.host:
+        raise BadConfiguration(
+            f"the cluster here lives at {state.host}, base_port {state.base_port}; its nodes know "
+            "each other by these addresses",
+            hint=f"write base_port: {state.base_port}   in {FILE_NAME}, or begin anew: "
+            "bin/cluster up --wipe",
+        )
+
+
+def _refuse_taken_ports(state: ClusterState, to_start: list[str]) -> None:
+    taken = [
+        f"port {port} ({node}, {what}) is in use by {owner_of(port)}"
+        for node, what, port in state.ports()
+        if node in to_start and not is_free(state.host, port)
+    ]
+    if taken:
+        raise BadConfiguration(
+            "\n".join(taken[:6]) + ("\nand more" if len(taken) > 6 else ""),
+            hint=f"end that process, or choose another base_port in {FILE_NAME} (auto finds one)",
+        )
+
+
+def _carry_out(
+    paths: Paths, plan: Plan, tell: Callable[[str], None]
+) -> tuple[list[str], list[str]]:
+    """Make, write and start; return who runs with old settings, and who was started."""
+    state, spec = plan.state, plan.spec
+    supervisor = Supervisor(paths)
+    alive = bool(plan.running) or supervisor.is_running()
+    if not alive:
+        state.run_id = secrets.token_hex(8)
+    for node in state.nodes:
+        node.wanted = UP
+    # What is about to be made is written down first: whoever goes on after a crash must find it.
+    save(paths, state)
+    if not state.bootstrapped:
+        bootstrap_nodes(paths, state, spec)
+        state.bootstrapped = True
+        save(paths, state)
+    changed = write_settings(paths, state, spec)
+    if alive:
+        for name in plan.to_start:
+            supervisor.start_node(name)
+        _resume_paused(supervisor.children(), tell)
+        return [name for name in changed if name in plan.running], plan.to_start
+    state.supervisor = supervisor.launch(
+        state.run_id,
+        [node.name for node in state.nodes],
+        restart=spec.restart,
+        descriptors=spec.clients + DESCRIPTORS_BESIDE_CLIENTS,
+    )
+    save(paths, state)
+    return [], plan.to_start
+
+
+def _resume_paused(children: dict[str, Child], tell: Callable[[str], None]) -> None:
+    for name, child in children.items():
+        seen = sample(child.pid) if child.has_process else None
+        process = identify(child.pid) if seen is not None and seen.paused else None
+        if process is not None and send(process, signal.SIGCONT):
+            tell(f"{name} was paused, and goes on")
+
+
+def _remember_leader(paths: Paths, view: ClusterView) -> None:
+    if view.leader is None or view.term is None:
+        return
+    with locked(paths, "up"):
+        state = load(paths)
+        if state is not None and state.saw_leader(view.leader, view.term):
+            save(paths, state)

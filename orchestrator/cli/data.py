@@ -1,0 +1,195 @@
+"""`get`, `set`, `delete`, `incr` and `keys`: one-shot, at most once."""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from ..data import TIMEOUT_SECONDS, Shot, shot
+from ..errors import EXIT_CHECK_FAILED, EXIT_OK, UsageError
+from ..state import load_existing
+from .call import Call
+from .console import as_json_value, printable
+from .status import seconds_of
+from .verbs import Verb
+
+STDIN_BYTES_MAX = 256 * 1024 * 1024
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--timeout", type=seconds_of, default=TIMEOUT_SECONDS, metavar="5s", help="at most so long"
+    )
+
+
+def _condition(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--if-rev", type=int, metavar="N", help="only at this revision; 0: only if it is not there"
+    )
+
+
+def _key(text: str) -> bytes:
+    key = os.fsencode(text)
+    if not key:
+        raise UsageError("a key has at least 1 byte")
+    return key
+
+
+def _shot(call: Call) -> "Any":
+    return shot(load_existing(call.paths), seconds=call.options.timeout)
+
+
+def _configure_get(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("key", metavar="KEY")
+    parser.add_argument("--raw", action="store_true", help="the bytes as they are, no newline")
+    parser.add_argument("--local", action="store_true", help="from any node's memory, perhaps old")
+    _common(parser)
+
+
+def _run_get(call: Call) -> int:
+    read = "local" if call.options.local else "linearizable"
+    with _shot(call) as one:
+        reply = one.read(op="get", key=_key(call.options.key), read=read)
+    if not reply["found"]:
+        call.console.document(found=False, value=None)
+        return EXIT_CHECK_FAILED
+    value: bytes = reply["value"]
+    if call.console.as_json:
+        call.console.document(
+            found=True,
+            value=as_json_value(value),
+            mod_rev=reply["mod_rev"],
+            create_rev=reply["create_rev"],
+            key_version=reply["key_version"],
+        )
+    elif call.options.raw:
+        sys.stdout.buffer.write(value)
+    elif sys.stdout.isatty():
+        call.console.say(printable(value))
+    else:
+        sys.stdout.buffer.write(value + b"\n")
+    return EXIT_OK
+
+
+def _configure_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("key", metavar="KEY")
+    parser.add_argument("value", metavar="VALUE", help="`-` reads it from standard input")
+    _condition(parser)
+    _common(parser)
+
+
+def _run_set(call: Call) -> int:
+    fields: dict[str, Any] = {"key": _key(call.options.key)}
+    if call.options.value == "-":
+        fields["value"] = sys.stdin.buffer.read(STDIN_BYTES_MAX)
+    else:
+        fields["value"] = os.fsencode(call.options.value)
+    if call.options.if_rev is not None:
+        fields["if_mod_rev"] = call.options.if_rev
+    with _shot(call) as one:
+        reply = one.write(op="set", **fields)
+    what = "created" if reply["created"] else "changed"
+    call.console.say(f"{what} at revision {reply['mod_rev']}")
+    call.console.document(created=reply["created"], mod_rev=reply["mod_rev"])
+    return EXIT_OK
+
+
+def _configure_delete(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("key", metavar="KEY")
+    _condition(parser)
+    _common(parser)
+
+
+def _run_delete(call: Call) -> int:
+    fields: dict[str, Any] = {"key": _key(call.options.key)}
+    if call.options.if_rev is not None:
+        fields["if_mod_rev"] = call.options.if_rev
+    with _shot(call) as one:
+        reply = one.write(op="delete", **fields)
+    deleted = int(reply["deleted"])
+    if deleted:
+        call.console.say("deleted")
+    else:
+        call.console.note("there was no such key")
+    call.console.document(deleted=deleted)
+    return EXIT_OK if deleted else EXIT_CHECK_FAILED
+
+
+def _configure_incr(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("key", metavar="KEY")
+    parser.add_argument("by", metavar="BY", type=int, nargs="?", default=1)
+    _common(parser)
+
+
+def _run_incr(call: Call) -> int:
+    with _shot(call) as one:
+        reply = one.write(op="incr", key=_key(call.options.key), by=call.options.by)
+    call.console.say(str(reply["value"]))
+    call.console.document(value=reply["value"], mod_rev=reply["mod_rev"])
+    return EXIT_OK
+
+
+def _configure_keys(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prefix", metavar="PREFIX", nargs="?", default="")
+    parser.add_argument("--limit", type=int, metavar="N", help="so many at most")
+    _common(parser)
+
+
+def _run_keys(call: Call) -> int:
+    found = []
+    with _shot(call) as one:
+        reader: Shot = one
+        for key in reader.keys(os.fsencode(call.options.prefix), limit=call.options.limit):
+            if call.console.as_json:
+                found.append(as_json_value(key))
+            else:
+                call.console.say(printable(key))
+    call.console.document(keys=found, count=len(found))
+    return EXIT_OK
+
+
+GET = Verb(
+    description=(
+        "Print a key's value and a newline. No such key: nothing is printed, exit code 1.\n"
+        "The value is the latest one, as agreed by a majority at this moment."
+    ),
+    examples=(
+        "  bin/cluster get greeting\n"
+        "  bin/cluster get picture --raw > picture.png\n"
+        "  bin/cluster get greeting --json      with its revisions"
+    ),
+    configure=_configure_get,
+    run=_run_get,
+)
+SET = Verb(
+    description=(
+        "Write a key. Exit code 0: a majority has it on disk. 2: it was sent and no answer\n"
+        "came, so it may or may not have happened; it is never sent twice."
+    ),
+    examples=(
+        "  bin/cluster set greeting hello\n"
+        "  bin/cluster set picture - < picture.png\n"
+        "  bin/cluster set lock mine --if-rev 0     only if it is not there\n"
+        "  bin/cluster set -- -key -value           what begins with a dash"
+    ),
+    configure=_configure_set,
+    run=_run_set,
+)
+DELETE = Verb(
+    description="Delete a key. Exit code 1 when there was none.",
+    examples="  bin/cluster delete greeting",
+    configure=_configure_delete,
+    run=_run_delete,
+)
+INCR = Verb(
+    description="Add to the number in a key (none counts as 0) and print the sum.",
+    examples="  bin/cluster incr hits\n  bin/cluster incr stock -3",
+    configure=_configure_incr,
+    run=_run_incr,
+)
+KEYS = Verb(
+    description="List the keys with a prefix, in order, all as of one moment.",
+    examples="  bin/cluster keys\n  bin/cluster keys user: --limit 10",
+    configure=_configure_keys,
+    run=_run_keys,
+)

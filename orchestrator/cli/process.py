@@ -1,0 +1,216 @@
+"""`kill`, `stop`, `pause`, `resume`, `start` and `restart`."""
+
+import argparse
+import time
+from typing import Any
+
+import msgspec
+
+from .. import actions
+from ..errors import EXIT_OK
+from ..failover import Failover
+from ..selectors import HELP
+from ..view import ClusterView
+from .call import Call
+from .console import Console
+from .status import seconds_of
+from .tables import view_as_json
+from .verbs import Verb
+
+
+def _nodes_required(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("nodes", nargs="+", metavar="NODES", help=HELP)
+
+
+def _configure_blow(parser: argparse.ArgumentParser) -> None:
+    _nodes_required(parser)
+    parser.add_argument(
+        "--for", dest="duration", type=seconds_of, metavar="5s", help="and undo it after so long"
+    )
+    parser.add_argument(
+        "--no-wait", action="store_true", help="do not wait for who leads afterwards"
+    )
+
+
+def _configure_stop(parser: argparse.ArgumentParser) -> None:
+    _nodes_required(parser)
+    parser.add_argument(
+        "--no-wait", action="store_true", help="do not wait for who leads afterwards"
+    )
+
+
+def _run_kill(call: Call) -> int:
+    failover = actions.kill(call.paths, call.options.nodes, wait=not call.options.no_wait)
+    _report(call.console, "killed", failover, waited=not call.options.no_wait)
+    if call.options.duration is not None:
+        time.sleep(call.options.duration)
+        return _start(call, failover.nodes)
+    _document(call.console, failover)
+    return EXIT_OK
+
+
+def _run_pause(call: Call) -> int:
+    failover = actions.pause(call.paths, call.options.nodes, wait=not call.options.no_wait)
+    _report(call.console, "paused", failover, waited=not call.options.no_wait)
+    if call.options.duration is not None:
+        time.sleep(call.options.duration)
+        actions.resume(call.paths, failover.nodes)
+        call.console.say(f"resumed {', '.join(failover.nodes)}")
+    _document(call.console, failover)
+    return EXIT_OK
+
+
+def _run_stop(call: Call) -> int:
+    failover = actions.stop(call.paths, call.options.nodes, wait=not call.options.no_wait)
+    _report(call.console, "stopped", failover, waited=not call.options.no_wait)
+    _document(call.console, failover)
+    return EXIT_OK
+
+
+def _report(console: Console, did: str, failover: Failover, *, waited: bool) -> None:
+    led = failover.old_leader
+    lost = [
+        f"{name} (led term {failover.old_term})" if name == led else name for name in failover.nodes
+    ]
+    console.say(f"{did} {', '.join(lost)}")
+    for line in _who_leads(console, failover, waited=waited):
+        console.say(f"  {line}")
+
+
+def _who_leads(console: Console, failover: Failover, *, waited: bool) -> list[str]:
+    if not failover.has_quorum:
+        up = f"{failover.up} of {failover.size} nodes up, {failover.quorum} must agree"
+        return [
+            f"{console.paint('no quorum', 'red')}: writes will wait ({up})",
+            "bin/cluster start   or   bin/cluster resume   brings nodes back",
+        ]
+    if not failover.changed and failover.leader is not None:
+        return [f"{failover.leader} still leads term {failover.term}"]
+    if failover.leader is None:
+        return ["no new leader after 2 s: bin/cluster status"] if waited else []
+    leader = console.paint(failover.leader, "bold")
+    votes = " and ".join(failover.votes) if failover.votes else "its peers"
+    when = "" if failover.after_ms is None else f", {failover.after_ms:.0f} ms after the blow"
+    why = f"  ({failover.reason})" if failover.reason else ""
+    return [f"{leader} leads term {failover.term}, by the votes of {votes}{when}{why}"]
+
+
+def _document(console: Console, failover: Failover, **more: Any) -> None:
+    fields = {
+        name: value
+        for name, value in msgspec.structs.asdict(failover).items()
+        if name not in {"up", "size"}
+    }
+    console.document(
+        **fields,
+        changed=failover.changed,
+        has_quorum=failover.has_quorum,
+        nodes_up=failover.up,
+        nodes_total=failover.size,
+        **more,
+    )
+
+
+def _configure_resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("nodes", nargs="*", default=["paused"], metavar="NODES", help=HELP)
+
+
+def _run_resume(call: Call) -> int:
+    resumed = actions.resume(call.paths, call.options.nodes)
+    call.console.say(f"resumed {', '.join(resumed)}" if resumed else "none of these was paused")
+    call.console.document(nodes=resumed)
+    return EXIT_OK
+
+
+def _configure_start(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("nodes", nargs="*", default=["down"], metavar="NODES", help=HELP)
+
+
+def _run_start(call: Call) -> int:
+    return _start(call, call.options.nodes)
+
+
+def _start(call: Call, nodes: list[str]) -> int:
+    began = time.monotonic()
+    started, view = actions.start(call.paths, nodes)
+    seconds = time.monotonic() - began
+    _report_started(call.console, "started", started, view, seconds)
+    return EXIT_OK
+
+
+def _configure_restart(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("nodes", nargs="*", default=["all"], metavar="NODES", help=HELP)
+    parser.add_argument(
+        "--rolling", action="store_true", help="one at a time, the leader last; it never stops"
+    )
+
+
+def _run_restart(call: Call) -> int:
+    began = time.monotonic()
+    names, view = actions.restart(call.paths, call.options.nodes, rolling=call.options.rolling)
+    _report_started(call.console, "restarted", names, view, time.monotonic() - began)
+    return EXIT_OK
+
+
+def _report_started(
+    console: Console, did: str, names: list[str], view: ClusterView, seconds: float
+) -> None:
+    if not names:
+        console.say("nothing to do: none of these is down")
+    else:
+        caught = "has" if len(names) == 1 else "have"
+        console.say(
+            f"{did} {', '.join(names)}: {caught} caught up with {view.leader}, which leads term "
+            f"{view.term}  ({seconds:.1f} s)"
+        )
+    console.document(nodes=names, seconds=round(seconds, 3), view=view_as_json(view))
+
+
+KILL = Verb(
+    description=(
+        "SIGKILL nodes, as the kernel or a power cut would. They stay down until `start`.\n"
+        "If the leader is among them, wait up to 2 s and say who leads now, in which term, by\n"
+        "whose votes, and how many milliseconds after the blow."
+    ),
+    examples=(
+        "  bin/cluster kill leader\n"
+        "  bin/cluster kill leader --for 5s      and start it again\n"
+        "  bin/cluster kill minority             what a cluster must survive\n"
+        "  bin/cluster kill n1,n3 --no-wait"
+    ),
+    configure=_configure_blow,
+    run=_run_kill,
+)
+STOP = Verb(
+    description="End nodes in order: a leader hands over first. They stay down until `start`.",
+    examples="  bin/cluster stop leader\n  bin/cluster stop one-follower",
+    configure=_configure_stop,
+    run=_run_stop,
+)
+PAUSE = Verb(
+    description=(
+        "SIGSTOP nodes: alive, connected and silent, as on a machine that swaps. Only a\n"
+        "timeout finds out, so this takes longer than a kill. `resume` lets them go on."
+    ),
+    examples="  bin/cluster pause leader\n  bin/cluster pause leader --for 3s",
+    configure=_configure_blow,
+    run=_run_pause,
+)
+RESUME = Verb(
+    description="SIGCONT nodes; without a name, all that are paused.",
+    examples="  bin/cluster resume\n  bin/cluster resume old-leader",
+    configure=_configure_resume,
+    run=_run_resume,
+)
+START = Verb(
+    description="Start nodes (without a name, all that are down); wait until they caught up.",
+    examples="  bin/cluster start\n  bin/cluster start n2",
+    configure=_configure_start,
+    run=_run_start,
+)
+RESTART = Verb(
+    description="Stop nodes in order and start them again; without a name, all.",
+    examples="  bin/cluster restart n2\n  bin/cluster restart --rolling    without an interruption",
+    configure=_configure_restart,
+    run=_run_restart,
+)

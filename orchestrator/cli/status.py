@@ -1,0 +1,194 @@
+"""`status`, `wait` and `ps`: how the cluster is."""
+
+import argparse
+import sys
+import time
+from contextlib import closing
+
+from ..errors import EXIT_CHECK_FAILED, EXIT_OK, EXIT_UNAVAILABLE
+from ..probe import Prober
+from ..processes import command_line, find_run, sample
+from ..state import load_existing
+from ..units import format_size, parse_duration_ms
+from ..view import ClusterView, endpoints, observe, observe_once
+from .call import Call
+from .console import Console
+from .tables import print_nodes, view_as_json
+from .verbs import Verb
+
+_REFRESH_SECONDS = 0.5
+
+
+def seconds_of(text: str) -> float:
+    """Read a duration from the command line, as argparse wants it."""
+    try:
+        return parse_duration_ms(text) / 1000
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _configure_status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
+
+
+def _run_status(call: Call) -> int:
+    paths = call.paths
+    state = load_existing(paths)
+    if not call.options.watch:
+        return _report(call.console, observe_once(paths, state))
+    with closing(Prober(endpoints(state))) as prober:
+        while True:
+            view = observe(paths, state, prober)
+            if sys.stdout.isatty():
+                sys.stdout.write("\033[H\033[2J")
+            _report(call.console, view)
+            sys.stdout.flush()
+            time.sleep(_REFRESH_SECONDS)
+
+
+def _report(console: Console, view: ClusterView) -> int:
+    print_nodes(console, view)
+    console.say()
+    console.say(_summary(console, view))
+    for advice in _advice(view):
+        console.say(f"  {advice}")
+    for node in view.nodes:
+        for alarm in (node.status or {}).get("alarms", []):
+            console.say(console.paint(f"  {node.name}: {alarm}", "red"))
+    console.document(ok=view.health == "ok", **view_as_json(view))
+    codes = {"ok": EXIT_OK, "degraded": EXIT_CHECK_FAILED}
+    return codes.get(view.health, EXIT_UNAVAILABLE)
+
+
+def _summary(console: Console, view: ClusterView) -> str:
+    ready = sum(node.state == "ready" for node in view.nodes)
+    if view.health == "ok":
+        words = console.paint("ok", "green")
+        return f"{words}: {view.leader} leads in term {view.term}, all {ready} nodes are ready"
+    if view.health == "degraded":
+        words = console.paint("degraded", "yellow")
+        return (
+            f"{words}: {view.leader} leads in term {view.term}, {ready} of {len(view.nodes)} nodes "
+            "are ready"
+        )
+    if view.health == "down":
+        return f"{console.paint('down', 'red')}: no node is running"
+    answering = sum(node.role is not None for node in view.nodes)
+    if answering >= view.quorum:
+        return f"{console.paint('no leader', 'red')}: an election is under way"
+    return (
+        f"{console.paint('no quorum', 'red')}: {answering} of {len(view.nodes)} nodes answer, "
+        f"{view.quorum} must agree; writes will wait"
+    )
+
+
+def _advice(view: ClusterView) -> list[str]:
+    def named(*states: str) -> str:
+        return ", ".join(node.name for node in view.nodes if node.state in states)
+
+    advice = []
+    if not view.supervisor_running:
+        return ["supervisord is not running:  bin/cluster up"]
+    if names := named("killed", "stopped", "down"):
+        advice.append(f"{names} down:  bin/cluster start")
+    if names := named("paused"):
+        advice.append(f"{names} paused:  bin/cluster resume")
+    if names := named("crashed"):
+        advice.append(f"{names} crashed:  bin/cluster logs {names.split(',')[0]}")
+    if names := named("silent"):
+        advice.append(f"{names} does not answer:  bin/cluster logs {names.split(',')[0]}")
+    return advice
+
+
+def _configure_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--for",
+        dest="condition",
+        choices=["leader", "ready", "caught-up"],
+        default="ready",
+        help="leader: somebody leads; ready (default): and every node has caught up; "
+        "caught-up: and every node that runs has",
+    )
+    parser.add_argument(
+        "--timeout", type=seconds_of, default=30.0, metavar="30s", help="how long at most"
+    )
+
+
+def _run_wait(call: Call) -> int:
+    from ..cluster import Cluster  # noqa: PLC0415 - `status` is quicker without it
+
+    began = time.monotonic()
+    view = Cluster(call.paths).wait(call.options.condition, seconds=call.options.timeout)
+    seconds = time.monotonic() - began
+    call.console.say(
+        f"{call.options.condition}: {view.leader} leads in term {view.term}  ({seconds:.1f} s)"
+    )
+    call.console.document(seconds=round(seconds, 3), **view_as_json(view))
+    return EXIT_OK
+
+
+def _configure_ps(_parser: argparse.ArgumentParser) -> None:
+    """It has no options of its own."""
+
+
+def _run_ps(call: Call) -> int:
+    state = load_existing(call.paths)
+    found = find_run(state.run_id) if state.run_id else []
+    rows, documents = [], []
+    for process in found:
+        seen = sample(process.pid)
+        if seen is None:
+            continue
+        command = command_line(process.pid)
+        what = _name_of(command)
+        how = "paused" if seen.paused else "running"
+        rows.append([str(process.pid), what, how, format_size(seen.resident_bytes)])
+        documents.append(
+            {
+                "pid": process.pid,
+                "name": what,
+                "state": how,
+                "memory_bytes": seen.resident_bytes,
+                "command": command,
+            }
+        )
+    call.console.table(["pid", "what", "state", "memory"], rows, "rllr")
+    call.console.document(run_id=state.run_id, processes=documents)
+    return EXIT_OK if rows else EXIT_UNAVAILABLE
+
+
+def _name_of(command: str) -> str:
+    if "supervisor.supervisord" in command:
+        return "supervisord"
+    last = command.rpartition(" ")[2]
+    return last.removesuffix(".json") if last.endswith(".json") else command[:40]
+
+
+STATUS = Verb(
+    description=(
+        "Ask every node how it is, beside what the system says of its process. Exit code 0:\n"
+        "all is well; 1: it works, but something is off; 69: no leader, or nothing runs."
+    ),
+    examples=(
+        "  bin/cluster status\n"
+        "  bin/cluster status --watch\n"
+        "  bin/cluster status --json | jq -r .leader"
+    ),
+    configure=_configure_status,
+    run=_run_status,
+)
+WAIT = Verb(
+    description="Wait until the cluster is as asked; exit code 75 if it is not in time.",
+    examples=(
+        "  bin/cluster wait --for leader\n"
+        "  bin/cluster start n2 && bin/cluster wait --for caught-up --timeout 10s"
+    ),
+    configure=_configure_wait,
+    run=_run_wait,
+)
+PS = Verb(
+    description="List every process that carries this run's id: supervisord and the nodes.",
+    examples="  bin/cluster ps\n  bin/cluster ps --json",
+    configure=_configure_ps,
+    run=_run_ps,
+)

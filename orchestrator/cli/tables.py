@@ -1,0 +1,75 @@
+"""The table of nodes, for `up` and `status`, in text and in JSON."""
+
+from typing import Any
+
+from ..units import format_size
+from ..view import ClusterView, NodeView
+from .console import Console
+
+_STATE_COLOURS = {
+    "ready": "green",
+    "behind": "yellow",
+    "starting": "yellow",
+    "paused": "yellow",
+    "silent": "red",
+    "killed": "red",
+    "stopped": "dim",
+    "crashed": "red",
+    "down": "red",
+}
+
+
+def print_nodes(console: Console, view: ClusterView) -> None:
+    """Print a line per node; fits in 80 columns."""
+    head = ["node", "role", "term", "commit", "applied", "state", "clients", "pid", "memory"]
+    rows = [_row(node) for node in view.nodes]
+    console.table(head, rows, "llrrrllrr")
+
+
+def _row(node: NodeView) -> list[str]:
+    role = (node.role or "-").replace("_", "-")
+    return [
+        node.name,
+        f"(bold){role}" if role == "leader" else role,
+        _number(node.term),
+        _number(node.commit),
+        _number(node.applied),
+        f"({_STATE_COLOURS[node.state]}){node.state}",
+        node.client.removeprefix("tcp://"),
+        _number(node.pid),
+        "-" if node.resident_bytes is None else format_size(node.resident_bytes),
+    ]
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def view_as_json(view: ClusterView) -> dict[str, Any]:
+    """Return a view as plain values."""
+    return {
+        "cluster": view.cluster,
+        "health": view.health,
+        "leader": view.leader,
+        "term": view.term,
+        "quorum": view.quorum,
+        "supervisor_running": view.supervisor_running,
+        "nodes": [node_as_json(node) for node in view.nodes],
+    }
+
+
+def node_as_json(node: NodeView) -> dict[str, Any]:
+    """Return one node's view as plain values."""
+    return {
+        "name": node.name,
+        "state": node.state,
+        "role": node.role,
+        "term": node.term,
+        "commit": node.commit,
+        "applied": node.applied,
+        "client": node.client,
+        "pid": node.pid,
+        "memory_bytes": node.resident_bytes,
+        "supervisor": node.supervisor,
+        "status": node.status,
+    }

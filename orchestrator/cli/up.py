@@ -1,0 +1,156 @@
+"""`up`: start what is down, and say how to connect."""
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from .. import logs
+from ..bringup import Brought, Plan, bring_up, make_plan
+from ..errors import EXIT_CHECK_FAILED, EXIT_OK
+from ..spec_values import NODES_MAX
+from ..teardown import take_down
+from .call import Call
+from .console import Console, printable
+from .down import report_end
+from .tables import print_nodes, view_as_json
+from .verbs import Verb
+
+
+def _nodes(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= NODES_MAX:
+        raise argparse.ArgumentTypeError(f"'{text[:20]}' is not a number from 1 to {NODES_MAX}")
+    return int(text)
+
+
+def _slow(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"'{text[:20]}' is not a number from 1 to 1000")
+    return int(text)
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--nodes", type=_nodes, metavar="N", help="so many, whatever the file says")
+    parser.add_argument("--wipe", action="store_true", help="delete what is there and begin anew")
+    parser.add_argument("--foreground", action="store_true", help="stay and show logs; Ctrl-C ends")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done; do nothing")
+    parser.add_argument(
+        "--slow", type=_slow, metavar="K", default=1, help="make Raft K times slower"
+    )
+
+
+def _run(call: Call) -> int:
+    options, console = call.options, call.console
+    paths = call.paths
+    if options.dry_run:
+        return _show_plan(console, make_plan(paths, nodes=options.nodes, look_only=True))
+    if options.foreground:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
+    brought = bring_up(
+        paths, nodes=options.nodes, wipe=options.wipe, slow=options.slow, tell=console.note
+    )
+    _report(console, brought, paths.logs)
+    if not options.foreground:
+        return EXIT_OK
+    names = [node.name for node in brought.view.nodes]
+    try:
+        console.note("showing logs; Ctrl-C takes the cluster down")
+        for name, line in logs.follow(paths, names):
+            console.say(f"{name} | {printable(line.encode())}")
+    except (KeyboardInterrupt, BrokenPipeError):
+        console.note("")
+    ended = take_down(paths)
+    report_end(console, ended)
+    return EXIT_OK if ended.proof.holds else EXIT_CHECK_FAILED
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _show_plan(console: Console, plan: Plan) -> int:
+    state = plan.state
+    for warning in plan.warnings:
+        console.note(f"warning: {warning}")
+    what = "a new cluster" if plan.first else "the cluster that is there"
+    console.say(f"would start {what}, '{state.cluster}', of {len(state.nodes)} nodes:")
+    rows = [
+        [
+            node.name,
+            *(place.removeprefix("tcp://") for place in (node.client, node.peer, node.events)),
+            "start" if node.name in plan.to_start else "runs already",
+        ]
+        for node in state.nodes
+    ]
+    console.table(["node", "clients", "peers", "events", "what"], rows, "lllll")
+    console.document(
+        cluster=state.cluster,
+        first=plan.first,
+        warnings=plan.warnings,
+        nodes=[
+            {
+                "name": node.name,
+                "client": node.client,
+                "peer": node.peer,
+                "events": node.events,
+                "start": node.name in plan.to_start,
+            }
+            for node in state.nodes
+        ],
+    )
+    return EXIT_OK
+
+
+def _report(console: Console, brought: Brought, log_folder: Path) -> None:
+    view = brought.view
+    for warning in brought.plan.warnings:
+        console.note(f"warning: {warning}")
+    if brought.outdated:
+        console.note(
+            f"{', '.join(brought.outdated)} still run with the settings of before; "
+            "bin/cluster restart --rolling   brings them the new ones"
+        )
+    up = "is up" if brought.started else "was up already"
+    console.say(
+        f"cluster {view.cluster} {up}: {view.leader} leads {len(view.nodes)} nodes in term "
+        f"{view.term}  ({brought.seconds:.1f} s)"
+    )
+    console.say()
+    print_nodes(console, view)
+    endpoints = ",".join(node.client for node in view.nodes[:3])
+    where = os.path.relpath(log_folder)
+    console.say()
+    console.say("try     bin/cluster set greeting hello && bin/cluster get greeting")
+    console.say("python  from raftcache.client import Client")
+    console.say(f'        cache = Client("{endpoints}")')
+    console.say('        cache.set("greeting", "hello"); print(cache.get("greeting"))')
+    console.say(f"logs    {where if not where.startswith('..') else log_folder}")
+    console.document(
+        seconds=round(brought.seconds, 3),
+        started=brought.started,
+        outdated=brought.outdated,
+        warnings=brought.plan.warnings,
+        endpoints=[node.client for node in view.nodes],
+        logs=str(log_folder),
+        **view_as_json(view),
+    )
+
+
+UP = Verb(
+    description=(
+        "Start every node that is down; return when there is a leader and all nodes have\n"
+        "caught up with it. The first `up` makes the cluster; later ones find all its data.\n"
+        "After 30 s it gives up on a node that is not ready, names it, and leaves what runs."
+    ),
+    examples=(
+        "  bin/cluster up                     as cluster.yaml says\n"
+        "  bin/cluster up --nodes 5 --wipe    a new one of five, whatever was there\n"
+        "  bin/cluster up --slow 10           elections slow enough to watch\n"
+        "  bin/cluster up --dry-run --json    the plan, for a script"
+    ),
+    configure=_configure,
+    run=_run,
+)

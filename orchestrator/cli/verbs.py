@@ -1,0 +1,89 @@
+"""The verbs, in the order of the help page: each with the module that carries it out.
+
+A verb's module has a :class:`Verb` under the verb's name in capitals. The table here is all that
+the help page needs, so that it is there at once.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .call import Call
+
+
+class Entry(NamedTuple):
+    """A line of the help page."""
+
+    module: str
+    usage: str
+    summary: str
+
+
+class Verb(NamedTuple):
+    """All of a verb: what its own help page says, its arguments, and what it does."""
+
+    description: str
+    examples: str
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: "Callable[[Call], int]"
+    """Carries it out and returns the exit code."""
+
+
+GROUPS: dict[str, dict[str, Entry]] = {
+    "the cluster": {
+        "up": Entry("up", "up", "start what is down, wait until it is ready"),
+        "status": Entry("status", "status", "ask every node how it is"),
+        "wait": Entry("status", "wait", "wait for a leader, or until all have caught up"),
+        "ps": Entry("status", "ps", "the processes behind it"),
+        "down": Entry("down", "down", "end it, and prove that nothing is left"),
+    },
+    "data": {
+        "set": Entry("data", "set KEY VALUE", "write a key"),
+        "get": Entry("data", "get KEY", "read it"),
+        "incr": Entry("data", "incr KEY [BY]", "add to a number"),
+        "delete": Entry("data", "delete KEY", "delete it"),
+        "keys": Entry("data", "keys [PREFIX]", "list keys"),
+    },
+    "breaking things": {
+        "demo": Entry("demo", "demo", "a failover in 30 seconds, told line by line"),
+        "kill": Entry("process", "kill NODES", "SIGKILL; says who takes over, and how fast"),
+        "stop": Entry("process", "stop NODES", "end in order; a leader hands over first"),
+        "pause": Entry("process", "pause NODES", "freeze: alive, connected, silent"),
+        "resume": Entry("process", "resume [NODES]", "let go on what was paused"),
+        "start": Entry("process", "start [NODES]", "start what is down, wait until it caught up"),
+        "restart": Entry("process", "restart [NODES]", "stop and start; --rolling: one by one"),
+    },
+    "looking": {
+        "logs": Entry("look", "logs [NODES]", "what the nodes printed; -f follows"),
+        "events": Entry("look", "events", "elections and votes as they happen"),
+        "check": Entry("check", "check [FILE]", "check a cluster.yaml without starting anything"),
+    },
+}
+
+ENTRIES: dict[str, Entry] = {
+    verb: entry for group in GROUPS.values() for verb, entry in group.items()
+}
+
+COMES_LATER = {
+    "doctor": "finding leftovers of dead runs",
+    "partition": "faults between nodes",
+    "isolate": "faults between nodes",
+    "link": "faults between nodes",
+    "heal": "faults between nodes",
+    "add": "membership changes",
+    "remove": "membership changes",
+    "replace": "membership changes",
+    "scale": "membership changes",
+    "transfer": "transferring the leadership by hand (a graceful `stop leader` hands over already)",
+    "watch": "watches",
+    "lock": "locks",
+    "chaos": "chaos scenarios",
+    "simulate": "simulation from the command line",
+    "run": "throwaway clusters",
+    "bench": "benchmarks from the command line",
+    "snapshot": "snapshots",
+    "schema": "a schema of cluster.yaml",
+    "env": "printing the environment",
+}
+"""Verbs that are planned: asking for one deserves a better answer than `unknown`."""
