@@ -1,0 +1,1 @@
+"""Whole clusters of real processes, sockets and disks: what only these can show."""

@@ -1,0 +1,87 @@
+"""A cluster under load whose processes are killed: what it acknowledged is there, once."""
+
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from .nodes import Nodes
+from .recording import Load
+
+pytestmark = pytest.mark.processes
+
+LEADER_KILLS = 20
+KILLS_OF_ALL = 5
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    with Nodes(tmp_path_factory.mktemp("failover")) as nodes:
+        nodes.start()
+        yield nodes
+
+
+def test_twenty_kills_of_the_leader_lose_nothing_and_count_nothing_twice(nodes: Nodes) -> None:
+    """Failures A1, A2, B6, B19, E12: the promise of the whole thing."""
+    windows_ms = []
+    with Load(nodes.endpoints, "leader") as load:
+        for _ in range(LEADER_KILLS):
+            leader = nodes.wait_ready()
+            load.wait_for_success(time.monotonic())
+
+            killed = time.monotonic()
+            nodes[leader].kill()
+            gone = time.monotonic()
+
+            windows_ms.append((load.wait_for_success(gone) - killed) * 1_000)
+            nodes[leader].start()
+        nodes.wait_ready()
+    load.verify()
+    nodes.assert_equal_hashes()
+    nodes.assert_no_defects()
+    print(  # noqa: T201 - figures, shown with `pytest -s`
+        f"\nunavailable after a kill: min {min(windows_ms):.0f} ms, median "
+        f"{statistics.median(windows_ms):.0f} ms, max {max(windows_ms):.0f} ms; {load.summary()}"
+    )
+
+
+def test_five_kills_of_all_nodes_together_lose_nothing(nodes: Nodes) -> None:
+    """Failures A3, E7 and E12: what was acknowledged is on the disks of a majority."""
+    with Load(nodes.endpoints, "all") as load:
+        for _ in range(KILLS_OF_ALL):
+            nodes.wait_ready()
+            load.wait_for_success(time.monotonic())
+
+            for node in nodes:
+                node.process.kill()
+            for node in nodes:
+                node.exit_code()
+            gone = time.monotonic()
+
+            nodes.start()
+            load.wait_for_success(gone)
+    load.verify()
+    nodes.assert_equal_hashes()
+    nodes.assert_no_defects()
+
+
+def test_a_read_right_after_a_restart_of_all_never_misses_an_acknowledged_key(
+    nodes: Nodes,
+) -> None:
+    """Failures B2 and B19: nothing is served before the log of earlier terms is known again."""
+    name = nodes.leader()
+    written = nodes.ask(name, "set", key="early", value="bird")
+    assert written is not None
+    assert written["ok"], written
+    for node in nodes:
+        node.kill()
+    for node in nodes:
+        node.start()
+
+    replies = [nodes.ask(node.name, "get", key="early") for node in nodes]
+
+    for reply in replies:
+        assert reply is not None
+        assert reply["ok"], reply
+        assert reply["value"] == b"bird"

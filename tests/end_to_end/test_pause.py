@@ -1,0 +1,140 @@
+"""A leader that is paused and goes on: it must not act on what it believed before (F13)."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import msgspec
+import pytest
+import zmq
+
+from .nodes import Nodes, Reply, wait_until
+from .recording import Load
+
+pytestmark = pytest.mark.processes
+
+PAUSES = 3
+READS = 50
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    with Nodes(tmp_path_factory.mktemp("pause")) as nodes:
+        nodes.start()
+        yield nodes
+
+
+@pytest.mark.parametrize("round_number", range(PAUSES))
+def test_a_resumed_leader_serves_no_stale_read(nodes: Nodes, round_number: int) -> None:
+    """Failures B1 and F13: reads that wait in its sockets are its first work when it wakes up.
+
+    It still believes that it leads, and nothing in its own state says otherwise: only a majority
+    can tell. A read may be answered late, or refused, but not with the value of before.
+    """
+    paused = nodes.wait_ready()
+    assert _set(nodes, paused, f"old {round_number}")["ok"]
+    with nodes.dealer(nodes[paused].client_endpoint) as dealer:
+        _exchange(dealer, "get")  # connected, and answered by a leader
+        nodes[paused].pause()
+        leader = nodes.leader(but=paused)
+        assert _set(nodes, leader, f"new {round_number}")["ok"]
+        for number in range(READS):
+            _send(dealer, "get", number, forward=number % 2 == 0)
+
+        nodes[paused].resume()
+
+        replies = [_receive(dealer) for _ in range(READS)]
+    values = {reply["value"] for reply in replies if reply["ok"]}
+    errors = {reply["error"] for reply in replies if not reply["ok"]}
+    assert values <= {f"new {round_number}".encode()}
+    assert errors <= {"not_leader", "no_leader", "timeout"}
+
+
+def test_a_write_that_a_resumed_leader_takes_is_done_once_or_not_at_all(nodes: Nodes) -> None:
+    """Failure F13: an acknowledgement needs the quorum, whoever believes to lead."""
+    paused = nodes.wait_ready()
+    with nodes.dealer(nodes[paused].client_endpoint) as dealer:
+        _exchange(dealer, "get")
+        nodes[paused].pause()
+        leader = nodes.leader(but=paused)
+        first = nodes.ask(leader, "incr", key="stalled")
+        assert first is not None
+        assert first["ok"], first
+        for number in range(READS):
+            _send(dealer, "incr", number, key="stalled")
+
+        nodes[paused].resume()
+
+        replies = [_receive(dealer) for _ in range(READS)]
+    nodes.wait_ready()
+    counted = [reply["value"] for reply in replies if reply["ok"]]
+    unknown = [reply for reply in replies if not reply["ok"] and reply["applied"] == "unknown"]
+    assert len(set(counted)) == len(counted)
+    assert first["value"] not in counted
+    final = nodes.ask(leader, "get", key="stalled")
+    assert final is not None
+    assert 1 + len(counted) <= int(final["value"]) <= 1 + len(counted) + len(unknown)
+
+
+def test_pauses_of_the_leader_under_load_lose_nothing(nodes: Nodes) -> None:
+    """Failures B1, B4, F13: each writer also checks that it never reads older than it knows."""
+    with Load(nodes.endpoints, "paused") as load:
+        for _ in range(PAUSES):
+            paused = nodes.wait_ready()
+            load.wait_for_success(time.monotonic())
+
+            nodes[paused].pause()
+            leader = nodes.leader(but=paused)
+            load.wait_for_success(time.monotonic())
+            nodes[paused].resume()
+
+            wait_until(partial(_follows, nodes, paused), f"{paused} follows {leader}")
+    load.verify()
+    nodes.assert_equal_hashes()
+    nodes.assert_no_defects()
+
+
+def test_a_paused_follower_is_not_missed(nodes: Nodes) -> None:
+    """Failure A13: a majority goes on in the same term, and so it does when the node is back."""
+    leader = nodes.wait_ready()
+    before = nodes.status(leader)
+    assert before is not None
+    follower = nodes.followers()[0]
+    nodes[follower].pause()
+
+    written = _set(nodes, leader, "without it")
+    nodes[follower].resume()
+    nodes.wait_ready()
+
+    assert written["ok"], written
+    after = nodes.status(leader)
+    assert after is not None
+    assert (after["role"], after["term"]) == ("leader", before["term"])
+
+
+def _set(nodes: Nodes, name: str, value: str) -> Reply:
+    reply = nodes.ask(name, "set", key="watched", value=value)
+    assert reply is not None, f"{name} did not answer"
+    return reply
+
+
+def _follows(nodes: Nodes, name: str) -> bool:
+    status = nodes.status(name)
+    return status is not None and status["role"] == "follower" and status["caught_up"]
+
+
+def _send(dealer: "zmq.Socket[bytes]", op: str, number: int = 0, **fields: object) -> None:
+    request = {"op": op, "id": number, "key": "watched", **fields}
+    dealer.send_multipart([b"", msgspec.msgpack.encode(request)])
+
+
+def _receive(dealer: "zmq.Socket[bytes]") -> Reply:
+    assert dealer.poll(20_000), "no reply, though each request gets one"
+    reply = msgspec.msgpack.decode(dealer.recv_multipart()[1])
+    assert isinstance(reply, dict)
+    return reply
+
+
+def _exchange(dealer: "zmq.Socket[bytes]", op: str) -> Reply:
+    _send(dealer, op)
+    return _receive(dealer)
