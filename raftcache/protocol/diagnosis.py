@@ -12,7 +12,7 @@ import msgspec
 
 from .fields import id_of
 from .limits import BATCH_OPS_MAX, TIMEOUT_MS_MAX, FieldError, Refused, shown
-from .wire import OPERATION_WIRES, REQUEST_WIRES, UNDECODABLE, Wire
+from .wire import OPERATION_WIRES, REQUEST_WIRES, UNDECODABLE, AnyWire, Wire
 
 LATER_OPS: Final = frozenset(
     {
@@ -56,7 +56,7 @@ _RULES: Final = {
 class _Identified(msgspec.Struct):
     """Only the id: everything else in the frame is skipped."""
 
-    id: Any = None
+    id: msgspec.Raw = None  # type: ignore[assignment] # as in ``wire``
 
 
 _id_from_json = msgspec.json.Decoder(_Identified).decode
@@ -68,7 +68,7 @@ _fields_from_msgpack = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 def read_id(frame: bytes, *, json: bool) -> Any:
     """Return the id in a frame that is refused, or None where none can be read."""
     try:
-        return id_of((_id_from_json if json else _id_from_msgpack)(frame).id)
+        return id_of((_id_from_json if json else _id_from_msgpack)(frame).id, json=json)
     except (FieldError, *UNDECODABLE):
         return None
 
@@ -124,7 +124,7 @@ def _wrong_version(fields: dict[str, msgspec.Raw], *, json: bool) -> tuple[str, 
 
 
 def _wrong_op(
-    fields: dict[str, msgspec.Raw], wires: dict[str, type[Wire]], *, json: bool
+    fields: dict[str, msgspec.Raw], wires: dict[str, type[AnyWire]], *, json: bool
 ) -> tuple[str, str] | None:
     if "op" not in fields:
         return "bad_request", "`op` is missing: it names the operation, such as `get`"
@@ -141,21 +141,28 @@ def _wrong_op(
 
 
 def _wrong_field(
-    fields: dict[str, msgspec.Raw], wires: dict[str, type[Wire]], *, json: bool
+    fields: dict[str, msgspec.Raw], wires: dict[str, type[AnyWire]], *, json: bool
 ) -> tuple[str, str] | None:
     """Return the complaint about the first wrong field. Assumes that the op is a known one."""
     op: str = _decoded(fields["op"], str, json=json)
-    known = {field.name: field for field in msgspec.structs.fields(wires[op])}
+    # As Raw, keys and values pass here: ``fields`` has more to say of them.
+    patient: Any = wires[op][msgspec.Raw, msgspec.Raw]  # type: ignore[index] # mypy sees a value
+    known = {field.name: field for field in msgspec.structs.fields(patient)}
     for name in fields:
         if name != "op" and name not in known:
             return "unsupported", _unknown_field(name, op, known)
+    complaint: tuple[str, str] | None = None
     for name, field in known.items():
         if name not in fields:
             if field.required:
                 return "bad_request", f"`{name}` is missing: `{op}` needs it"
             continue
-        if _decoded(fields[name], field.type, json=json) is None and name != "id":
-            return _ill_typed(name, fields[name], json=json)
+        if name == "ops":
+            complaint = _wrong_ops(fields[name], json=json)
+        elif name != "id" and _decoded(fields[name], field.type, json=json) is None:
+            complaint = "bad_request", f"`{name}` must be {_RULES.get(name, 'well-formed')}"
+        if complaint is not None:
+            return complaint
     return None
 
 
@@ -165,13 +172,14 @@ def _unknown_field(name: str, op: str, known: dict[str, Any]) -> str:
     return f"unknown field {shown(name)} of `{op}`{_nearest(name, known)}: nothing was done"
 
 
-def _ill_typed(name: str, raw: msgspec.Raw, *, json: bool) -> tuple[str, str]:
-    if name == "ops" and _decoded(raw, list[msgspec.Raw], json=json) is not None:
+def _wrong_ops(raw: msgspec.Raw, *, json: bool) -> tuple[str, str]:
+    # Only called for a batch that did not decode. As its operations are not looked at while it
+    # does, an array can only have been too long; it is not decoded again to find that out.
+    first = memoryview(raw)[0]
+    is_array = first == ord("[") if json else first & 0xF0 == 0x90 or first in {0xDC, 0xDD}
+    if is_array:
         return "too_large", f"`ops` may have {BATCH_OPS_MAX} operations at most"
-    rule = _RULES.get(name)
-    if rule is not None:
-        return "bad_request", f"`{name}` must be {rule}"
-    return "bad_request", f"`{name}` can't be decoded"
+    return "bad_request", "`ops` must be an array of operations"
 
 
 def _decoded(raw: msgspec.Raw, kind: Any, *, json: bool) -> Any:

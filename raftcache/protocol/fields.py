@@ -1,16 +1,19 @@
 """Keys, values, revisions and ids of a request: taken from either encoding, and checked.
 
-Each function raises :class:`~raftcache.protocol.limits.FieldError`, naming the field.
+What was decoded patiently arrives here as ``Raw`` (see ``wire``). Each function raises
+:class:`~raftcache.protocol.limits.FieldError`, naming the field.
 """
 
 from base64 import b64decode
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from msgspec import UNSET
 
 from .limits import ID_BYTES_MAX, KEY_BYTES_MAX, FieldError, shown
+from .wire import UNDECODABLE, Base64, Scalar
 
-_REVISION_DIGITS_MAX = 19
+_REVISION_DIGITS_MAX: Final = 19
 
 
 def key_of(raw: Any, *, json: bool, name: str = "key") -> bytes:
@@ -27,7 +30,8 @@ def key_of(raw: Any, *, json: bool, name: str = "key") -> bytes:
 
 def bound_of(raw: Any, *, json: bool, name: str) -> bytes:
     """Return where a range begins or ends: as a key, but possibly empty."""
-    return b"" if raw in (b"", "") else key_of(raw, json=json, name=name)
+    bound = bytes_of(raw, json=json, name=name)
+    return key_of(bound, json=json, name=name) if bound else bound
 
 
 def value_of(raw: Any, limit: int, *, json: bool, name: str = "value") -> bytes:
@@ -41,21 +45,34 @@ def value_of(raw: Any, limit: int, *, json: bool, name: str = "value") -> bytes:
 
 
 def bytes_of(raw: Any, *, json: bool, name: str) -> bytes:
-    """Return the bytes that ``raw`` stands for: text, binary, or (in JSON) base64."""
+    """Return the bytes that ``raw`` stands for: binary, text, or (in JSON) base64."""
+    if type(raw) is msgspec.Raw:
+        raw = _patiently(raw, (str | Base64,) if json else (bytes, str), json=json)
+        if raw is None:
+            wanted = 'a string or {"b64": "…"}' if json else "bin or str"
+            raise FieldError("bad_request", f"`{name}` must be {wanted}, and text be UTF-8")
+    if type(raw) is bytes:
+        return raw
     if type(raw) is str:
         return raw.encode()
-    if not json:
-        if type(raw) is bytes:
-            return raw
-        raise FieldError("bad_request", f"`{name}` must be bin or str, not {_kind(raw)}")
-    if type(raw) is dict and raw.keys() == {"b64"} and type(raw["b64"]) is str:
+    try:
+        return b64decode(raw.b64, validate=True)
+    except ValueError as error:
+        raise FieldError("bad_request", f"`{name}`: `b64` is no base64: {error}") from None
+
+
+def _patiently(raw: msgspec.Raw, kinds: tuple[Any, ...], *, json: bool) -> Any:
+    """Return what ``raw`` holds as the first of ``kinds`` that it can be, or None.
+
+    No kind is a container of others: whatever else is there is refused before it is built.
+    """
+    decode: Any = msgspec.json.decode if json else msgspec.msgpack.decode
+    for kind in kinds:
         try:
-            return b64decode(raw["b64"], validate=True)
-        except ValueError as error:
-            raise FieldError("bad_request", f"`{name}`: `b64` is no base64: {error}") from None
-    raise FieldError(
-        "bad_request", f'`{name}` must be a string or {{"b64": "…"}}, not {_kind(raw)}'
-    )
+            return decode(raw, type=kind)
+        except UNDECODABLE:
+            continue
+    return None
 
 
 def prefix_end(prefix: bytes) -> bytes | None:
@@ -77,39 +94,22 @@ def revision_of(raw: Any, *, json: bool, name: str) -> int | None:
     raise FieldError("bad_request", f"`{name}` must be a whole number from 0, not {shown(raw)}")
 
 
-def id_of(raw: Any) -> Any:
-    """Return a request's id: null, a boolean, a 64-bit number, or a short text."""
-    kind = type(raw)
-    if kind is int:
-        if -(2**63) <= raw < 2**64:
-            return raw
+def id_of(raw: Any, *, json: bool) -> Scalar | bytes:
+    """Return a request's id: null, a boolean, a 64-bit number, or a short text or bin."""
+    if type(raw) is msgspec.Raw:
+        identity = _patiently(raw, (Scalar,) if json else (Scalar, bytes), json=json)
+        if identity is None and bytes(raw) not in _NULLS:
+            raise FieldError("bad_request", "`id` must be null, true, false, a number or a text")
+    else:
+        identity = raw
+    if type(identity) is int and not -(2**63) <= identity < 2**64:
         raise FieldError("bad_request", "`id` must fit in 64 bits")
-    if raw is None or kind is bool or kind is float:
-        return raw
-    if kind is str or kind is bytes:
-        if len(raw) <= ID_BYTES_MAX:
-            return raw
+    if isinstance(identity, str | bytes) and len(identity) > ID_BYTES_MAX:
         raise FieldError(
-            "bad_request", f"`id` has {len(raw)} bytes: it may have {ID_BYTES_MAX} at most"
+            "bad_request", f"`id` is {len(identity)} long: it may be {ID_BYTES_MAX} at most"
         )
-    raise FieldError(
-        "bad_request", f"`id` must be null, true, false, a number or a text, not {_kind(raw)}"
-    )
+    checked: Scalar | bytes = identity
+    return checked
 
 
-def _kind(raw: Any) -> str:
-    """Return what a person calls this type of a decoded value."""
-    if raw is None:
-        return "null"
-    return _KINDS.get(type(raw), "an extension type")
-
-
-_KINDS: dict[type, str] = {
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    str: "a string",
-    bytes: "bin",
-    list: "an array",
-    dict: "a map",
-}
+_NULLS: Final = (b"null", b"\xc0")

@@ -22,22 +22,21 @@ from .fields import bound_of, id_of, key_of, prefix_end, revision_of, value_of
 from .limits import RANGE_LIMIT_MAX, FieldError, Limits, Refused
 from .wire import (
     ADMIN_WIRES,
+    FROM_JSON,
+    FROM_MSGPACK,
     OPERATION_WIRES,
     REQUEST_WIRES,
     UNDECODABLE,
+    AnyWire,
     BatchWire,
+    Decoders,
     DeleteWire,
     GetWire,
     HashWire,
     IncrWire,
-    OperationWire,
     RangeWire,
     SetWire,
     Wire,
-    decode_json,
-    decode_msgpack,
-    decode_operation_json,
-    decode_operation_msgpack,
 )
 
 ADMIN_OPS: Final = frozenset(ADMIN_WIRES)
@@ -83,13 +82,14 @@ def decode_request(frame: bytes, limits: Limits) -> Request:
     json = frame.startswith(b"{")
     if len(frame) > limits.request_bytes:
         raise _oversized(frame, limits.request_bytes, json=json)
+    decoders = FROM_JSON if json else FROM_MSGPACK
     try:
-        wire = decode_json(frame) if json else decode_msgpack(frame)
-    except UNDECODABLE as error:
-        raise diagnose(frame, error, json=json) from None
+        wire = decoders.request(frame)
+    except UNDECODABLE:
+        wire = _patiently(frame, decoders, json=json)
     kind = type(wire)
     try:
-        request_id = id_of(wire.id)
+        request_id = id_of(wire.id, json=json)
         build = _BUILDERS.get(kind)
         operation: Any = None if build is None else build(wire, limits, json=json)
         arguments = _NO_ARGUMENTS if build is not None else _arguments(wire, json=json)
@@ -116,6 +116,14 @@ def decode_request(frame: bytes, limits: Limits) -> Request:
     )
 
 
+def _patiently(frame: bytes, decoders: Decoders, *, json: bool) -> Any:
+    """Decode a frame with what the usual way can't take, or say why it is refused."""
+    try:
+        return decoders.request_patiently(frame)
+    except UNDECODABLE as error:
+        raise diagnose(frame, error, json=json) from None
+
+
 def _oversized(frame: bytes, limit: int, *, json: bool) -> Refused:
     # Skipping over a frame to its id costs time in proportion to its size, so that is bounded.
     request_id = read_id(frame, json=json) if len(frame) <= 2 * limit else None
@@ -127,7 +135,7 @@ def _oversized(frame: bytes, limit: int, *, json: bool) -> Refused:
     )
 
 
-def _set(wire: SetWire, limits: Limits, *, json: bool) -> SetCommand:
+def _set(wire: SetWire[Any, Any], limits: Limits, *, json: bool) -> SetCommand:
     key = key_of(wire.key, json=json)
     value = value_of(wire.value, limits.value_bytes, json=json)
     if wire.if_mod_rev is UNSET and wire.if_value is UNSET and not wire.prev:
@@ -135,13 +143,13 @@ def _set(wire: SetWire, limits: Limits, *, json: bool) -> SetCommand:
     return SetCommand(key, value, *_conditions(wire, limits, json=json), wire.prev)
 
 
-def _delete(wire: DeleteWire, limits: Limits, *, json: bool) -> Delete:
+def _delete(wire: DeleteWire[Any, Any], limits: Limits, *, json: bool) -> Delete:
     key = key_of(wire.key, json=json)
     return Delete(key, *_conditions(wire, limits, json=json), wire.prev)
 
 
 def _conditions(
-    wire: SetWire | DeleteWire, limits: Limits, *, json: bool
+    wire: SetWire[Any, Any] | DeleteWire[Any, Any], limits: Limits, *, json: bool
 ) -> tuple[int | None, bytes | None]:
     if wire.if_value is UNSET:
         if_value = None
@@ -150,15 +158,15 @@ def _conditions(
     return revision_of(wire.if_mod_rev, json=json, name="if_mod_rev"), if_value
 
 
-def _incr(wire: IncrWire, _limits: Limits, *, json: bool) -> Incr:
+def _incr(wire: IncrWire[Any, Any], _limits: Limits, *, json: bool) -> Incr:
     return Incr(key_of(wire.key, json=json), wire.by)
 
 
-def _get(wire: GetWire, _limits: Limits, *, json: bool) -> Get:
+def _get(wire: GetWire[Any, Any], _limits: Limits, *, json: bool) -> Get:
     return Get(key_of(wire.key, json=json))
 
 
-def _range(wire: RangeWire, _limits: Limits, *, json: bool) -> RangeQuery:
+def _range(wire: RangeWire[Any, Any], _limits: Limits, *, json: bool) -> RangeQuery:
     by_prefix = wire.prefix is not UNSET
     bounds = (wire.start is not UNSET) + (wire.end is not UNSET)
     if bounds != (0 if by_prefix else 2):
@@ -181,21 +189,22 @@ def _range(wire: RangeWire, _limits: Limits, *, json: bool) -> RangeQuery:
     return RangeQuery(start, end, wire.limit, wire.keys_only, wire.count_only, at_rev)
 
 
-def _batch(wire: BatchWire, limits: Limits, *, json: bool) -> Batch:
+def _batch(wire: BatchWire[Any, Any], limits: Limits, *, json: bool) -> Batch:
     return Batch(tuple([_operation(raw, limits, json=json) for raw in wire.ops]))
 
 
 def _operation(raw: msgspec.Raw, limits: Limits, *, json: bool) -> Operation:
     """Return an operation of a batch; one that is refused holds its place and fails alone."""
-    wire: OperationWire
+    decoders = FROM_JSON if json else FROM_MSGPACK
     try:
-        wire = decode_operation_json(raw) if json else decode_operation_msgpack(raw)
+        try:
+            wire = decoders.operation(raw)
+        except UNDECODABLE:
+            wire = decoders.operation_patiently(raw)
     except UNDECODABLE as error:
-        code, message = diagnose_operation(raw, error, json=json)
-        return Invalid(code, message)
+        return Invalid(*diagnose_operation(raw, error, json=json))
     if (wire.v, wire.id, wire.timeout_ms, wire.read, wire.forward, wire.b64) != _COMMON_DEFAULTS:
-        code, message = diagnose_operation(raw, None, json=json)
-        return Invalid(code, message)
+        return Invalid(*diagnose_operation(raw, None, json=json))
     try:
         operation: Operation = _BUILDERS[type(wire)](wire, limits, json=json)
     except FieldError as error:
@@ -203,7 +212,7 @@ def _operation(raw: msgspec.Raw, limits: Limits, *, json: bool) -> Operation:
     return operation
 
 
-def _arguments(wire: Wire, *, json: bool) -> dict[str, Any]:
+def _arguments(wire: AnyWire, *, json: bool) -> dict[str, Any]:
     if type(wire) is HashWire:
         at = revision_of(wire.at, json=json, name="at")
         return {} if at is None else {"at": at}

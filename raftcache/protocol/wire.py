@@ -1,110 +1,136 @@
 """The shape of each request on the wire, as msgspec checks it while it decodes.
 
-One class per operation, for both encodings. Rules of this file:
+One class per operation. Rules of this file:
 
 - An unknown field is refused by ``forbid_unknown_fields``: a server must not drop a condition
   that it does not know, and write.
 - No optional field takes null (but ``id``): a client whose variable was empty by accident would
   otherwise lose its condition. ``UNSET`` is "not given".
-- Keys and values are ``Any`` here, since msgspec has no union of bytes and str; ``fields`` looks
-  at them next.
+- No field is ``Any``: four megabytes of nested arrays would become millions of objects, and stall
+  a node for longer than an election takes. What can't be typed is ``Raw``: skipped, not built.
+
+msgspec has no union of bytes and str, so that each class is decoded in one of three ways: with keys
+and values as bin (MessagePack, the usual way), as text or base64 (JSON), or as ``Raw``
+(*patiently*: MessagePack with str, and whatever failed the first time).
 """
 
-from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar, Union
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from .limits import BATCH_OPS_MAX, RANGE_LIMIT_DEFAULT, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 
+Scalar: TypeAlias = bool | int | float | str | None
+"""An id that can be typed; a bin is read patiently."""
+
 Revision: TypeAlias = Annotated[int, Meta(ge=0, le=INT64_MAX)] | str
 """A number; in JSON a string of digits too, since many parsers round what is above 2^53."""
 
+Id = TypeVar("Id")
+"""How a class takes the id."""
 
-class Wire(msgspec.Struct, kw_only=True, gc=False, tag_field="op", forbid_unknown_fields=True):
+Text = TypeVar("Text")
+"""How a class takes keys and values."""
+
+
+class Base64(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A key or value of a JSON request that is no text."""
+
+    b64: str
+
+
+class Wire(
+    msgspec.Struct,
+    Generic[Id, Text],
+    kw_only=True,
+    gc=False,
+    tag_field="op",
+    forbid_unknown_fields=True,
+):
     """The fields of every request."""
 
     v: Literal[1] = 1
-    id: Any = None
+    id: Id = None  # type: ignore[assignment] # of a union with Raw, msgspec would not give Raw
     timeout_ms: Annotated[int, Meta(ge=1, le=TIMEOUT_MS_MAX)] = TIMEOUT_MS_DEFAULT
     read: Literal["linearizable", "local"] = "linearizable"
     forward: bool = True
     b64: bool = False
 
 
-class SetWire(Wire, kw_only=True, gc=False, tag="set"):
+class SetWire(Wire[Id, Text], kw_only=True, gc=False, tag="set"):
     """``set``."""
 
-    key: Any
-    value: Any
+    key: Text
+    value: Text
     if_mod_rev: Revision | UnsetType = UNSET
-    if_value: Any = UNSET
+    if_value: Text = UNSET  # type: ignore[assignment]
     prev: bool = False
 
 
-class DeleteWire(Wire, kw_only=True, gc=False, tag="delete"):
+class DeleteWire(Wire[Id, Text], kw_only=True, gc=False, tag="delete"):
     """``delete``."""
 
-    key: Any
+    key: Text
     if_mod_rev: Revision | UnsetType = UNSET
-    if_value: Any = UNSET
+    if_value: Text = UNSET  # type: ignore[assignment]
     prev: bool = False
 
 
-class IncrWire(Wire, kw_only=True, gc=False, tag="incr"):
+class IncrWire(Wire[Id, Text], kw_only=True, gc=False, tag="incr"):
     """``incr``."""
 
-    key: Any
+    key: Text
     by: Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)] = 1
 
 
-class GetWire(Wire, kw_only=True, gc=False, tag="get"):
+class GetWire(Wire[Id, Text], kw_only=True, gc=False, tag="get"):
     """``get``."""
 
-    key: Any
+    key: Text
 
 
-class RangeWire(Wire, kw_only=True, gc=False, tag="range"):
+class RangeWire(Wire[Id, Text], kw_only=True, gc=False, tag="range"):
     """``range``."""
 
-    prefix: Any = UNSET
-    start: Any = UNSET
-    end: Any = UNSET
+    prefix: Text = UNSET  # type: ignore[assignment]
+    start: Text = UNSET  # type: ignore[assignment]
+    end: Text = UNSET  # type: ignore[assignment]
     limit: Annotated[int, Meta(ge=1, le=INT64_MAX)] = RANGE_LIMIT_DEFAULT
     keys_only: bool = False
     count_only: bool = False
-    after: Any = UNSET
+    after: Text = UNSET  # type: ignore[assignment]
     at_rev: Revision | UnsetType = UNSET
 
 
-class BatchWire(Wire, kw_only=True, gc=False, tag="batch"):
+class BatchWire(Wire[Id, Text], kw_only=True, gc=False, tag="batch"):
     """``batch``. Its operations are decoded one by one, as one that is ill-formed fails alone."""
 
-    ops: Annotated[list[msgspec.Raw], Meta(max_length=BATCH_OPS_MAX)]
+    ops: Annotated[list[Raw], Meta(max_length=BATCH_OPS_MAX)]
 
 
-class PingWire(Wire, kw_only=True, gc=False, tag="ping"):
+class PingWire(Wire[Id, Text], kw_only=True, gc=False, tag="ping"):
     """``ping``."""
 
 
-class StatusWire(Wire, kw_only=True, gc=False, tag="status"):
+class StatusWire(Wire[Id, Text], kw_only=True, gc=False, tag="status"):
     """``status``."""
 
 
-class MembersWire(Wire, kw_only=True, gc=False, tag="members"):
+class MembersWire(Wire[Id, Text], kw_only=True, gc=False, tag="members"):
     """``members``."""
 
 
-class HashWire(Wire, kw_only=True, gc=False, tag="hash"):
+class HashWire(Wire[Id, Text], kw_only=True, gc=False, tag="hash"):
     """``hash``."""
 
     at: Revision | UnsetType = UNSET
 
 
-class MemberAddWire(Wire, kw_only=True, gc=False, tag="member_add"):
+class MemberAddWire(Wire[Id, Text], kw_only=True, gc=False, tag="member_add"):
     """``member_add``. The member's name is the request's ``id``."""
 
     peer: str
@@ -112,81 +138,101 @@ class MemberAddWire(Wire, kw_only=True, gc=False, tag="member_add"):
     learner: bool = False
 
 
-class MemberRemoveWire(Wire, kw_only=True, gc=False, tag="member_remove"):
+class MemberRemoveWire(Wire[Id, Text], kw_only=True, gc=False, tag="member_remove"):
     """``member_remove``. The member's name is the request's ``id``."""
 
 
-class MemberReplaceWire(Wire, kw_only=True, gc=False, tag="member_replace"):
+class MemberReplaceWire(Wire[Id, Text], kw_only=True, gc=False, tag="member_replace"):
     """``member_replace``. The member's name is the request's ``id``."""
 
     peer: str
     client: str
 
 
-class LeaderTransferWire(Wire, kw_only=True, gc=False, tag="leader_transfer"):
+class LeaderTransferWire(Wire[Id, Text], kw_only=True, gc=False, tag="leader_transfer"):
     """``leader_transfer``."""
 
     to: str | UnsetType = UNSET
 
 
-class SnapshotWire(Wire, kw_only=True, gc=False, tag="snapshot"):
+class SnapshotWire(Wire[Id, Text], kw_only=True, gc=False, tag="snapshot"):
     """``snapshot``."""
 
 
-class CompactWire(Wire, kw_only=True, gc=False, tag="compact"):
+class CompactWire(Wire[Id, Text], kw_only=True, gc=False, tag="compact"):
     """``compact``."""
 
 
-class FaultSetWire(Wire, kw_only=True, gc=False, tag="fault_set"):
+class FaultSetWire(Wire[Id, Text], kw_only=True, gc=False, tag="fault_set"):
     """``fault_set``."""
 
-    rules: Any
+    rules: Raw
 
 
-class FaultClearWire(Wire, kw_only=True, gc=False, tag="fault_clear"):
+class FaultClearWire(Wire[Id, Text], kw_only=True, gc=False, tag="fault_clear"):
     """``fault_clear``."""
 
 
-class FaultListWire(Wire, kw_only=True, gc=False, tag="fault_list"):
+class FaultListWire(Wire[Id, Text], kw_only=True, gc=False, tag="fault_list"):
     """``fault_list``."""
 
 
-OperationWire: TypeAlias = SetWire | DeleteWire | IncrWire | GetWire | RangeWire
-"""What may stand in a batch."""
+AnyWire: TypeAlias = Wire[Any, Any]
+"""A request, decoded in whichever way."""
 
-NodeWire: TypeAlias = PingWire | StatusWire | MembersWire | HashWire
-"""What a node says of itself."""
 
-AdminWire: TypeAlias = (
-    MemberAddWire
-    | MemberRemoveWire
-    | MemberReplaceWire
-    | LeaderTransferWire
-    | SnapshotWire
-    | CompactWire
-    | FaultSetWire
-    | FaultClearWire
-    | FaultListWire
+def _by_op(*wires: type[AnyWire]) -> dict[str, type[AnyWire]]:
+    return {str(wire.__struct_config__.tag): wire for wire in wires}
+
+
+OPERATION_WIRES: Final = _by_op(SetWire, DeleteWire, IncrWire, GetWire, RangeWire)
+"""What may stand in a batch, by name."""
+
+ADMIN_WIRES: Final = _by_op(
+    MemberAddWire,
+    MemberRemoveWire,
+    MemberReplaceWire,
+    LeaderTransferWire,
+    SnapshotWire,
+    CompactWire,
+    FaultSetWire,
+    FaultClearWire,
+    FaultListWire,
 )
 """What is taken on the administration socket only."""
 
-RequestWire: TypeAlias = OperationWire | BatchWire | NodeWire | AdminWire
+REQUEST_WIRES: Final = {
+    **OPERATION_WIRES,
+    **_by_op(BatchWire, PingWire, StatusWire, MembersWire, HashWire),
+    **ADMIN_WIRES,
+}
 """What may stand alone."""
 
 
-def _by_op(union: Any) -> dict[str, type[Wire]]:
-    return {wire.__struct_config__.tag: wire for wire in get_args(union)}
+def _union(wires: dict[str, type[AnyWire]], identity: Any, text: Any) -> Any:
+    return Union[tuple(wire[identity, text] for wire in wires.values())]  # type: ignore[index] # noqa: UP007 - made of a tuple
 
 
-OPERATION_WIRES: Final = _by_op(OperationWire)
-ADMIN_WIRES: Final = _by_op(AdminWire)
-REQUEST_WIRES: Final = _by_op(RequestWire)
-"""The classes by the name of their operation."""
+class Decoders(msgspec.Struct, frozen=True):
+    """The two ways to decode a request, and an operation of a batch, in one encoding."""
 
-decode_msgpack = msgspec.msgpack.Decoder(RequestWire).decode
-decode_json = msgspec.json.Decoder(RequestWire).decode
-decode_operation_msgpack = msgspec.msgpack.Decoder(OperationWire).decode
-decode_operation_json = msgspec.json.Decoder(OperationWire).decode
+    request: Any
+    request_patiently: Any
+    operation: Any
+    operation_patiently: Any
+
+
+def _decoders(decoder: Any, text: Any) -> Decoders:
+    return Decoders(
+        request=decoder(_union(REQUEST_WIRES, Scalar, text)).decode,
+        request_patiently=decoder(_union(REQUEST_WIRES, Raw, Raw)).decode,
+        operation=decoder(_union(OPERATION_WIRES, Scalar, text)).decode,
+        operation_patiently=decoder(_union(OPERATION_WIRES, Raw, Raw)).decode,
+    )
+
+
+FROM_MSGPACK: Final = _decoders(msgspec.msgpack.Decoder, bytes)
+FROM_JSON: Final = _decoders(msgspec.json.Decoder, str | Base64)
 
 UNDECODABLE: Final = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError, MemoryError)
 """Everything that decoding foreign bytes can raise (ValueError: text that is no UTF-8)."""

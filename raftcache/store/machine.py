@@ -51,6 +51,7 @@ ITEM_OVERHEAD_BYTES: Final = 64
 
 _UNDO_BYTES: Final = 32  # what looking at one change of the past costs, in bytes of the budget
 
+_QUERIES: Final = frozenset({Get, Range})
 _MISSING: Final = GetResult()
 
 
@@ -144,6 +145,7 @@ class StateMachine:
         if type(query) is Batch:
             assert not query.changes(), "a batch that changes something goes through the log"
             return self._batch(query.ops)
+        assert type(query) in _QUERIES, "what changes something goes through the log"
         self._budget = self._limits.reply_bytes
         return self._handlers[type(query)](query)
 

@@ -1,6 +1,7 @@
 """Whatever the bytes: a request or a refusal, and an answer that can be sent (failure F14)."""
 
 import random
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -146,3 +147,19 @@ def test_any_frames_are_split_and_put_together_again(rest: list[bytes]) -> None:
     else:
         with pytest.raises(Refused):
             request_frame(envelope, body)
+
+
+@pytest.mark.parametrize("field", ["key", "value", "if_value", "id", "timeout_ms", "unknown"])
+@pytest.mark.parametrize("codec", [msgspec.json, msgspec.msgpack], ids=["json", "msgpack"])
+def test_nested_arrays_are_skipped_and_never_built(codec: Any, field: str) -> None:
+    """Four megabytes of them as objects take seconds, and a leader that stalls is deposed."""
+    fields = {"op": "set", "key": "k", "value": "v", field: [[]] * 200_000}
+    frame = codec.encode(fields)
+
+    tracemalloc.start()
+    with pytest.raises(Refused):
+        decode_request(frame, Limits())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 4 * len(frame), "a list takes 56 bytes, and here 1 or 3 on the wire"

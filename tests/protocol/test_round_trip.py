@@ -17,7 +17,7 @@ from raftcache.protocol.replies import (
     ping_fields,
 )
 from raftcache.protocol.requests import ADMIN_OPS, decode_request
-from raftcache.store.commands import encode_commands
+from raftcache.store.commands import Get, Range, encode_commands
 from raftcache.store.machine import StateMachine
 
 HEADER = ReplyHeader("n1", 3, Leader("n2", "tcp://127.0.0.1:7402"), 7)
@@ -293,3 +293,59 @@ def test_a_local_read_tells_its_age(server: Server) -> None:
     reply = server.codec.decode(encode_reply(request, HEADER, result, age_ms=12))
 
     assert (reply["found"], reply["age_ms"]) == (False, 12)
+
+
+@pytest.mark.parametrize(
+    ("fields", "mutation"),
+    [
+        ({"op": "set", "key": "k", "value": "v"}, True),
+        ({"op": "delete", "key": "k"}, True),
+        ({"op": "incr", "key": "k"}, True),
+        ({"op": "get", "key": "k"}, False),
+        ({"op": "range", "prefix": ""}, False),
+        ({"op": "batch", "ops": [{"op": "get", "key": "k"}]}, False),
+        ({"op": "batch", "ops": [{"op": "get", "key": "k"}, {"op": "incr", "key": "k"}]}, True),
+        ({"op": "batch", "ops": [{"op": "set", "key": ""}]}, False),
+        ({"op": "batch", "ops": []}, False),
+    ],
+)
+def test_what_may_change_something_is_a_command_and_the_rest_a_query(
+    server: Server, fields: dict[str, Any], *, mutation: bool
+) -> None:
+    """A mutation that was taken for a read would be applied on one node alone."""
+    request = decode_request(server.codec.encode(fields), Limits())
+
+    assert (request.command is not None, request.query is not None) == (mutation, not mutation)
+    assert request.is_mutation is mutation
+
+
+def test_the_common_fields_arrive(server: Server) -> None:
+    common = {"timeout_ms": 70, "read": "local", "forward": False, "b64": True, "v": 1}
+
+    request = decode_request(server.codec.encode({"op": "get", "key": "k", **common}), Limits())
+    plain = decode_request(server.codec.encode({"op": "get", "key": "k"}), Limits())
+
+    assert (request.timeout_ms, request.local) == (70, True)
+    assert (request.forward, request.b64) == (False, True)
+    assert (plain.timeout_ms, plain.local, plain.forward, plain.b64) == (5000, False, True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix_end"),
+    [(b"a", b"b"), (b"", None), (b"\xff\xff", None), (b"a\xff\xff", b"b"), (b"a\x00", b"a\x01")],
+)
+def test_a_prefix_ends_before_the_next_key_that_does_not_begin_with_it(
+    text: bytes, prefix_end: bytes | None
+) -> None:
+    request = decode_request(msgspec.msgpack.encode({"op": "range", "prefix": text}), Limits())
+
+    assert request.query == Range(text, prefix_end, 1000)
+
+
+def test_a_text_and_its_bytes_are_the_same_key() -> None:
+    """MessagePack clients in some languages can only send str, in others only bin."""
+    asked = [{"op": "get", "key": key, "id": 1} for key in ("ä", "ä".encode())]
+
+    queries = [decode_request(msgspec.msgpack.encode(fields), Limits()).query for fields in asked]
+
+    assert queries == [Get("ä".encode())] * 2

@@ -374,3 +374,15 @@ def test_the_digest_is_the_same_in_every_release() -> None:
     apply(machine, Set(b"a", b"1"), Set(b"b", b"2"), Incr(b"a", 5), Delete(b"b"), Set(b"c", b""))
 
     assert f"{machine.digest():016x}" == "7373d6d3acbfee1b"
+
+
+@pytest.mark.parametrize(
+    "command", [Set(b"a", b""), Delete(b"a"), Incr(b"a"), Batch((Get(b"a"), Incr(b"a")))]
+)
+def test_a_command_is_never_taken_for_a_query(command: Command) -> None:
+    machine = machine_with(a=b"1")
+
+    with pytest.raises(AssertionError, match="goes through the log"):
+        machine.read(command)  # type: ignore[arg-type] # the mistake in question
+
+    assert machine.store_rev == 1
