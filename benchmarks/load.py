@@ -297,6 +297,12 @@ def main() -> int:
     options = parser.parse_args()
     if options.echo:
         echo()
+    if options.cluster:
+        from orchestrator.throwaway import Throwaway  # noqa: PLC0415 - else not needed
+
+        with Throwaway(prefix="raftcache-load-") as cluster:
+            cluster.up()
+            return benchmark(",".join(cluster.endpoints.values()), options)
     if not options.endpoints:
         parser.error("give the endpoints of a cluster, or --cluster")
     return benchmark(options.endpoints, options)

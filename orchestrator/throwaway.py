@@ -24,6 +24,8 @@ from .spec import parse_spec
 from .state import NodeRecord, new_state, port_offsets
 
 NODES = 3
+UP_SECONDS_MAX = 10.0
+START_SECONDS_MAX = 5.0
 CLIENTS = 500
 """Connections for which file descriptors are asked: few, so that it runs anywhere."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -60,16 +62,24 @@ class Throwaway:
         return [record.events for record in self.records]
 
     def up(self) -> None:
-        """Start all nodes and wait until they are ready."""
-        self.cluster.up()
+        """Start all nodes and wait until they are ready.
+
+        Raises:
+            TryAgain: they were not, in time.
+        """
+        self.cluster.up(seconds=UP_SECONDS_MAX)
 
     def kill(self, node: str) -> None:
         """Send SIGKILL to a node; it stays down. Waits for no election."""
         self.cluster.kill(node, wait=False)
 
     def start(self, node: str) -> None:
-        """Start a node that is down, and wait until it has caught up."""
-        self.cluster.start(node)
+        """Start a node that is down, and wait until it has caught up.
+
+        Raises:
+            TryAgain: it had not, in time.
+        """
+        self.cluster.start(node, seconds=START_SECONDS_MAX)
 
     def down(self) -> None:
         """End it, prove it, and delete everything, unless it is to be kept.

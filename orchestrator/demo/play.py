@@ -4,6 +4,7 @@ It knows a cluster by the few verbs it needs (:class:`Cluster`) and asks the nod
 all else. Every wait has its bound; what does not happen in time is said in the report.
 """
 
+import contextlib
 import os
 import select
 import threading
@@ -15,15 +16,17 @@ import msgspec
 
 from raftcache.client import Client, RequestError
 
+from ..errors import TryAgain
 from .history import Found, Verdict, judge, percentile_ms, unavailable_ms
 from .listener import Story
 from .narration import Line, Rules, listed
 from .writers import PREFIX, Writers
 
 WRITERS = 4
-ELECTION_SECONDS_MAX = 8.0
-CATCH_UP_SECONDS_MAX = 8.0
-HASH_SECONDS_MAX = 4.0
+# However badly it goes, with the times of a throwaway cluster they stay below half a minute.
+ELECTION_SECONDS_MAX = 3.0
+CATCH_UP_SECONDS_MAX = 2.0
+HASH_SECONDS_MAX = 2.0
 _POLL_SECONDS = 0.02
 
 
@@ -86,9 +89,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
             "nothing was acknowledged": not verdict.acknowledged,
             f"no new leader within {ELECTION_SECONDS_MAX:.0f} s": self.leader is None,
             "after the kill no write was acknowledged any more": self.unavailable_ms is None,
-            f"{self.killed} did not catch up within {CATCH_UP_SECONDS_MAX:.0f} s": not (
-                self.caught_up
-            ),
+            f"{self.killed} did not catch up in time": not (self.caught_up),
             "the nodes' states differ": not self.hashes_equal,
         }
         return [complaint for complaint, is_so in found.items() if is_so]
@@ -139,7 +140,8 @@ class Play:
 
         started_ms = time.monotonic() * 1_000
         self._say(f"{old} is started again, from its own disk", Rules.RESTART, headline=True)
-        self._cluster.start(old)
+        with contextlib.suppress(TryAgain):  # then the report says that it did not catch up
+            self._cluster.start(old)
         caught_up = self._wait_caught_up(client, old)
         self._wait(self._pace.after_return)
         writers.stop()
