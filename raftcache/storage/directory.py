@@ -112,8 +112,7 @@ def open_directory(
         try:
             identity = _check_owner(files, directory, cluster_id, node_id, incarnation)
             _refuse_lost_writes(directory, identity, boot_id)
-            sync_all = identity.durability == "os" and not identity.clean
-            at, recovered = recover(files, directory, identity, sync_all=sync_all)
+            at, recovered = recover(files, directory, identity)
             opened = msgspec.structs.replace(
                 identity,
                 durability=durability,

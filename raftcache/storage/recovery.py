@@ -55,29 +55,25 @@ def list_segments(files: Files, directory: str) -> list[int]:
     return numbers
 
 
-def recover(
-    files: Files, directory: str, identity: Identity, *, sync_all: bool
-) -> tuple[WalPosition, Recovered]:
+def recover(files: Files, directory: str, identity: Identity) -> tuple[WalPosition, Recovered]:
     """Read the whole log and leave it ready for appending.
 
-    Assumes that the directory is locked. ``sync_all`` also syncs segments that are complete: the
-    directory was last written under durability ``os``.
+    Assumes that the directory is locked.
 
     Raises:
         CorruptRecord: a file is damaged; nothing was changed.
         WrongDirectory: files are missing, or another node's.
         OSError: the file system refused.
     """
-    return _Recovery(files, directory, identity, sync_all=sync_all).run()
+    return _Recovery(files, directory, identity).run()
 
 
 class _Recovery:
     """One run of :func:`recover`."""
 
-    def __init__(self, files: Files, directory: str, identity: Identity, *, sync_all: bool) -> None:
+    def __init__(self, files: Files, directory: str, identity: Identity) -> None:
         self._files = files
         self._directory = directory
-        self._sync_all = sync_all
         self._recovered = Recovered(identity)
         self._number = 1
         self._chain = 0
@@ -102,7 +98,7 @@ class _Recovery:
             torn_bytes(scan)  # refuses whatever follows the seal
             self._replay(scan)
             # If the last segment holds no frame yet, then the roll to it was perhaps not finished.
-            if self._sync_all or segment == last - 1:
+            if segment == last - 1:
                 self._write_again(handle, scan)
         finally:
             self._files.close(handle)

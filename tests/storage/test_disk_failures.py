@@ -76,6 +76,28 @@ def test_after_a_failed_call_nothing_is_written_and_nothing_promised_is_lost(
     assert promised <= len(recovered.entries) <= promised + 1
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("call", ["write", "sync", "rename", "sync_directory"])
+@pytest.mark.parametrize("after", range(12))
+def test_a_restart_after_any_failed_call_keeps_what_it_promises_then(
+    call: str, code: int, after: int
+) -> None:
+    """The cache may hold what the disk never got; nothing may be built on that (failure E6)."""
+    disk = SimulatedDisk()
+    filling = Filling(opened(disk))
+    disk.fail(call, code, after=after)
+    with pytest.raises(DiskFailed):
+        filling.run()
+    disk.kill_process()
+    wal, recovered = reopen(DIRECTORY, disk, segment_bytes=4096)
+    count = len(recovered.entries)
+
+    append(wal, batch(entry(count + 1)))
+    disk.lose_cache()
+
+    assert recovered_from(disk).entries == [*recovered.entries, entry(count + 1)]
+
+
 def test_what_a_failed_fsync_left_in_the_cache_is_written_again() -> None:
     """Linux calls such bytes clean: they read well and would be gone after a power cut (E6)."""
     disk = SimulatedDisk()
