@@ -1,0 +1,136 @@
+"""The format on disk: files of each version stay readable, and docs/storage.md tells the truth.
+
+A change that makes these tests fail needs a new format version, and golden files of its own beside
+the old ones (failure E15).
+"""
+
+import re
+import struct
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from orchestrator.simulation.disk import SimulatedDisk
+from raftcache.errors import WrongDirectory
+from raftcache.raft.types import Entry, EntryKind, HardState
+from raftcache.storage.wal import Batch, Wal
+
+from .builders import (
+    DIRECTORY,
+    append,
+    batch,
+    entry,
+    make,
+    recovered_from,
+    reopen,
+    segment_path,
+    written_disk,
+)
+
+GOLDEN = Path(__file__).parent / "golden" / "format_1"
+PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
+SEGMENT_BYTES = 4096
+
+ENTRIES = [
+    Entry(1, 1, EntryKind.NOOP),
+    Entry(2, 1, EntryKind.COMMANDS, b"set greeting hello"),
+    Entry(3, 2, EntryKind.NOOP),
+    Entry(4, 2, EntryKind.COMMANDS, bytes(600)),
+    Entry(5, 2, EntryKind.COMMANDS, b"x" * 900),
+]
+
+
+def write_example(wal: Wal) -> None:
+    """Write what the golden files hold: a vote, a replaced entry, a masked frame, a roll."""
+    append(wal, Batch(HardState(1, "n1#1"), ENTRIES[:2]))
+    append(wal, Batch(None, [entry(3, term=1)]))
+    append(wal, Batch(HardState(2, "n2#1"), ENTRIES[2:3]), Batch(None, ENTRIES[3:4]))
+    append(wal, Batch(None, ENTRIES[4:]))
+
+
+def example() -> SimulatedDisk:
+    disk = SimulatedDisk()
+    make(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
+    wal, _ = reopen(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
+    write_example(wal)
+    wal.close(clean=True)
+    return disk
+
+
+def golden() -> SimulatedDisk:
+    disk = SimulatedDisk()
+    for path in GOLDEN.iterdir():
+        disk.put(f"{DIRECTORY}/{path.name}", path.read_bytes())
+    return disk
+
+
+def test_files_of_format_1_are_read() -> None:
+    recovered = recovered_from(golden())
+
+    assert recovered.entries == ENTRIES
+    assert recovered.hard_state == HardState(2, "n2#1")
+    assert recovered.notes == []
+
+
+def test_files_of_format_1_are_written_to_the_byte() -> None:
+    written, kept = example(), golden()
+    names = [name for name in written.names(DIRECTORY) if name != "lock"]
+    assert names == kept.names(DIRECTORY) == ["identity", "wal-00000001.seg", "wal-00000002.seg"]
+
+    for name in names:
+        path = f"{DIRECTORY}/{name}"
+        assert written.content(path) == kept.content(path), name
+
+
+def test_a_newer_format_is_refused_by_name() -> None:
+    disk = written_disk([batch(entry(1), term=1)])
+    sector = bytearray(disk.content(segment_path())[:508])
+    struct.pack_into("<I", sector, 8, 2)
+    disk.overwrite(segment_path(), 0, bytes(sector) + crc32(sector).to_bytes(4, "little"))
+
+    with pytest.raises(WrongDirectory, match="has format 2, and this program reads format 1"):
+        recovered_from(disk)
+
+
+def test_a_newer_identity_is_refused_by_name() -> None:
+    disk = written_disk([])
+    path = f"{DIRECTORY}/identity"
+    newer = disk.content(path).replace(b'"format": 1,', b'"format": 2, "colour": "red",')
+    disk.put(path, newer)
+
+    with pytest.raises(WrongDirectory, match="has format 2, and this program reads format 1"):
+        recovered_from(disk)
+
+
+def test_the_hexdump_in_the_page_is_that_of_the_golden_file() -> None:
+    """docs/storage.md explains real bytes."""
+    shown = re.search(r"```text\n(00000000 .*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None, "the page has a hexdump"
+
+    assert hexdump((GOLDEN / "wal-00000001.seg").read_bytes()).startswith(shown[1])
+    assert "000005f0" in shown[1], "it shows two frames"
+
+
+def test_the_identity_in_the_page_is_that_of_the_golden_file() -> None:
+    shown = re.search(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None, "the page has an identity"
+
+    assert shown[1] == (GOLDEN / "identity").read_text(encoding="utf-8")
+
+
+def hexdump(data: bytes) -> str:
+    """Return what ``hexdump -C`` prints."""
+    lines: list[str] = []
+    previous = b""
+    for offset in range(0, len(data), 16):
+        row = data[offset : offset + 16]
+        if row == previous:
+            if lines[-1] != "*":
+                lines.append("*")
+            continue
+        previous = row
+        halves = "  ".join(row[half : half + 8].hex(" ") for half in (0, 8))
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        lines.append(f"{offset:08x}  {halves}  |{text}|")
+    return "\n".join([*lines, f"{len(data):08x}", ""])
