@@ -33,7 +33,10 @@ def leader_at(endpoint: str | None) -> Fields:
 
 
 class FakeNode:
-    """A node of one thread; ``requests`` is what it has received, decoded, in order."""
+    """A node of one thread; ``requests`` is what it has received, decoded, in order.
+
+    It answers ``ping`` by itself, unrecorded: so a test has its connection before time counts.
+    """
 
     def __init__(self, script: Script, endpoint: str | None = None) -> None:
         self.requests: list[Request] = []
@@ -101,6 +104,9 @@ class FakeNode:
                 return
             *self._envelope, body = self._router.recv_multipart()
             request = _decode(body)
+            if request["op"] == "ping":
+                self._reply(self._envelope, request, leader_at(None))
+                continue
             self.requests.append(request)
             fields = self._script(self, request)
             if self._router.closed:
