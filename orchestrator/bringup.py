@@ -163,8 +163,10 @@ def _wipe(paths: Paths, tell: Callable[[str], None]) -> None:
                 "not wiped, for something of the old cluster is still there: "
                 + "; ".join(ended.proof.leftovers)
             )
+    had_data = paths.nodes.is_dir() and any(paths.nodes.iterdir())
     delete_data(paths)
-    tell("the old cluster and its data are deleted")
+    if had_data:
+        tell("the old cluster and its data are deleted")
 
 
 def _fresh_state(paths: Paths, spec: Spec, nodes: int) -> ClusterState:

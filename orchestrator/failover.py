@@ -82,7 +82,9 @@ def await_new_leader(
     if found is None:
         return _failover(before, lost, survivors, leader=None, term=None)
     election = found.get("election") or {}
-    won_ms = election.get("won_ms")
+    won_ms = election.get("won_ms") or 0
+    if won_ms < began_ms:  # it did not say when; then it is when we saw it
+        won_ms = time.monotonic() * 1000
     return _failover(
         before,
         lost,
@@ -91,7 +93,7 @@ def await_new_leader(
         term=found["term"],
         votes=election.get("votes") or [],
         reason=election.get("reason"),
-        after_ms=None if won_ms is None else max(0.0, won_ms - began_ms),
+        after_ms=won_ms - began_ms,
     )
 
 

@@ -98,7 +98,7 @@ def command_line(pid: int) -> str:
         raw = (_PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
         return ""
-    return raw.replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    return " ".join(raw.replace(b"\0", b" ").decode("utf-8", "replace").split())
 
 
 def _sample_proc(pid: int) -> Sample | None:

@@ -203,7 +203,8 @@ def configuration(paths: Paths, nodes: list[str], *, restart: str) -> str:
             "stopsignal=KILL",
             "killasgroup=true",
             "redirect_stderr=true",
-            f"stdout_logfile={here.path(paths.log(node))}",
+            # This one value is expanded twice, so its first expansion must yield the second.
+            f"stdout_logfile={here.path(paths.log(node)).replace('%', '%%')}",
             f"stdout_logfile_maxbytes={LOG_BYTES_MAX}",
             f"stdout_logfile_backups={LOG_BACKUPS}",
         ]

@@ -1,5 +1,6 @@
 """`down`: ends every node in order, then supervisord, and proves that nothing is left."""
 
+import contextlib
 import shutil
 import signal
 import time
@@ -61,6 +62,9 @@ def end_run(paths: Paths, state: ClusterState, *, wipe: bool) -> Ended:
     kill_leftovers(state.run_id)
     for path in paths.socket_files():
         path.unlink(missing_ok=True)
+    if paths.sockets != paths.run:
+        with contextlib.suppress(OSError):  # not empty: then the proof will say why
+            paths.sockets.rmdir()
     proof = prove(paths, state)
     if proof.holds:
         state.run_id = ""

@@ -87,7 +87,7 @@ def _who_leads(console: Console, failover: Failover, *, waited: bool) -> list[st
     if not failover.changed and failover.leader is not None:
         return [f"{failover.leader} still leads term {failover.term}"]
     if failover.leader is None:
-        return ["no new leader after 2 s: bin/cluster status"] if waited else []
+        return ["no new leader yet, after 2 s:  bin/cluster wait --for leader"] if waited else []
     leader = console.paint(failover.leader, "bold")
     votes = " and ".join(failover.votes) if failover.votes else "its peers"
     when = "" if failover.after_ms is None else f", {failover.after_ms:.0f} ms after the blow"
