@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from .fields import id_of
-from .limits import BATCH_OPS_MAX, TIMEOUT_MS_MAX, FieldError, Refused, shown
+from .limits import TIMEOUT_MS_MAX, FieldError, Refused, shown
 from .wire import OPERATION_WIRES, REQUEST_WIRES, UNDECODABLE, AnyWire, Wire
 
 LATER_OPS: Final = frozenset(
@@ -46,7 +46,6 @@ _RULES: Final = {
     "at": "a whole number from 0",
     "limit": "a whole number from 1",
     "by": "a whole number that fits in signed 64 bits",
-    "ops": "an array of operations",
     "peer": "a text",
     "client": "a text",
     "to": "a text",
@@ -151,18 +150,13 @@ def _wrong_field(
     for name in fields:
         if name != "op" and name not in known:
             return "unsupported", _unknown_field(name, op, known)
-    complaint: tuple[str, str] | None = None
     for name, field in known.items():
         if name not in fields:
             if field.required:
                 return "bad_request", f"`{name}` is missing: `{op}` needs it"
             continue
-        if name == "ops":
-            complaint = _wrong_ops(fields[name], json=json)
-        elif name != "id" and _decoded(fields[name], field.type, json=json) is None:
-            complaint = "bad_request", f"`{name}` must be {_RULES.get(name, 'well-formed')}"
-        if complaint is not None:
-            return complaint
+        if name != "id" and _decoded(fields[name], field.type, json=json) is None:
+            return "bad_request", f"`{name}` must be {_RULES.get(name, 'well-formed')}"
     return None
 
 
@@ -170,16 +164,6 @@ def _unknown_field(name: str, op: str, known: dict[str, Any]) -> str:
     if name in LATER_FIELDS:
         return f"`{name}` is not available in this release: nothing was done"
     return f"unknown field {shown(name)} of `{op}`{_nearest(name, known)}: nothing was done"
-
-
-def _wrong_ops(raw: msgspec.Raw, *, json: bool) -> tuple[str, str]:
-    # Only called for a batch that did not decode. As its operations are not looked at while it
-    # does, an array can only have been too long; it is not decoded again to find that out.
-    first = memoryview(raw)[0]
-    is_array = first == ord("[") if json else first & 0xF0 == 0x90 or first in {0xDC, 0xDD}
-    if is_array:
-        return "too_large", f"`ops` may have {BATCH_OPS_MAX} operations at most"
-    return "bad_request", "`ops` must be an array of operations"
 
 
 def _decoded(raw: msgspec.Raw, kind: Any, *, json: bool) -> Any:

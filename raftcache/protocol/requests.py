@@ -18,7 +18,7 @@ from ..store.commands import Batch, Command, Delete, Get, Incr, Invalid, Operati
 from ..store.commands import Range as RangeQuery
 from ..store.commands import Set as SetCommand
 from .diagnosis import diagnose, diagnose_operation, read_id
-from .fields import bound_of, id_of, key_of, prefix_end, revision_of, value_of
+from .fields import bound_of, id_of, key_of, operations_of, prefix_end, revision_of, value_of
 from .limits import RANGE_LIMIT_MAX, FieldError, Limits, Refused
 from .wire import (
     ADMIN_WIRES,
@@ -190,7 +190,9 @@ def _range(wire: RangeWire[Any, Any], _limits: Limits, *, json: bool) -> RangeQu
 
 
 def _batch(wire: BatchWire[Any, Any], limits: Limits, *, json: bool) -> Batch:
-    return Batch(tuple([_operation(raw, limits, json=json) for raw in wire.ops]))
+    return Batch(
+        tuple([_operation(raw, limits, json=json) for raw in operations_of(wire.ops, json=json)])
+    )
 
 
 def _operation(raw: msgspec.Raw, limits: Limits, *, json: bool) -> Operation:

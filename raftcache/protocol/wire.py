@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar, 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from .limits import BATCH_OPS_MAX, RANGE_LIMIT_DEFAULT, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX
+from .limits import RANGE_LIMIT_DEFAULT, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -109,7 +109,7 @@ class RangeWire(Wire[Id, Text], kw_only=True, gc=False, tag="range"):
 class BatchWire(Wire[Id, Text], kw_only=True, gc=False, tag="batch"):
     """``batch``. Its operations are decoded one by one, as one that is ill-formed fails alone."""
 
-    ops: Annotated[list[Raw], Meta(max_length=BATCH_OPS_MAX)]
+    ops: Raw
 
 
 class PingWire(Wire[Id, Text], kw_only=True, gc=False, tag="ping"):

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,16 @@ def test_every_operation_and_every_later_one_is_on_the_page() -> None:
     for wire in REQUEST_WIRES.values():
         for name in wire.__struct_fields__:
             assert f"`{name}`" in page or f"`{name}:" in page or name in {"rules", "learner"}
+
+
+def test_the_protocol_needs_nothing_that_a_client_lacks() -> None:
+    """The client is installed without what only a server needs, such as ``sortedcontainers``."""
+    program = """
+import sys
+sys.modules["sortedcontainers"] = None
+import raftcache.protocol.envelope, raftcache.protocol.replies, raftcache.protocol.requests
+"""
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=PAGE.parents[1], check=False)
+
+    assert done.returncode == 0

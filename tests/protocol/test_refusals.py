@@ -7,6 +7,7 @@ import pytest
 
 from raftcache.protocol.limits import Limits, Refused
 from raftcache.protocol.requests import Request, decode_request
+from raftcache.store.commands import Batch, Set
 
 LIMITS = Limits(value_bytes=2000, request_bytes=8000)
 
@@ -240,6 +241,21 @@ def test_a_frame_far_over_the_limit_is_not_even_looked_at() -> None:
     assert (refused.code, refused.id) == ("too_large", None)
 
 
+def long_json_batch(count: int) -> bytes:
+    """Return a batch so large that its operations are counted before they are built."""
+    op = {"op": "set", "key": "k", "value": "v" * 100}
+    return msgspec.json.encode({"op": "batch", "ops": [op] * count})
+
+
+def test_a_long_json_batch_is_counted_to_the_operation() -> None:
+    taken = decode_request(long_json_batch(700), Limits()).command
+
+    assert isinstance(taken, Batch)
+    assert taken.ops == (Set(b"k", b"v" * 100),) * 700
+    with pytest.raises(Refused, match="1000 operations at most"):
+        decode_request(long_json_batch(1001), Limits())
+
+
 def test_a_request_at_each_limit_is_taken() -> None:
     """The other side of every refusal above: limits are inclusive."""
     value = b"v" * 2000
@@ -253,9 +269,10 @@ def test_a_request_at_each_limit_is_taken() -> None:
         decode_request(msgspec.json.encode({**SET, "if_mod_rev": str(2**63 - 1)}), LIMITS),
         decode_request(msgspec.json.encode({"op": "batch", "ops": [0] * 1000}), LIMITS),
         decode_request(msgspec.msgpack.encode({"op": "batch", "ops": []}), LIMITS),
+        decode_request(long_json_batch(1000), Limits()),
         decode_request(b'{"op":"ping"}' + b" " * (8000 - 13), LIMITS),
     ]
 
     assert [request.op for request in accepted] == [
-        "set", "ping", "range", "incr", "set", "set", "batch", "batch", "ping",
+        "set", "ping", "range", "incr", "set", "set", "batch", "batch", "batch", "ping",
     ]  # fmt: skip
