@@ -1,0 +1,79 @@
+"""What clients of a simulated cluster ask and get: real request frames, decoded replies."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+_encode_json = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder().decode
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, and what came of it.
+
+    Attributes:
+        number: unique in its run; also the request's ``id`` and its routing id.
+        node: who was asked.
+        socket: 0: the clients', 1: the administration's.
+        frames: what was sent, routing id first.
+        sent_us: when.
+        replies: all answers that came; more than one is a defect.
+        answered_us: when the first came; None while none has.
+        on_answer: called with this call when an answer has come.
+    """
+
+    number: int
+    node: str
+    socket: int
+    frames: list[bytes]
+    sent_us: int
+    replies: list[dict[str, Any]] = field(default_factory=list)
+    answered_us: int | None = None
+    on_answer: Callable[["Call"], None] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Tell whether an answer came."""
+        return bool(self.replies)
+
+    @property
+    def reply(self) -> dict[str, Any]:
+        """The one answer."""
+        assert len(self.replies) == 1, f"{len(self.replies)} answers to {self}"
+        return self.replies[0]
+
+    @property
+    def outcome(self) -> str:
+        """``ok``, the error's code with ``applied`` (``timeout/unknown``), or ``silence``."""
+        if not self.done:
+            return "silence"
+        reply = self.reply
+        return "ok" if reply["ok"] else f"{reply['error']}/{reply['applied']}"
+
+
+def request_frames(number: int, fields: dict[str, Any], *, json: bool = False) -> list[bytes]:
+    """Return what a ROUTER socket receives from a REQ socket that sends this request."""
+    request = {"id": number, **fields}
+    body = _encode_json(request) if json else _encode(request)
+    return [routing_id(number), b"", body]
+
+
+def routing_id(number: int) -> bytes:
+    """Return the routing id of the connection that a call uses."""
+    return b"client-%d" % number
+
+
+def call_number(envelope: list[bytes]) -> int:
+    """Return which call an answer in this envelope belongs to."""
+    return int(envelope[0].removeprefix(b"client-"))
+
+
+def decode_reply(frame: bytes) -> dict[str, Any]:
+    """Decode an answer's one frame."""
+    reply: dict[str, Any] = _decode_json(frame) if frame.startswith(b"{") else _decode(frame)
+    return reply

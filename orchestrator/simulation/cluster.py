@@ -1,0 +1,339 @@
+"""A whole cluster in one process and one thread, under virtual time; a function of its seed.
+
+Every node runs the shipped server and the shipped log over a disk of its own. The verbs are those
+of a real cluster: start, kill, stop, pause, resume, cut, heal; time passes only in ``run_ms`` and
+``run_until``.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any
+
+from raftcache.node.server import ADMIN_SOCKET, CLIENT_SOCKET
+from raftcache.raft.configuration import Member, bootstrap_configuration, server_id_of
+from raftcache.storage.directory import bootstrap
+from raftcache.storage.identity import Identity
+from raftcache.storage.wal import Batch
+
+from .calls import Call, call_number, decode_reply, request_frames
+from .checks import Checks
+from .disk import SimulatedDisk
+from .network import Network
+from .process import Process
+from .profile import CALM, Profile
+from .scheduler import Scheduler
+
+CLUSTER_ID = "0123456789abcdef0123456789abcdef"
+NOTICE_US = 5_000
+"""How long a connection to a dead process still takes what is sent."""
+TRACE_LINES = 200
+
+
+class SimulatedHost:
+    """What outlives a node's process: its name, its disk, and the present process, if any."""
+
+    def __init__(self, identity: Identity, number: int, capacity_bytes: int | None) -> None:
+        self.identity = identity
+        self.number = number
+        self.disk = SimulatedDisk(capacity_bytes)
+        self.process: Process | None = None
+        self.lives = 0
+        self.last_exit: int | None = None
+        self.died_us = 0
+
+
+class SimulatedCluster:
+    """The verbs of a cluster, under virtual time.
+
+    Args:
+        seed: decides everything that is left to chance.
+        profile: how the world behaves.
+        capacity_bytes: the size of each disk; None: no bound.
+    """
+
+    def __init__(
+        self, seed: int, profile: Profile = CALM, *, capacity_bytes: int | None = None
+    ) -> None:
+        self.seed = seed
+        self.profile = profile
+        self.scheduler = Scheduler()
+        self.random = Random(f"{seed}/world")
+        self.network = Network(
+            self.scheduler, Random(f"{seed}/network"), profile, self._deliver_to_peer
+        )
+        self.trace: deque[str] = deque(maxlen=TRACE_LINES)
+        self.calls: dict[int, Call] = {}
+        self.on_defect: Callable[[str, Exception], None] | None = None
+        """Told of a node that ended by a defect; None: the run ends with that defect."""
+        members = tuple(_member(number) for number in range(1, profile.nodes + 1))
+        configuration = bootstrap_configuration(members)
+        self.checks = Checks(configuration)
+        self.hosts: dict[str, SimulatedHost] = {}
+        for number, member in enumerate(members):
+            identity = Identity(
+                cluster_id=CLUSTER_ID,
+                node_id=member.node_id,
+                incarnation=member.incarnation,
+                configuration=configuration,
+            )
+            host = SimulatedHost(identity, number, capacity_bytes)
+            bootstrap(
+                f"/nodes/{member.node_id}",
+                identity,
+                segment_bytes=profile.segment_bytes,
+                files=host.disk,
+            )
+            self.hosts[member.node_id] = host
+
+    @property
+    def names(self) -> list[str]:
+        """All nodes' names, sorted."""
+        return sorted(self.hosts)
+
+    @property
+    def running(self) -> list[Process]:
+        """The processes that are alive, paused ones included."""
+        processes = (self.hosts[name].process for name in self.names)
+        return [process for process in processes if process is not None and process.alive]
+
+    def process(self, name: str) -> Process:
+        """Return a node's process, which must be alive."""
+        process = self.hosts[name].process
+        assert process is not None, f"{name} was never started"
+        assert process.alive, f"{name} is dead"
+        return process
+
+    # Verbs
+
+    def up(self) -> "SimulatedCluster":
+        """Start every node that does not run."""
+        running = {process.name for process in self.running}
+        for name in self.names:
+            if name not in running:
+                self.start(name)
+        return self
+
+    def start(self, name: str) -> Process:
+        """Start a node with what its disk has.
+
+        Raises:
+            StorageError: its directory can't be used.
+        """
+        host = self.hosts[name]
+        assert host.process is None or not host.process.alive, f"{name} runs already"
+        host.lives += 1
+        host.process = process = Process(
+            self,
+            host.identity,
+            host.disk,
+            Random(f"{self.seed}/{name}/{host.lives}"),
+            self.profile,
+            self.profile.clock_rate(host.number),
+        )
+        recovered = process.recovered
+        self.checks.durable[name].reset(recovered.hard_state, recovered.entries)
+        self.note(f"{name} starts: last={len(recovered.entries)} {recovered.hard_state}")
+        return process
+
+    def kill(self, name: str, *, power: bool = False) -> None:
+        """Kill a node's process; ``power``: its host goes down too, and forgets its cache."""
+        self.process(name).kill()
+        if power:
+            self.cut_power(name)
+
+    def cut_power(self, name: str) -> None:
+        """Let a host whose process is gone lose its power; a part of the unsynced survives."""
+        host = self.hosts[name]
+        assert host.process is None or not host.process.alive, f"{name} runs"
+        host.disk.crash(Random(f"{self.seed}/{name}/{host.lives}/cut"))
+        self.note(f"{name} lost power")
+
+    def stop(self, name: str) -> None:
+        """Send SIGTERM."""
+        self.note(f"{name} is told to stop")
+        self.process(name).request_stop()
+
+    def pause(self, name: str) -> None:
+        """Send SIGSTOP."""
+        self.note(f"{name} is paused")
+        self.process(name).pause()
+
+    def resume(self, name: str) -> None:
+        """Send SIGCONT."""
+        self.note(f"{name} goes on")
+        self.process(name).resume()
+
+    def isolate(self, name: str) -> None:
+        """Cut a node off from all others; its clients still reach it."""
+        self.note(f"{name} is cut off")
+        self.network.isolate(name, self.names)
+
+    def heal(self) -> None:
+        """Mend all links."""
+        self.note("all links are mended")
+        self.network.heal()
+
+    # Clients
+
+    def request(
+        self, node: str, op: str, *, json: bool = False, admin: bool = False, **fields: Any
+    ) -> Call:
+        """Send a request to a node, over a connection of its own."""
+        number = len(self.calls) + 1
+        frames = request_frames(number, {"op": op, **fields}, json=json)
+        return self.send(node, frames, socket=ADMIN_SOCKET if admin else CLIENT_SOCKET)
+
+    def send(self, node: str, frames: list[bytes], *, socket: int = CLIENT_SOCKET) -> Call:
+        """Send any frames to a node; the first is the routing id."""
+        number = len(self.calls) + 1
+        call = Call(number, node, socket, frames, self.scheduler.now_us)
+        self.calls[number] = call
+
+        def arrive() -> None:
+            process = self.hosts[node].process
+            if process is not None:
+                process.on_client(socket, frames)
+
+        self.scheduler.after(self.random.randint(*self.profile.delay_us), arrive)
+        return call
+
+    def ask(self, node: str, op: str, *, within_ms: int = 10_000, **fields: Any) -> dict[str, Any]:
+        """Send a request and let time pass until its answer; return that."""
+        call = self.request(node, op, **fields)
+        self.run_until(lambda: call.done, within_ms=within_ms)
+        return call.reply
+
+    # Time
+
+    def run_ms(self, duration_ms: int) -> None:
+        """Let time pass."""
+        self.scheduler.run_us(duration_ms * 1_000)
+
+    def run_until(self, condition: Callable[[], bool], *, within_ms: int = 10_000) -> int:
+        """Let time pass until ``condition`` holds; return how many milliseconds it took."""
+        begun_ms = self.scheduler.now_ms
+        while not condition():
+            waited_ms = self.scheduler.now_ms - begun_ms
+            assert waited_ms <= within_ms, self.explain(f"not within {within_ms} ms")
+            assert self.scheduler.step(), self.explain("nothing happens any more")
+        return self.scheduler.now_ms - begun_ms
+
+    def leader(self) -> str | None:
+        """Return who leads in the latest term that has a leader; None: nobody does."""
+        leaders = [
+            (process.server.raft.current_term, process.name)
+            for process in self.running
+            if process.server.raft.is_leader
+        ]
+        return max(leaders)[1] if leaders else None
+
+    def elect(self, *, within_ms: int = 10_000) -> str:
+        """Let time pass until someone leads and all running nodes have applied all; return who."""
+        self.run_until(lambda: self.leader() is not None and self.is_settled(), within_ms=within_ms)
+        leader = self.leader()
+        assert leader is not None
+        return leader
+
+    def is_settled(self) -> bool:
+        """Tell whether the leader and all running nodes have the same log, applied to its end."""
+        leader = self.leader()
+        if leader is None:
+            return False
+        state = self.process(leader).server.raft.state
+        return state.commit_index == state.log.last_index >= state.term_start_index and all(
+            process.server.store.last_applied == state.commit_index
+            and process.server.raft.current_term == state.current_term
+            and process.server.raft.state.leader_id == state.server_id
+            for process in self.running
+        )
+
+    # What happened
+
+    def note(self, line: str) -> None:
+        """Keep a line for those who have to understand a failure."""
+        self.trace.append(f"{self.scheduler.now_us:>10} {line}")
+
+    def explain(self, what: str) -> str:
+        """Return a failure's message: the seed, the world, and what happened last."""
+        return "\n".join([f"seed {self.seed}: {what}", repr(self.profile), *self.trace])
+
+    def silent_calls(self) -> list[Call]:
+        """Return the requests that never got an answer."""
+        return [call for call in self.calls.values() if not call.done]
+
+    def digests(self) -> dict[str, int]:
+        """Return the digest of each running node's state."""
+        return {process.name: process.server.store.digest() for process in self.running}
+
+    # Called by processes
+
+    def on_event(self, name: str, kind: str, fields: dict[str, Any]) -> None:
+        """Keep a published event as a line."""
+        self.note(f"{name} {kind} " + " ".join(f"{key}={value}" for key, value in fields.items()))
+
+    def on_durable(self, name: str, batches: list[Batch]) -> None:
+        """Note what a node's disk has now."""
+        self.checks.durable[name].add(batches)
+
+    def send_to_peer(self, name: str, peer: str, frame: bytes) -> bool:
+        """Carry a frame to another node; False when its process is known to be gone."""
+        self.checks.on_frame(name, frame)
+        host = self.hosts[peer]
+        alive = host.process is not None and host.process.alive
+        if not alive and self.scheduler.now_us - host.died_us >= NOTICE_US:
+            return False
+        self.network.send(name, peer, frame)
+        return True
+
+    def send_to_client(self, name: str, socket: int, envelope: list[bytes], reply: bytes) -> None:
+        """Carry a reply to the client whose routing id is in the envelope."""
+        call = self.calls[call_number(envelope)]
+        assert (call.node, call.socket) == (name, socket), "a reply leaves where the request came"
+        assert envelope == call.frames[: len(envelope)], "the envelope comes back as it was"
+
+        def arrive() -> None:
+            call.replies.append(decode_reply(reply))
+            assert len(call.replies) == 1, self.explain(f"a request got two answers: {call}")
+            call.answered_us = self.scheduler.now_us
+            if call.on_answer is not None:
+                call.on_answer(call)
+
+        self.scheduler.after(self.random.randint(*self.profile.delay_us), arrive)
+
+    def on_turn(self, process: Process) -> None:
+        """Check what must hold."""
+        self.checks.on_turn(process, self.running)
+
+    def on_exit(self, process: Process, defect: Exception | None) -> None:
+        """Free what the process held; a defect ends the run unless somebody expects it."""
+        host = self.hosts[process.name]
+        host.last_exit = process.exit_code
+        host.died_us = self.scheduler.now_us
+        host.disk.kill_process()
+        self.note(f"{process.name} is gone: exit {process.exit_code}")
+        if defect is None:
+            return
+        if self.on_defect is None:
+            raise AssertionError(self.explain(f"{process.name}: {defect!r}")) from defect
+        self.on_defect(process.name, defect)
+
+    def _deliver_to_peer(self, _source: str, target: str, data: bytes) -> None:
+        process = self.hosts[target].process
+        if process is not None:
+            process.on_peer_frame(data)
+
+
+def make_seeds(count: int, first: int = 1) -> Iterable[int]:
+    """Return the seeds of a series."""
+    return range(first, first + count)
+
+
+def _member(number: int) -> Member:
+    return Member(
+        server_id=server_id_of(f"n{number}", 1),
+        node_id=f"n{number}",
+        incarnation=1,
+        peer_endpoint=f"tcp://127.0.0.1:{7500 + number}",
+        client_endpoint=f"tcp://127.0.0.1:{7400 + number}",
+    )

@@ -1,0 +1,89 @@
+"""The links between the nodes: delay, loss, duplicates, disorder, and cuts of one direction each.
+
+A link keeps its order unless the profile says otherwise, as a connection does. A frame is lost or
+delivered whole. Only Raft's own messages are safe to repeat by design, but a node must cope with
+any frame twice: the network does not look into them.
+"""
+
+from collections.abc import Callable
+from random import Random
+from zlib import crc32
+
+from .profile import Profile
+from .scheduler import Scheduler
+
+
+class Network:
+    """Carries frames between nodes, by their names.
+
+    Args:
+        scheduler: the time.
+        random: decides delays and faults.
+        profile: how likely they are.
+        deliver: hands a frame to a node (source, target, data).
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        random: Random,
+        profile: Profile,
+        deliver: Callable[[str, str, bytes], None],
+    ) -> None:
+        self.profile = profile
+        self.cuts: set[tuple[str, str]] = set()
+        self.blocks: Callable[[str, str, bytes], bool] | None = None
+        """Says which frames (source, target, data) are lost; for directed tests."""
+        self.digest = 0
+        """Of all frames that were ever delivered, and when."""
+        self._scheduler = scheduler
+        self._random = random
+        self._deliver = deliver
+        self._last_us: dict[tuple[str, str], int] = {}
+
+    def send(self, source: str, target: str, data: bytes) -> None:
+        """Take a frame; whether and when it arrives is the network's business."""
+        random, profile = self._random, self.profile
+        if self._is_lost(source, target, data) or random.randrange(1000) < profile.loss:
+            return
+        now_us = self._scheduler.now_us
+        due_us = now_us + random.randint(*profile.delay_us)
+        if random.randrange(1000) < profile.reorder:
+            due_us += random.randint(0, profile.late_us)
+        else:
+            due_us = max(due_us, self._last_us.get((source, target), 0))
+            self._last_us[source, target] = due_us
+        self._arrive(due_us - now_us, source, target, data)
+        if random.randrange(1000) < profile.duplicate:
+            late_us = random.randint(0, profile.late_us)
+            self._arrive(due_us - now_us + late_us, source, target, data)
+
+    def cut(self, source: str, target: str) -> None:
+        """Let nothing pass from ``source`` to ``target``, not even what is on its way."""
+        self.cuts.add((source, target))
+
+    def isolate(self, name: str, others: list[str]) -> None:
+        """Cut a node off from ``others``, both ways."""
+        for other in others:
+            if other != name:
+                self.cuts |= {(name, other), (other, name)}
+
+    def heal(self) -> None:
+        """Mend all links."""
+        self.cuts.clear()
+        self.blocks = None
+
+    def _is_lost(self, source: str, target: str, data: bytes) -> bool:
+        if (source, target) in self.cuts:
+            return True
+        return self.blocks is not None and self.blocks(source, target, data)
+
+    def _arrive(self, delay_us: int, source: str, target: str, data: bytes) -> None:
+        def arrive() -> None:
+            if (source, target) in self.cuts:
+                return
+            mark = f"{self._scheduler.now_us} {source} {target} {crc32(data)}".encode()
+            self.digest = crc32(mark, self.digest)
+            self._deliver(source, target, data)
+
+        self._scheduler.after(delay_us, arrive)

@@ -1,0 +1,278 @@
+"""One life of a node: the shipped ``node/server.py`` and the shipped log, from open to death.
+
+What ``node/loop.py`` does with sockets and a poll is done here with lists and the scheduler, in the
+same order. A process may die at any *point*: before its turn, before each frame or reply leaves,
+around each write and sync. Whatever it had not handed over by then is gone.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Protocol
+
+from raftcache.errors import DiskFailed
+from raftcache.node.server import About, Durable, Effects, Server
+from raftcache.protocol.limits import Limits
+from raftcache.storage.directory import open_directory
+from raftcache.storage.files import Files
+from raftcache.storage.identity import Identity
+from raftcache.storage.wal import Batch
+
+from .profile import Profile
+from .scheduler import Scheduler
+from .writer import SimulatedWriter
+
+PEER_FRAMES_PER_TURN = 200
+REQUESTS_PER_TURN = 1_000
+STOP_MS = 1_000
+EXIT_STOPPED = 0
+EXIT_DEFECT = 70
+EXIT_DISK_FAILED = 74
+
+
+class Killed(Exception):  # noqa: N818 - an event, not an error of anybody's
+    """The process dies at this point."""
+
+
+class World(Protocol):
+    """What a process needs of what is around it."""
+
+    scheduler: Scheduler
+
+    def on_event(self, name: str, kind: str, fields: dict[str, Any]) -> None:
+        """Take a published event."""
+
+    def on_durable(self, name: str, batches: list[Batch]) -> None:
+        """Note what has just become durable."""
+
+    def send_to_peer(self, name: str, peer: str, frame: bytes) -> bool:
+        """Carry a frame; False when there is no connection."""
+
+    def send_to_client(self, name: str, socket: int, envelope: list[bytes], reply: bytes) -> None:
+        """Carry a reply."""
+
+    def on_turn(self, process: "Process") -> None:
+        """Look at the state after a turn."""
+
+    def on_exit(self, process: "Process", defect: Exception | None) -> None:
+        """Note that the process is gone."""
+
+
+class Process:
+    """A node process.
+
+    Args:
+        world: everything around it.
+        identity: whose directory it opens.
+        files: the host's disk.
+        random: election timeouts, disk and loop delays.
+        profile: how fast things are.
+        clock_rate: how fast its clock runs, in thousandths.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        identity: Identity,
+        files: Files,
+        random: Random,
+        profile: Profile,
+        clock_rate: int,
+    ) -> None:
+        self.name = identity.node_id
+        self.alive = True
+        self.exit_code: int | None = None
+        self.paused = False
+        self.stopping = False
+        self.doom: Callable[[str], bool] | None = None
+        """Asked at each point, by its name, whether the process dies there."""
+        self._world = world
+        self._random = random
+        self._profile = profile
+        self._clock_rate = clock_rate
+        self._begun_us = world.scheduler.now_us
+        self._peer_frames: list[bytes] = []
+        self._requests: list[tuple[int, list[bytes]]] = []
+        self._disk_spoke = False
+        self._turn_is_due = False
+        self._on_hold: list[Callable[[], None]] = []
+        self._stop_deadline_ms = 0
+        wal, self.recovered = open_directory(
+            f"/nodes/{self.name}",
+            cluster_id=identity.cluster_id,
+            node_id=identity.node_id,
+            incarnation=identity.incarnation,
+            durability="fsync",
+            segment_bytes=profile.segment_bytes,
+            files=files,
+            boot_id="simulated",
+        )
+        self.writer = SimulatedWriter(
+            wal,
+            world.scheduler,
+            random,
+            profile,
+            notify=self._on_disk,
+            guarded=self.guarded,
+            on_durable=lambda batches: world.on_durable(self.name, batches),
+            point=self._point,
+        )
+        self.server = Server(
+            about=About(
+                cluster="simulated",
+                cluster_id=identity.cluster_id,
+                node_id=identity.node_id,
+                incarnation=identity.incarnation,
+                durability="fsync",
+                build="simulated",
+                pid=1,
+            ),
+            durable=Durable(
+                self.recovered.identity.configuration,
+                self.recovered.hard_state,
+                self.recovered.entries,
+            ),
+            options=profile.options(),
+            tick_ms=profile.tick_ms,
+            limits=Limits(),
+            storage=self.writer,
+            random=random,
+            publish=lambda kind, fields: world.on_event(self.name, kind, fields),
+        )
+        self._last_tick_ms = self.now_ms()
+        self.server.start(self._last_tick_ms)
+        self._wake_at_tick()
+
+    def now_ms(self) -> int:
+        """Return what this node's own clock shows; it begins at 1,000."""
+        passed_us = self._world.scheduler.now_us - self._begun_us
+        return 1_000 + passed_us * self._clock_rate // 1_000_000
+
+    def on_peer_frame(self, frame: bytes) -> None:
+        """Let a frame arrive on the peers' socket."""
+        if self.alive:
+            self._peer_frames.append(frame)
+            self._wake()
+
+    def on_client(self, socket: int, frames: list[bytes]) -> None:
+        """Let a request arrive; a dead process never answers."""
+        if self.alive:
+            self._requests.append((socket, frames))
+            self._wake()
+
+    def request_stop(self) -> None:
+        """Do what SIGTERM does: hand over, answer everyone, exit."""
+        self.stopping = True
+        self._wake()
+
+    def kill(self) -> None:
+        """Die now, between two events."""
+        self._exit(None, None)
+
+    def pause(self) -> None:
+        """Stop as SIGSTOP does: nothing runs, and what arrives lies there."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Go on as SIGCONT does."""
+        self.paused = False
+        held, self._on_hold = self._on_hold, []
+        for action in held:
+            self.guarded(action)
+        self._turn_is_due = False
+        self._wake()
+
+    def guarded(self, action: Callable[[], None]) -> None:
+        """Run a step of this process, and let it die of what the step meets."""
+        if not self.alive:
+            return
+        if self.paused:
+            self._on_hold.append(action)
+            return
+        try:
+            action()
+        except Killed:
+            self._exit(None, None)
+        except DiskFailed:
+            self._exit(EXIT_DISK_FAILED, None)
+        except Exception as defect:  # noqa: BLE001 - as main does: the world decides what it means
+            self._exit(EXIT_DEFECT, defect)
+
+    def _point(self, name: str) -> None:
+        if self.doom is not None and self.doom(name):
+            raise Killed(name)
+
+    def _exit(self, code: int | None, defect: Exception | None) -> None:
+        if self.alive:
+            self.alive = False
+            self.exit_code = code
+            self._world.on_exit(self, defect)
+
+    def _on_disk(self) -> None:
+        self._disk_spoke = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._turn_is_due and self.alive:
+            self._turn_is_due = True
+            delay_us = self._random.randint(*self._profile.turn_us)
+            self._world.scheduler.after(delay_us, lambda: self.guarded(self._turn))
+
+    def _wake_at_tick(self) -> None:
+        wait_ms = max(0, self._last_tick_ms + self._profile.tick_ms - self.now_ms())
+        # A clock that runs slowly takes longer to show the same time.
+        delay_us = 1 + wait_ms * 1_000_000 // self._clock_rate
+        self._world.scheduler.after(delay_us, lambda: self.guarded(self._wake))
+
+    def _turn(self) -> None:
+        """Do what one turn of ``node/loop.py`` does."""
+        self._turn_is_due = False
+        server = self.server
+        server.now_ms = self.now_ms()
+        if self._disk_spoke:
+            self._disk_spoke = False
+            if self.writer.failure is not None:
+                raise self.writer.failure
+            server.on_persisted()
+        frames, self._peer_frames = _split(self._peer_frames, PEER_FRAMES_PER_TURN)
+        for frame in frames:
+            server.on_peer_frame(frame)
+        requests, self._requests = _split(self._requests, REQUESTS_PER_TURN)
+        for socket, request in requests:
+            server.on_client(socket, request)
+        self._tick_if_due(server.now_ms)
+        if self.stopping and self._stop_deadline_ms == 0:
+            self._stop_deadline_ms = server.now_ms + STOP_MS
+            server.begin_stop()
+        self._carry_out(server.turn())
+        self._world.on_turn(self)
+        if self.stopping and (server.may_stop or server.now_ms >= self._stop_deadline_ms):
+            self._carry_out(server.finish_stop())
+            self.writer.close(clean=True)
+            self._exit(EXIT_STOPPED, None)
+        elif server.has_more or self._peer_frames or self._requests:
+            self._wake()
+
+    def _tick_if_due(self, now_ms: int) -> None:
+        tick_ms = self._profile.tick_ms
+        if now_ms - self._last_tick_ms < tick_ms:
+            return
+        self._last_tick_ms += tick_ms
+        if now_ms - self._last_tick_ms >= tick_ms:
+            self._last_tick_ms = now_ms
+        self.server.on_tick()
+        self._wake_at_tick()
+
+    def _carry_out(self, effects: Effects) -> None:
+        self._point("turned")
+        for outgoing in effects.peer_frames:
+            self._point("send")
+            peer = outgoing.peer.partition("#")[0]
+            if not self._world.send_to_peer(self.name, peer, outgoing.frame):
+                self.server.on_not_sent(outgoing)
+        for socket, envelope, reply in effects.replies:
+            self._point("reply")
+            self._world.send_to_client(self.name, socket, envelope, reply)
+
+
+def _split(items: list[Any], count: int) -> tuple[list[Any], list[Any]]:
+    return items[:count], items[count:]

@@ -1,0 +1,168 @@
+"""The writer thread of a node, without a thread: group commit whose syncs take virtual time.
+
+It stands in for ``raftcache.storage.writer.WalWriter`` and groups as that does: whatever came in
+while the disk was busy goes into one frame with one sync. The log below it is the real one.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from raftcache.errors import DiskFailed
+from raftcache.storage.wal import Batch, Wal
+from raftcache.storage.writer import GROUP_BYTES_MAX
+
+from .profile import Profile
+from .scheduler import Scheduler
+
+RETRY_US = 1_000_000
+"""How often to see whether a full disk has room again."""
+SLOW_FACTOR = 100
+
+
+class SimulatedWriter:
+    """Implements ``raftcache.node.ports.Storage``.
+
+    Args:
+        wal: the log, open.
+        notify: called after each sync, after a failure, and when there is room again or no more.
+        guarded: runs a step of the disk, unless the process is dead or stopped; then it runs
+            when the process goes on, or never.
+        on_durable: told which batches have just become durable.
+        point: called where a process may die, with the place's name.
+    """
+
+    def __init__(
+        self,
+        wal: Wal,
+        scheduler: Scheduler,
+        random: Random,
+        profile: Profile,
+        *,
+        notify: Callable[[], None],
+        guarded: Callable[[Callable[[], None]], None],
+        on_durable: Callable[[list[Batch]], None],
+        point: Callable[[str], None],
+    ) -> None:
+        self.persisted = 0
+        self.queued_bytes = 0
+        self.has_room = wal.has_room
+        self.size_bytes = wal.size_bytes
+        self.failure: DiskFailed | None = None
+        self.wal = wal
+        self.held = False
+        """True: the disk takes its time; nothing more becomes durable until it is False again."""
+        self._scheduler = scheduler
+        self._random = random
+        self._profile = profile
+        self._notify = notify
+        self._guarded = guarded
+        self._on_durable = on_durable
+        self._point = point
+        self._waiting: list[tuple[Batch, int]] = []
+        self._under_way: list[Batch] = []
+        self._busy = False
+        self._submitted = 0
+        if not self.has_room:
+            self._retry_later()
+
+    def submit(self, batch: Batch) -> int:
+        """Take a batch; its ticket is 1, 2, 3 and so on."""
+        size = sum(len(entry.data) for entry in batch.entries)
+        self._submitted += 1
+        self.queued_bytes += size
+        self._waiting.append((batch, size))
+        self._start_soon()
+        return self._submitted
+
+    def release(self) -> None:
+        """Let a held disk go on."""
+        self.held = False
+        self._start_soon()
+
+    def close(self, *, clean: bool) -> None:
+        """Write all that waits, at once, and close the log."""
+        if clean and self.failure is None:
+            self.wal.sync()
+            batches = [batch for batch, _ in self._waiting]
+            if batches:
+                self.wal.write(batches)
+                self.wal.sync()
+            self._on_durable([*self._under_way, *batches])
+        self._waiting, self._under_way = [], []
+        self.wal.close(clean=clean)
+
+    def _start_soon(self) -> None:
+        if self._waiting and not self._busy and not self.held:
+            self._busy = True
+            self._scheduler.after(1, lambda: self._guarded(self._start))
+
+    def _start(self) -> None:
+        group: list[Batch] = []
+        size = 0
+        while self._waiting and size < GROUP_BYTES_MAX:
+            batch, batch_bytes = self._waiting.pop(0)
+            group.append(batch)
+            size += batch_bytes
+        self._under_way = group
+        self._point("write")
+        try:
+            self.wal.write(group)
+        except DiskFailed as failure:
+            self._fail(failure)
+            return
+        duration_us = self._random.randint(*self._profile.disk_us)
+        if self._random.randrange(1000) < self._profile.slow_disk:
+            duration_us *= SLOW_FACTOR
+        finish = self._finisher(group, size)
+        self._scheduler.after(duration_us, lambda: self._guarded(finish))
+
+    def _finisher(self, group: list[Batch], size: int) -> Callable[[], None]:
+        def finish() -> None:
+            if self.held:
+                self._scheduler.after(1_000, lambda: self._guarded(finish))
+                return
+            self._point("sync")
+            try:
+                self.wal.sync()
+                self._under_way = []
+                self._on_durable(group)
+                self.persisted += len(group)
+                self.queued_bytes -= size
+                self.size_bytes = self.wal.size_bytes
+                self._point("synced")
+                self._notify()
+                self._prepare()
+            except DiskFailed as failure:
+                self._fail(failure)
+                return
+            self._busy = False
+            self._start_soon()
+
+        return finish
+
+    def _prepare(self) -> None:
+        self.wal.prepare()
+        if self.has_room != self.wal.has_room:
+            self.has_room = self.wal.has_room
+            self._notify()
+            if not self.has_room:
+                self._retry_later()
+
+    def _retry_later(self) -> None:
+        def retry() -> None:
+            if self._busy:
+                self._retry_later()
+                return
+            try:
+                self._prepare()
+            except DiskFailed as failure:
+                self._fail(failure)
+                return
+            if not self.has_room:
+                self._retry_later()
+
+        self._scheduler.after(RETRY_US, lambda: self._guarded(retry))
+
+    def _fail(self, failure: DiskFailed) -> None:
+        self.failure = failure
+        self._notify()

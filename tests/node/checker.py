@@ -1,0 +1,177 @@
+"""An independent judge of histories: it knows the promises, and nothing of the product.
+
+Registers are only ever set to values that occur once, and every answer tells a revision, so no
+search is needed: revisions are the order, and what remains is to compare it with real time.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.simulation.workload import FAILED, OK, UNKNOWN, Operation
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """A revision of a key that somebody got to know, and between when and when."""
+
+    revision: int
+    value: object
+    invoked_us: int
+    returned_us: int
+    is_write: bool
+    operation: Operation
+
+
+def judge(history: Iterable[Operation]) -> list[str]:
+    """Return what is wrong with a history, in sentences; nothing when all promises were kept."""
+    by_key: dict[str, list[Operation]] = defaultdict(list)
+    for operation in history:
+        by_key[operation.key].append(operation)
+    found: list[str] = []
+    for key in sorted(by_key):
+        operations = by_key[key]
+        if any(operation.op == "incr" for operation in operations):
+            found += _judge_counter(key, operations)
+        else:
+            found += _judge_register(key, operations)
+    return found + _judge_revisions(by_key)
+
+
+def _judge_register(key: str, operations: list[Operation]) -> list[str]:
+    writes = {operation.argument: operation for operation in operations if operation.op == "set"}
+    sights = _sights(operations)
+    found = []
+    values: dict[int, object] = {0: None}
+    revisions: dict[object, int] = {}
+    for sight in sights:
+        if values.setdefault(sight.revision, sight.value) != sight.value:
+            found.append(f"{key}: revision {sight.revision} has two values: {sight.operation}")
+        if sight.value is None:
+            continue
+        if revisions.setdefault(sight.value, sight.revision) != sight.revision:
+            found.append(f"{key}: {sight.value} was written twice: {sight.operation}")
+        write = writes.get(sight.value)
+        if write is None or write.outcome == FAILED:
+            found.append(f"{key}: {sight.value} was never written, or refused: {sight.operation}")
+        elif write.invoked_us > sight.returned_us:
+            found.append(f"{key}: {sight.value} was seen before it was sent: {sight.operation}")
+    # A write whose outcome nobody was told has taken effect if somebody saw its value.
+    for write in writes.values():
+        if write.outcome == UNKNOWN and write.argument in revisions:
+            at = revisions[write.argument]
+            sights.append(_Sight(at, write.argument, write.invoked_us, 2**63, True, write))
+    return found + _judge_order(key, sights)
+
+
+def _judge_order(key: str, sights: list[_Sight]) -> list[str]:
+    """Later in real time is later, or equal for a read, in the order of revisions."""
+    found = []
+    for earlier in sights:
+        for later in sights:
+            if earlier.returned_us >= later.invoked_us:
+                continue
+            lost = later.revision < earlier.revision
+            if lost or (later.is_write and later.revision == earlier.revision):
+                found.append(
+                    f"{key}: revision {earlier.revision} was known when {later.operation} began, "
+                    f"which has {later.revision}; known by {earlier.operation}"
+                )
+    return found
+
+
+def _sights(operations: list[Operation]) -> list[_Sight]:
+    sights = []
+    for operation in operations:
+        fields = operation.fields
+        if operation.returned_us is None:
+            continue
+        if operation.outcome == OK:
+            is_write = operation.op == "set"
+            value = operation.argument if is_write else _text(fields["value"])
+        elif fields.get("error") == "conflict":
+            is_write, value = False, _text(fields["value"])
+        else:
+            continue
+        revision = int(fields["mod_rev"])
+        sights.append(
+            _Sight(
+                revision, value, operation.invoked_us, operation.returned_us, is_write, operation
+            )
+        )
+    return sights
+
+
+def _judge_counter(key: str, operations: list[Operation]) -> list[str]:
+    """Every acknowledged increment counts once, an unknown one at most once."""
+    found = []
+    increments = [operation for operation in operations if operation.op == "incr"]
+    sights = []
+    for operation in operations:
+        if operation.outcome != OK or operation.returned_us is None:
+            continue
+        value = operation.fields["value"]
+        number = int(value) if operation.op == "incr" else int(_text(value) or 0)
+        sights.append((number, operation))
+        begun = [one for one in increments if one.invoked_us < operation.returned_us]
+        possible = [one for one in begun if one.outcome != FAILED]
+        certain = [
+            one
+            for one in increments
+            if one.outcome == OK
+            and one.returned_us is not None
+            and one.returned_us < operation.invoked_us
+        ]
+        own = 1 if operation.op == "incr" else 0
+        if not len(certain) + own <= number <= len(possible):
+            found.append(
+                f"{key}: {number} is not within {len(certain) + own} and {len(possible)}: "
+                f"{operation}"
+            )
+    numbers = [number for number, operation in sights if operation.op == "incr"]
+    if len(set(numbers)) != len(numbers):
+        found.append(f"{key}: two increments were told the same number: {sorted(numbers)}")
+    return found + _judge_numbers(key, sights)
+
+
+def _judge_numbers(key: str, sights: list[tuple[int, Operation]]) -> list[str]:
+    found = []
+    for number, earlier in sights:
+        for later_number, later in sights:
+            if earlier.returned_us is None or earlier.returned_us >= later.invoked_us:
+                continue
+            if later_number < number or (later.op == "incr" and later_number == number):
+                found.append(f"{key}: {later} went back behind {earlier}")
+    return found
+
+
+def _judge_revisions(by_key: dict[str, list[Operation]]) -> list[str]:
+    """Revisions count the changes of the whole store, so they order writes across keys."""
+    writes = [
+        operation
+        for operations in by_key.values()
+        for operation in operations
+        if operation.outcome == OK and operation.op in ("set", "incr")
+    ]
+    writes.sort(key=lambda operation: int(operation.fields["mod_rev"]))
+    found = []
+    earliest_return: Operation | None = None
+    for write in reversed(writes):
+        # Of all writes with a higher revision, none may have returned before this one began.
+        if earliest_return is not None and _returned(earliest_return) < write.invoked_us:
+            found.append(f"{write} began after {earliest_return} and has a lower revision")
+        if earliest_return is None or _returned(write) < _returned(earliest_return):
+            earliest_return = write
+    seen = [int(write.fields["mod_rev"]) for write in writes]
+    if len(set(seen)) != len(seen):
+        found.append("two writes were told the same revision")
+    return found
+
+
+def _returned(operation: Operation) -> int:
+    assert operation.returned_us is not None, "it was answered"
+    return operation.returned_us
+
+
+def _text(value: bytes | str | None) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value
