@@ -248,7 +248,10 @@ class Call:
                 self._trouble[endpoint] = "no answer"
                 self._on_trouble(endpoint, now_ms, rest_ms=self.routing.options.read_ms)
                 if self.kind is Kind.MUTATION:
-                    raise self._timeout(f"{endpoint} did not answer; it may have been done")
+                    raise self._timeout(
+                        f"{endpoint} did not answer",
+                        "; it may have been done: read before you write again",
+                    )
         return False
 
     def _send(self, endpoint: str, now_ms: float) -> Send:
@@ -309,6 +312,6 @@ class Call:
         tried = "; ".join(f"{endpoint}: {why}" for endpoint, why in sorted(self._trouble.items()))
         return Unreachable(f"no node could be reached by the deadline ({tried or 'none tried'})")
 
-    def _timeout(self, what: str) -> Timeout:
+    def _timeout(self, what: str, advice: str = "") -> Timeout:
         strays = f"; {self._strays} frames were no reply of Raft Cache" if self._strays else ""
-        return Timeout(f"{what} by the deadline{strays}")
+        return Timeout(f"{what} by the deadline{strays}{advice}")
