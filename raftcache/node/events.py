@@ -6,6 +6,7 @@ on their arrival.
 """
 
 import logging
+import re
 from typing import Any
 
 from ..raft.trace import TraceEvent, format_event
@@ -13,6 +14,8 @@ from ..raft.types import Index, ServerId, Term
 from .ports import EventSink
 
 _log = logging.getLogger("raftcache.node")
+
+_INCARNATION = re.compile(r"#\d+\b")
 
 _QUIET = frozenset({"committed", "appended", "leader"})
 """Told elsewhere: by :meth:`EventBridge.on_tick`, and with the change of role or leader."""
@@ -57,10 +60,15 @@ def name_of(server_id: ServerId) -> str:
     return server_id.partition("#")[0]
 
 
+def without_incarnations(text: str) -> str:
+    """Return a sentence of the core with its servers as people know them."""
+    return _INCARNATION.sub("", text)
+
+
 def _published(event: TraceEvent) -> tuple[str, dict[str, Any]]:
     """Return the published kind and fields of a transition, with nodes by their names."""
     fields = {
-        name: name_of(value) if isinstance(value, str) and "#" in value else value
+        name: without_incarnations(value) if isinstance(value, str) else value
         for name, value in event.fields.items()
     }
     match event.kind:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ..raft.types import Role
-from .events import name_of
+from .events import name_of, without_incarnations
 
 if TYPE_CHECKING:
     from .server import Server
@@ -98,7 +98,7 @@ def _election(server: "Server") -> dict[str, Any] | None:
         return None
     return {
         "term": state.current_term,
-        "reason": state.election_reason,
+        "reason": without_incarnations(state.election_reason),
         "votes": sorted(name_of(voter) for voter, granted in state.votes.items() if granted),
         "started_ms": server.election_started_ms,
         "won_ms": server.election_won_ms,
