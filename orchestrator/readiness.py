@@ -100,9 +100,12 @@ def _explain(
     for name in not_ready or [node.name for node in view.nodes]:
         why = hopeless.get(name) or f"{view.node(name).state} after {seconds:.0f} s"
         lines.append(f"{name} is not ready: {why}")
-        lines += [f"  | {line}" for line in last_log_lines(paths, name)]
+        # One that refused to start has said why in one line; of another, more may tell.
+        count = 1 if name in hopeless else LOG_LINES_SHOWN
+        lines += [f"  | {line}" for line in last_log_lines(paths, name, count)]
     if view.leader is not None:
         lines.append(f"{view.leader} leads, and what runs is left running")
     refused = any("exit code 78" in reason for reason in hopeless.values())
     kind = BadConfiguration if refused else TryAgain
-    return kind("\n".join(lines), hint=f"logs: {paths.logs}")
+    more = f"bin/cluster logs {','.join(not_ready)} -n 100   shows more" if not_ready else ""
+    return kind("\n".join(lines), hint=more)
