@@ -88,23 +88,27 @@ class ProposedGroup(Group):
 
 
 class HandedOnTable:
-    """Requests that were handed on to a leader, by the number under which they went."""
+    """Requests that were handed on to a leader, by the number under which they went.
 
-    def __init__(self) -> None:
-        self._by_number: dict[int, tuple[Pending, ServerId]] = {}
-        self._last_number = 0
+    Numbers go up from ``last_number``. Each life of a node has others: what comes late for a
+    former life must not pass for an answer to this one.
+    """
+
+    def __init__(self, last_number: int) -> None:
+        self._by_number: dict[int, tuple[Pending, ServerId, Term]] = {}
+        self._last_number = last_number
         self._next_deadline_ms = 0
 
     def __len__(self) -> int:
         """Return how many wait."""
         return len(self._by_number)
 
-    def add(self, pending: Pending, leader: ServerId) -> int:
-        """Note that ``pending`` goes to ``leader``; return the number it goes under."""
+    def add(self, pending: Pending, leader: ServerId, term: Term) -> int:
+        """Note that ``pending`` goes to a term's leader; return the number it goes under."""
         self._last_number += 1
         if not self._by_number or pending.deadline_ms < self._next_deadline_ms:
             self._next_deadline_ms = pending.deadline_ms
-        self._by_number[self._last_number] = (pending, leader)
+        self._by_number[self._last_number] = (pending, leader, term)
         return self._last_number
 
     def take(self, number: int) -> Pending | None:
@@ -118,23 +122,27 @@ class HandedOnTable:
             return []
         numbers = [
             number
-            for number, (pending, _) in self._by_number.items()
+            for number, (pending, _, _) in self._by_number.items()
             if pending.deadline_ms <= now_ms
         ]
         expired = [self._by_number.pop(number)[0] for number in numbers]
         self._next_deadline_ms = min(
-            (pending.deadline_ms for pending, _ in self._by_number.values()), default=0
+            (pending.deadline_ms for pending, _, _ in self._by_number.values()), default=0
         )
         return expired
 
     def take_all(self) -> list[Pending]:
         """Remove and return everyone."""
         found, self._by_number = self._by_number, {}
-        return [pending for pending, _ in found.values()]
+        return [pending for pending, _, _ in found.values()]
 
-    def take_other_than(self, leader: ServerId) -> list[Pending]:
-        """Remove and return what went to any other node than ``leader``."""
-        numbers = [number for number, (_, target) in self._by_number.items() if target != leader]
+    def take_other_than(self, leader: ServerId, term: Term) -> list[Pending]:
+        """Remove and return what went to any other node than ``leader``, or in another term."""
+        numbers = [
+            number
+            for number, (_, target, target_term) in self._by_number.items()
+            if target != leader or target_term != term
+        ]
         return [self._by_number.pop(number)[0] for number in numbers]
 
 

@@ -4,7 +4,7 @@ A request goes one way only. What needs the leader is handed on once and never a
 this node can only pass on the leader's answer, or say that the outcome is unknown.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from .pending import (
     ProposedTable,
 )
 from .ports import Storage
+from .repeats import COUNT_BITS
 
 ENTRY_COMMANDS_MAX = 1_000
 ENTRY_BYTES_MAX = 1024 * 1024
@@ -38,16 +39,28 @@ RETRY_AFTER_MS = 50
 
 
 class RequestDesk:
-    """Takes requests in, finds out where each has to go, and knows who waits for what."""
+    """Takes requests in, finds out where each has to go, and knows who waits for what.
+
+    ``life`` is a number that no other life of this node has; ``now_ms`` tells the loop's time.
+    """
 
     def __init__(
-        self, raft: Raft, store: StateMachine, storage: Storage, outbox: Outbox, answers: Answers
+        self,
+        raft: Raft,
+        store: StateMachine,
+        storage: Storage,
+        outbox: Outbox,
+        answers: Answers,
+        *,
+        life: int,
+        now_ms: Callable[[], int],
     ) -> None:
         self._raft = raft
         self._store = store
         self._storage = storage
         self._outbox = outbox
         self._answers = answers
+        self._now_ms = now_ms
         self._node = answers.header.node
         self.waiting: list[Pending] = []
         self.proposals: list[Pending] = []
@@ -56,7 +69,7 @@ class RequestDesk:
         self._reading: list[Group] = []
         self._released: list[tuple[Index, Group]] = []
         self._proposed = ProposedTable()
-        self._handed_on = HandedOnTable()
+        self._handed_on = HandedOnTable(life << COUNT_BITS)
 
     def take(self, pending: Pending) -> None:
         """Send a data request on its way to the log, to a read round, or to the leader."""
@@ -148,7 +161,7 @@ class RequestDesk:
     def on_leader(self, leader: ServerId) -> None:
         """Send off who waited for a leader; give up on who was handed on to another one."""
         self._give_up(
-            self._handed_on.take_other_than(leader),
+            self._handed_on.take_other_than(leader, self._raft.current_term),
             f"{self._node} had handed this on when the leader changed",
         )
         self.retry_waiting()
@@ -250,8 +263,10 @@ class RequestDesk:
         if len(self._handed_on) >= WAITING_MAX:
             self._refuse_overloaded(pending)
             return
-        number = self._handed_on.add(pending, leader)
-        request = HandedOn(number, pending.request.timeout_ms, pending.frame)
+        term = self._raft.current_term
+        number = self._handed_on.add(pending, leader, term)
+        left_ms = max(1, pending.deadline_ms - self._now_ms())
+        request = HandedOn(number, term, left_ms, pending.frame)
         self._outbox.add_handed_on(leader, request)
 
     def _expire_queued(self, now_ms: int) -> None:

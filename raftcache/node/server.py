@@ -30,6 +30,7 @@ from .outbox import Outbox, Outgoing
 from .pending import ClientOrigin, Origin, PeerOrigin, Pending
 from .ports import EventSink, Storage
 from .ready import ReadyCycle
+from .repeats import LIFE_BITS, Repeats
 from .requests import RequestDesk
 from .status import is_caught_up
 
@@ -114,10 +115,19 @@ class Server:
         self._outbox = Outbox(about.cluster_id, self.server_id)
         header = ReplyHeader(about.node_id, self.raft.current_term, None, 0)
         self.answers = Answers(header, self._outbox)
-        self.desk = RequestDesk(self.raft, self.store, storage, self._outbox, self.answers)
+        self.desk = RequestDesk(
+            self.raft,
+            self.store,
+            storage,
+            self._outbox,
+            self.answers,
+            life=random.getrandbits(LIFE_BITS),
+            now_ms=lambda: self.now_ms,
+        )
         self._cycle = ReadyCycle(self.raft, self.store, storage, self._outbox, self.desk)
         self.hash_waiting: list[Pending] = []
-        self._seen_term = self.raft.current_term
+        self._repeats = Repeats()
+        self._first_term = self._seen_term = self.raft.current_term
         self._seen_leader: ServerId | None = None
         self._seen_role = Role.FOLLOWER
         self._was_ready = False
@@ -241,6 +251,11 @@ class Server:
         return 0 if state.role is Role.LEADER else state.leader_ticks * self.tick_ms
 
     def _on_handed_on(self, source: ServerId, handed: HandedOn) -> None:
+        # Of what was meant for a former life of this node, that life knew; a word about it from
+        # here, even a refusal, might be wrong. Whoever handed it on learns that the term is over.
+        if handed.term <= self._first_term or not self._repeats.is_new(source, handed.number):
+            self.dropped["repeated"] += 1
+            return
         origin: Origin = PeerOrigin(source, handed.number)
         try:
             request = decode_request(handed.frame, self.limits)
@@ -263,7 +278,7 @@ class Server:
                 self.events.tell("ready", term)
             return
         led, before = self._seen_role is Role.LEADER, self._seen_leader
-        same_office = role is Role.LEADER and term == self._seen_term
+        same_office = led and role is Role.LEADER and term == self._seen_term
         if role in (Role.PRE_CANDIDATE, Role.CANDIDATE) and role is not self._seen_role:
             if self._seen_role in (Role.FOLLOWER, Role.LEADER):
                 self.election_started_ms = self.now_ms
@@ -277,8 +292,9 @@ class Server:
             self.desk.on_leadership_lost()
         if leader != before:
             self.events.on_leader(term, leader, before)
-            if leader is not None:
-                self.desk.on_leader(leader)
+        if leader is not None:
+            # It may be the same as before, elected anew: what it had taken on may be lost.
+            self.desk.on_leader(leader)
 
     def _refresh_header(self) -> None:
         """Bring what each reply begins with up to date."""

@@ -9,17 +9,19 @@ import msgspec
 
 from ..errors import MalformedFrames
 from ..raft.messages import Message
-from ..raft.types import ServerId
+from ..raft.types import ServerId, Term
 
 
 class HandedOn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A client's request that a follower hands on to the leader: once, and never again.
 
-    ``number`` is the follower's own, for the answer; ``timeout_ms`` what is left of the client's
-    time; ``frame`` the request as it came.
+    ``number`` is the follower's own, for the answer, and never used again; ``term`` that of the
+    leader whom it is for; ``timeout_ms`` what is left of the client's time; ``frame`` the request
+    as it came.
     """
 
     number: int
+    term: Term
     timeout_ms: int
     frame: bytes
 
