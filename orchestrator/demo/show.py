@@ -1,5 +1,7 @@
 """The layout of the demo at 80 columns: lines as they happen, the account at the end."""
 
+import os
+import sys
 import textwrap
 from typing import IO
 
@@ -20,7 +22,7 @@ class Teller:
         self._colour = colour
         self._zero_ms: float | None = None
         self._killed_ms: float | None = None
-        self._told: set[str] = set()
+        self._reader_left = False
 
     def tell(self, line: Line) -> None:
         """Print one line, and its rule where rules are asked for."""
@@ -68,7 +70,15 @@ class Teller:
         return f"{style}{text}{_OFF}" if self._colour and style else text
 
     def _print(self, text: str, style: str) -> None:
-        print(self._styled(text, style), file=self._out, flush=True)
+        if self._reader_left:
+            return
+        try:
+            print(self._styled(text, style), file=self._out, flush=True)
+        except BrokenPipeError:
+            # `demo | head`: nobody reads any more. The story goes on to its end, untold, so that
+            # its cluster is taken down as always. What is buffered must not fail at exit either.
+            self._reader_left = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _account(report: Report) -> list[tuple[str, str, str]]:
