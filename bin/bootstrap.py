@@ -160,9 +160,10 @@ def install(requirements: list[str], command: str) -> None:
     """Install into the environment, with the pins of constraints.txt."""
     names = ", ".join(re.split(r"[^A-Za-z0-9_.-]", item, maxsplit=1)[0] for item in requirements)
     say(f"  2/2 installing {names}")
-    arguments = [*pip(command), "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    arguments += ["--retries", "1", "--timeout", "20", "--prefer-binary", "-c", str(CONSTRAINTS)]
-    done = call([*arguments, *requirements])
+    arguments = [*pip(command), "install", "--no-input", "--progress-bar", "off"]
+    arguments += ["--disable-pip-version-check", "--prefer-binary", "-c", str(CONSTRAINTS)]
+    arguments += ["--retries", "1", "--timeout", "20"]
+    done = call([*arguments, *requirements], show=sys.stderr.isatty())
     LOG.write_text(done.stdout)
     if done.returncode == 0:
         return
@@ -201,12 +202,16 @@ def packages_command(missing: str) -> str:
     return f"use a Python with {missing}:  RAFTCACHE_PYTHON=/path/to/python3 bin/cluster"
 
 
-def call(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
-    """Run a program to its end, its output kept, without settings that would mislead pip."""
+def call(arguments: list[str], *, show: bool = False) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end, its output kept, without settings that would mislead pip.
+
+    With ``show``, its latest line is shown while it runs.
+    """
     misleading = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV", "PIP_PYTHON"}
     environment = {name: value for name, value in os.environ.items() if name not in misleading}
+    lines = []
     try:
-        return subprocess.run(  # noqa: S603 - our own arguments, no shell
+        with subprocess.Popen(  # noqa: S603 - our own arguments, no shell
             arguments,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -214,10 +219,19 @@ def call(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            check=False,
-        )
+        ) as process:
+            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+            for line in process.stdout:
+                lines.append(line)
+                if show and not line.startswith("WARNING"):
+                    sys.stderr.write(f"\r\033[K      {line.strip()[:70]}")
+                    sys.stderr.flush()
     except OSError as error:  # a Python that is gone: as good as one that fails
         return subprocess.CompletedProcess(arguments, 127, stdout=str(error))
+    finally:
+        if show:
+            sys.stderr.write("\r\033[K")
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout="".join(lines))
 
 
 def last_line(text: str) -> str:

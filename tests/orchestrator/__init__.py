@@ -1,0 +1,1 @@
+"""Tests of the orchestrator: cluster.yaml, state, supervisord, the verbs, the launchers."""

@@ -1,0 +1,123 @@
+"""Processes and ports, looked at and signalled."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.ports import find_base, is_free, owner_of
+from orchestrator.processes import (
+    RUN_ID_VARIABLE,
+    Process,
+    command_line,
+    find_run,
+    identify,
+    is_alive,
+    sample,
+    send,
+    wait_gone,
+)
+
+pytestmark = pytest.mark.processes
+RUN_ID = "test-run-of-the-processes-module"
+
+
+@pytest.fixture
+def child() -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "print(1, flush=True); input()"],
+        env={**os.environ, RUN_ID_VARIABLE: RUN_ID},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_process_is_known_by_more_than_its_pid(child: "subprocess.Popen[bytes]") -> None:
+    """A pid is reused; the time of creation is not."""
+    found = identify(child.pid)
+
+    assert found is not None
+    assert is_alive(found)
+    impostor = Process(found.pid, found.created + 1)
+    assert not is_alive(impostor)
+    assert not send(impostor, signal.SIGKILL)
+    assert child.poll() is None
+
+
+def test_a_run_is_found_by_the_id_in_its_environment(child: "subprocess.Popen[bytes]") -> None:
+    assert [process.pid for process in find_run(RUN_ID)] == [child.pid]
+    assert find_run(RUN_ID[:-1]) == []
+    assert "input()" in command_line(child.pid)
+
+
+def test_a_paused_process_is_seen_to_be_paused(child: "subprocess.Popen[bytes]") -> None:
+    process = identify(child.pid)
+    assert process is not None
+
+    send(process, signal.SIGSTOP)
+    os.waitpid(child.pid, os.WUNTRACED)
+
+    seen = sample(child.pid)
+    assert seen is not None
+    assert seen.paused
+    assert seen.resident_bytes > 1_000_000
+
+
+def test_a_killed_process_is_gone_even_before_it_is_reaped(
+    child: "subprocess.Popen[bytes]",
+) -> None:
+    process = identify(child.pid)
+    assert process is not None
+
+    assert send(process, signal.SIGKILL)
+
+    assert wait_gone([process], 5.0) == []
+    assert not send(process, signal.SIGKILL)
+    assert find_run(RUN_ID) == []
+
+
+def test_one_that_stays_is_returned_after_the_wait(child: "subprocess.Popen[bytes]") -> None:
+    process = identify(child.pid)
+    assert process is not None
+
+    assert wait_gone([process], 0.0) == [process]
+
+
+def test_a_pid_that_is_nobodys_is_nobody() -> None:
+    assert sample(2**22 + 1) is None
+    assert identify(2**22 + 1) is None
+    assert command_line(2**22 + 1) == ""
+
+
+def test_the_owner_of_a_taken_port_is_named() -> None:
+    """Found late and unnamed elsewhere; here before anything starts (failure G8)."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        assert not is_free("127.0.0.1", port)
+        assert owner_of(port).startswith(f"pid {os.getpid()}: ")
+    assert is_free("127.0.0.1", port)
+
+
+def test_a_row_of_free_ports_avoids_one_that_is_taken() -> None:
+    base = find_base("127.0.0.1", [1, 2, 3], start=0)
+    assert base is not None
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", base + 2))
+        taken.listen()
+
+        other = find_base("127.0.0.1", [1, 2, 3], start=0)
+
+    assert other is not None
+    assert other > base
