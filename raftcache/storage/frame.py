@@ -15,7 +15,7 @@ SECTOR_BYTES = 512
 """The most that storage assumes a disk to write in one piece."""
 
 PAYLOAD_BYTES_MAX = 256 * 1024 * 1024
-"""More than any frame holds; a length above it is damage, whatever its checksum says."""
+"""More than any frame holds: the length field has four bytes."""
 
 HEADER_BYTES = 32
 TRAILER_BYTES = 8

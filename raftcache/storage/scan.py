@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from ..errors import CorruptRecord
 from .frame import (
     HEADER_BYTES,
-    PAYLOAD_BYTES_MAX,
     SECTOR_BYTES,
     FrameHeader,
     FrameKind,
@@ -110,9 +109,7 @@ def _check_place(scan: SegmentScan, frame: FrameHeader, check: int) -> None:
         why = f"frame {frame.number} stands where frame {scan.number} belongs"
     elif frame.kind not in (FrameKind.BATCHES, FrameKind.SEAL):
         why = f"there is no kind of frame {frame.kind}"
-    elif frame.length > PAYLOAD_BYTES_MAX or scan.position + frame_bytes(frame.length) > len(
-        scan.data
-    ):
+    elif frame_bytes(frame.length) > len(scan.data) - scan.position:
         why = f"a frame claims {frame.length} bytes, more than there are"
     if why:
         raise damaged(scan.path, scan.position, why)

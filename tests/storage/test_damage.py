@@ -101,7 +101,8 @@ def test_a_lost_seal_is_refused_once_the_next_segment_is_in_use() -> None:
         recovered_from(disk)
 
 
-def test_an_unfinished_roll_hides_no_damage() -> None:
+@pytest.mark.parametrize("place", ["within the last frame", "behind the last frame"])
+def test_an_unfinished_roll_hides_no_damage(place: str) -> None:
     """The removal of an unused last segment waits until its predecessor has proved sound."""
     disk = interrupted_roll()
     assert recovered_from(with_second(disk)).notes == [
@@ -109,7 +110,7 @@ def test_an_unfinished_roll_hides_no_damage() -> None:
     ]
     data = bytearray(disk.content(segment_path(1)))
     offsets = frame_offsets(bytes(data))
-    data[offsets[-2] + 100] ^= 1
+    data[offsets[-2 if place.startswith("within") else -1] + 100] ^= 1
     damaged_disk = with_segment(disk, bytes(data))
 
     with pytest.raises(CorruptRecord):
