@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..protocol.replies import hash_fields, ping_fields
 from ..raft.configuration import Member
 from .pending import Pending
+from .requests import WAITING_MAX
 from .status import members_fields, status_fields
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def _hash(server: "Server", pending: Pending) -> None:
     at = pending.request.arguments.get("at")
     if at is not None and at > store.last_applied:
         if pending.deadline_ms > server.now_ms:
-            server.hash_waiting.append(pending)
+            if len(server.hash_waiting) < WAITING_MAX:
+                server.hash_waiting.append(pending)
+            else:
+                server.desk.refuse_overloaded(pending)
         else:
             server.answers.refuse(
                 pending,

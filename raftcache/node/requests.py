@@ -66,6 +66,8 @@ class RequestDesk:
         self.proposals: list[Pending] = []
         self._proposal_bytes = 0
         self._reads: list[Pending] = []
+        self._read_count = 0
+        """How many reads wait: in ``_reads`` for a turn, in ``_reading`` for a majority."""
         self._reading: list[Group] = []
         self._released: list[tuple[Index, Group]] = []
         self._proposed = ProposedTable()
@@ -78,10 +80,11 @@ class RequestDesk:
         if raft.is_leader:
             if request.is_mutation:
                 self._take_mutation(pending)
-            elif len(self._reads) >= WAITING_MAX:
-                self._refuse_overloaded(pending)
+            elif self._read_count >= WAITING_MAX:
+                self.refuse_overloaded(pending)
             else:
                 self._reads.append(pending)
+                self._read_count += 1
             return
         leader = raft.state.leader_id
         if not request.forward:
@@ -94,7 +97,7 @@ class RequestDesk:
         elif leader is not None:
             self._hand_on(pending, leader)
         elif len(self.waiting) >= WAITING_MAX:
-            self._refuse_overloaded(pending)
+            self.refuse_overloaded(pending)
         else:
             self.waiting.append(pending)
 
@@ -135,6 +138,7 @@ class RequestDesk:
                 still.append((index, group))
                 continue
             self._reading.remove(group)
+            self._read_count -= len(group.requests)
             for pending in group.requests:
                 query = pending.request.query
                 assert query is not None, "only reads wait for a read round"
@@ -154,7 +158,7 @@ class RequestDesk:
         self._give_up([*self._proposed.take_all(), *reads], f"{self._node} does not lead any more")
         # These never reached the log, so they may go another way.
         again = [*self.proposals, *self._reads]
-        self.proposals, self._reads, self._proposal_bytes = [], [], 0
+        self.proposals, self._reads, self._proposal_bytes, self._read_count = [], [], 0, 0
         for pending in again:
             self.take(pending)
 
@@ -194,7 +198,9 @@ class RequestDesk:
         self._expire_queued(now_ms)
         unknown = [*self._handed_on.take_expired(now_ms), *self._proposed.take_expired(now_ms)]
         for group in self._reading:
-            unknown += group.take_expired(now_ms)
+            expired_reads = group.take_expired(now_ms)
+            self._read_count -= len(expired_reads)
+            unknown += expired_reads
         self._give_up(unknown, "the time for it is up")
 
     def close(self) -> None:
@@ -204,6 +210,15 @@ class RequestDesk:
         self.waiting, self.proposals, self._reads = [], [], []
         self.on_leadership_lost()
         self._give_up(self._handed_on.take_all(), f"{self._node} is stopping")
+
+    def refuse_overloaded(self, pending: Pending) -> None:
+        """Say that a queue is full and when to come back."""
+        self._answers.refuse(
+            pending,
+            "overloaded",
+            f"a queue of {self._node} is full: try again in {RETRY_AFTER_MS} ms",
+            retry_after_ms=RETRY_AFTER_MS,
+        )
 
     @property
     def is_idle(self) -> bool:
@@ -234,7 +249,7 @@ class RequestDesk:
                 pending, "no_space", f"the disk of {self._node} is full: free some space on it"
             )
         elif self._proposed.bytes + self._proposal_bytes + size > PROPOSED_BYTES_MAX:
-            self._refuse_overloaded(pending)
+            self.refuse_overloaded(pending)
         else:
             self.proposals.append(pending)
             self._proposal_bytes += size
@@ -261,7 +276,7 @@ class RequestDesk:
 
     def _hand_on(self, pending: Pending, leader: ServerId) -> None:
         if len(self._handed_on) >= WAITING_MAX:
-            self._refuse_overloaded(pending)
+            self.refuse_overloaded(pending)
             return
         term = self._raft.current_term
         number = self._handed_on.add(pending, leader, term)
@@ -285,12 +300,4 @@ class RequestDesk:
         who = "no leader is known" if leader is None else f"{name_of(leader)} leads"
         self._answers.refuse(
             pending, "not_leader", f"{self._node} does not lead and was asked not to forward: {who}"
-        )
-
-    def _refuse_overloaded(self, pending: Pending) -> None:
-        self._answers.refuse(
-            pending,
-            "overloaded",
-            f"a queue of {self._node} is full: try again in {RETRY_AFTER_MS} ms",
-            retry_after_ms=RETRY_AFTER_MS,
         )

@@ -28,6 +28,7 @@ from .answers import Answers
 from .events import EventBridge
 from .outbox import Outbox, Outgoing
 from .pending import ClientOrigin, Origin, PeerOrigin, Pending
+from .plausible import is_plausible
 from .ports import EventSink, Storage
 from .ready import ReadyCycle
 from .repeats import LIFE_BITS, Repeats
@@ -167,7 +168,8 @@ class Server:
             self.dropped["stranger"] += 1
             return
         for message in frame.messages:
-            if message.source == frame.source and message.target == self.server_id:
+            to_us = message.source == frame.source and message.target == self.server_id
+            if to_us and is_plausible(message):
                 self.raft.step(message)
             else:
                 self.dropped["malformed"] += 1
@@ -224,6 +226,10 @@ class Server:
     def finish_stop(self) -> Effects:
         """Answer all that still waits."""
         self.desk.close()
+        waiting, self.hash_waiting = self.hash_waiting, []
+        for pending in waiting:
+            message = f"{self.about.node_id} is stopping: ask another"
+            self.answers.refuse(pending, "timeout", message)
         return Effects(self.answers.take(), self._outbox.take())
 
     def _take(self, pending: Pending, socket: int) -> None:

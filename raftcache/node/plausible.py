@@ -1,0 +1,26 @@
+"""Whether a message from another node can be one that Raft sends.
+
+The core asserts what follows from its own rules. Bytes from the wire are not bound by them, and
+must not be able to end a node; so what no server ever says is told apart before the core sees it.
+"""
+
+from ..raft.messages import AppendEntries, Message
+
+TERM_MAX = 2**62
+"""No cluster ever gets there; beyond 64 bits a term could be neither stored nor sent."""
+
+
+def is_plausible(message: Message) -> bool:
+    """Tell whether some server in some state could have sent this."""
+    if not 0 <= message.term <= TERM_MAX:
+        return False
+    if type(message) is AppendEntries:
+        index, term = message.prev_log_index, message.prev_log_term
+        if index < 0 or term < 0:
+            return False
+        for entry in message.entries:
+            index += 1
+            if entry.index != index or not term <= entry.term <= message.term:
+                return False
+            term = entry.term
+    return True
