@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> int:
     )
     try:
         if verb is None or verb == "help":
-            return _help(leading, rest)
+            return _help(leading, rest, asked=verb is not None or bool(leading))
         entry = _find(verb)
         module = importlib.import_module(f".{entry.module}", __package__)
         found: Verb = getattr(module, verb.upper())
@@ -94,7 +94,7 @@ def _before_dashes(arguments: list[str]) -> list[str]:
     return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
-def _help(leading: list[str], rest: list[str]) -> int:
+def _help(leading: list[str], rest: list[str], *, asked: bool) -> int:
     if "--version" in leading:
         import raftcache  # noqa: PLC0415 - only for its version
 
@@ -105,7 +105,6 @@ def _help(leading: list[str], rest: list[str]) -> int:
         raise UsageError(f"a verb is missing after {strange[0]}", hint=f"{PROGRAM} --help")
     if rest and rest[0] in ENTRIES:
         return run([rest[0], "--help"])
-    asked = bool(leading or rest or len(sys.argv) > 1)
     (sys.stdout if asked else sys.stderr).write(_page())
     return 0 if asked else EXIT_USAGE
 

@@ -211,15 +211,15 @@ REFUSALS = [
     (
         "raft: {heartbeat: 100ms}",
         (
-            "1:19: raft.election_timeout: begins at 150ms, but must be at least 3 heartbeats (300ms), "
-            "or a late heartbeat becomes an election"
+            "1:19: raft.election_timeout: begins at 150ms, but must be at least 3 heartbeats "
+            "(300ms), or a late heartbeat becomes an election"
         ),
     ),
     (
         "raft: {election_timeout: 100ms-300ms}",
         (
-            "1:26: raft.election_timeout: begins at 100ms, but must be at least 3 heartbeats (150ms), "
-            "or a late heartbeat becomes an election"
+            "1:26: raft.election_timeout: begins at 100ms, but must be at least 3 heartbeats "
+            "(150ms), or a late heartbeat becomes an election"
         ),
     ),
     (
