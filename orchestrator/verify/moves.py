@@ -1,0 +1,221 @@
+"""One key's operations, made ready for the search.
+
+*Required* moves took effect between their call and their return: what was answered. *Optional* ones
+may take effect at any time after their call, or never: what has no known outcome. Three things keep
+the optional ones from making the search endless, and none of them changes a verdict:
+
+- **An unknown write that was seen is required.** If an answer shows a value that only this one
+  operation can have written, it did take effect, and before that answer's return. So it gets that
+  return, and the revision that was seen with it.
+- **Values nobody mentions are one value.** No answer and no condition tells them apart, so no order
+  of the operations is possible with one and not with another. What is left are optional moves that
+  are equal in all but their call.
+- **Equal optional moves are used in the order of their calls.** In any explanation, two equal ones
+  can change places if that puts the earlier called one first; so how many are used says which.
+
+``search`` adds a fourth: an optional move without which the very next move would have led to the
+same state is left out.
+"""
+
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from .history import Operation
+from .models import OTHER, Change, Conflict, NotCounted, Read, Step, Value, Write, value_of
+from .steps import step_of
+
+
+class Move(msgspec.Struct, frozen=True, eq=False):
+    """An operation that took effect between ``call_ns`` and ``return_ns``."""
+
+    position: int
+    """Of its operation, among the key's."""
+    step: Step
+    call_ns: int
+    return_ns: int
+    reads: bool
+    """Whether it leaves every state as it is; so it may be made as soon as it fits."""
+    revision: int | None
+    """The revision it needs to see, if it reads one."""
+
+
+class Possible(msgspec.Struct, frozen=True, eq=False):
+    """Equal operations that may have taken effect."""
+
+    step: Step
+    calls_ns: tuple[int, ...]
+    """In ascending order."""
+
+
+class Moves(msgspec.Struct, frozen=True):
+    """What the search needs to know of one key."""
+
+    required: tuple[Move, ...]
+    optional: tuple[Possible, ...]
+
+
+class Sighting(msgspec.Struct):
+    """Answers that showed one value."""
+
+    return_ns: int
+    """The earliest return among them."""
+    revision: int | None
+    """The revision shown with it."""
+
+
+def moves_of(operations: Sequence[Operation], binding: Collection[int] | None = None) -> Moves:
+    """Make one key's operations ready.
+
+    With ``binding`` only the operations at these positions are held to their answers; the other
+    changes may have happened or not, and under any condition, and the other reads are left out.
+    Whatever explains all answers explains these too: so if these have no explanation, nor have all.
+    """
+    return _Preparation(operations, binding).moves()
+
+
+class _Preparation:
+    """Collects what is mentioned, then what is possible."""
+
+    def __init__(self, operations: Sequence[Operation], binding: Collection[int] | None) -> None:
+        self.loose = binding is not None
+        self.required: list[tuple[int, Operation]] = []
+        self.optional: list[tuple[int, Operation]] = []
+        for position, operation in enumerate(operations):
+            if operation.observes and (binding is None or position in binding):
+                self.required.append((position, operation))
+            elif operation.mutates:
+                self.optional.append((position, operation))
+        self.counting = any(o.op == "incr" for _, o in (*self.required, *self.optional))
+        self.values: set[Value] = set()
+        self.revisions: set[int] = set()
+        self.answered: set[int] = set()
+        self.sightings: dict[Value, Sighting] = {}
+        for _, operation in self.required:
+            self._mention(operation)
+        if not self.loose:
+            for _, operation in self.optional:
+                self._mention_condition(operation)
+
+    def moves(self) -> Moves:
+        """Return the moves."""
+        seen = self._seen_writes()
+        for position, operation in self.optional:
+            condition = operation.args.if_mod_rev
+            if position in seen and condition is not None and not self.loose:
+                self.revisions.add(condition)
+            sighting = seen.get(position)
+            if sighting is not None and sighting.revision is not None:
+                self.revisions.add(sighting.revision)
+                self.answered.add(sighting.revision)
+        self.order = sorted(self.revisions | {0})
+        required = [
+            self._move(position, operation, operation.return_ns or 0, None)
+            for position, operation in self.required
+        ]
+        classes: dict[Step, list[int]] = {}
+        for position, operation in self.optional:
+            sighting = seen.get(position)
+            if sighting is None:
+                step = self._step(operation, None, answered=False)
+                classes.setdefault(step, []).append(operation.call_ns)
+            else:
+                required.append(self._move(position, operation, sighting.return_ns, sighting))
+        return Moves(
+            tuple(required),
+            tuple(Possible(step, tuple(sorted(calls))) for step, calls in classes.items()),
+        )
+
+    def _mention(self, operation: Operation) -> None:
+        """Note what a binding answer says about values and revisions."""
+        result = operation.result
+        self._mention_condition(operation)
+        if result.mod_rev:
+            self.revisions.add(result.mod_rev)
+            if operation.mutates:
+                self.answered.add(result.mod_rev)
+        if operation.outcome == "ok" and operation.args.if_mod_rev:
+            self.revisions.add(operation.args.if_mod_rev)
+        if isinstance(result.prev, msgspec.UnsetType):
+            pass
+        elif result.prev is not None:
+            self._sight(value_of(result.prev), operation, None)
+        if result.value is None:
+            return
+        value = value_of(result.value)
+        if operation.op == "incr":
+            self.values.add(value)
+        else:
+            self._sight(value, operation, result.mod_rev)
+
+    def _mention_condition(self, operation: Operation) -> None:
+        condition = operation.args.if_value
+        if condition is None:
+            return
+        self.values.add(value_of(condition))
+        if operation.outcome == "ok":
+            self._sight(value_of(condition), operation, None)
+
+    def _sight(self, value: Value, operation: Operation, revision: int | None) -> None:
+        self.values.add(value)
+        return_ns = operation.return_ns or 0
+        sighting = self.sightings.setdefault(value, Sighting(return_ns, revision))
+        sighting.return_ns = min(sighting.return_ns, return_ns)
+        if sighting.revision is None:
+            sighting.revision = revision
+
+    def _seen_writes(self) -> dict[int, Sighting]:
+        """Return the optional sets that must have taken effect, as nothing else explains a value.
+
+        Two revisions shown with one such value contradict each other; the search finds that.
+        """
+        writers: dict[Value, int] = {}
+        for _, operation in (*self.required, *self.optional):
+            if operation.op == "set" and operation.mutates and operation.args.value is not None:
+                value: Value = value_of(operation.args.value)
+                writers[value] = writers.get(value, 0) + 1
+        seen = {}
+        for position, operation in self.optional:
+            if operation.op != "set" or operation.args.value is None:
+                continue
+            value = value_of(operation.args.value)
+            sighting = self.sightings.get(value)
+            if sighting is None or writers[value] > 1 or (self.counting and isinstance(value, int)):
+                continue
+            # Seen before it was sent: that contradiction is the reader's, and is found there.
+            if sighting.return_ns >= operation.call_ns:
+                seen[position] = sighting
+        return seen
+
+    def _move(
+        self, position: int, operation: Operation, return_ns: int, sighting: Sighting | None
+    ) -> Move:
+        step = self._step(operation, sighting, answered=sighting is None)
+        reads = isinstance(step, Read | Conflict | NotCounted)
+        revision = step.revision if reads and step.revision else None
+        return Move(position, step, operation.call_ns, return_ns, reads, revision)
+
+    def _step(self, operation: Operation, sighting: Sighting | None, *, answered: bool) -> Step:
+        step = step_of(operation, answered=answered, conditional=answered or not self.loose)
+        changes: dict[str, object] = {}
+        if step.revision:
+            answered_to_change = step.revision in self.answered
+            low = step.revision if answered_to_change else self._low(step.revision)
+            changes["revision_low"] = low
+        if isinstance(step, Change):
+            mod_rev = step.mod_rev if sighting is None else sighting.revision
+            if mod_rev is not None:
+                changes |= {"mod_rev": mod_rev, "low": self._low(mod_rev)}
+        if isinstance(step, Write) and self._is_other(step.to):
+            changes["to"] = OTHER
+        return msgspec.structs.replace(step, **changes) if changes else step
+
+    def _low(self, revision: int) -> int:
+        """Return the last mentioned revision before this one."""
+        position = bisect_left(self.order, revision)
+        return self.order[position - 1] if position else 0
+
+    def _is_other(self, value: Value) -> bool:
+        # A number can be added to, and then be seen as another one.
+        return value not in self.values and not (self.counting and isinstance(value, int))

@@ -1,0 +1,1 @@
+"""The checker of histories: known verdicts, a brute-force twin, and planted faults."""
