@@ -8,12 +8,14 @@ its own, which wakes the loop through a pipe.
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 
 import msgspec
 import zmq
 
 from ..storage.writer import WalWriter
 from ..transport.clients import ClientSocket
+from ..transport.crowd import ConnectionLimit
 from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
@@ -79,12 +81,14 @@ class Loop:
         peers: PeerSockets,
         clients: ClientSocket,
         admin: ClientSocket,
+        connection_limits: Sequence[ConnectionLimit],
     ) -> None:
         self._server = server
         self._writer = writer
         self._parent = parent
         self._waker = waker
         self._peers = peers
+        self._connection_limits = connection_limits
         self._request_sockets = {CLIENT_SOCKET: clients, ADMIN_SOCKET: admin}
         self._poller: zmq.Poller = zmq.Poller()
         for socket in (peers.router, clients.router, admin.router, waker.read_fd):
@@ -143,6 +147,8 @@ class Loop:
             # Time that this process slept through counts as one tick: a stall is no silence.
             self._last_tick_ms = now_ms
         self._parent.check()
+        for limit in self._connection_limits:
+            limit.enforce()
         self._server.on_tick()
 
     def _carry_out(self, effects: Effects) -> None:

@@ -36,8 +36,14 @@ EXIT_DEFECT = 70
 EXIT_DISK_FAILED = 74
 EXIT_REFUSED = 78
 
-OWN_FILE_DESCRIPTORS = 200
-"""What a node opens besides its clients' connections."""
+OWN_FILE_DESCRIPTORS = 250
+"""What a node opens besides its clients' connections: those that follow, and its own files."""
+PEER_CONNECTIONS_MAX = 60
+"""Twice what the largest cluster needs, for a node that is back before its old self is gone."""
+EVENT_CONNECTIONS_MAX = 50
+ADMIN_CONNECTIONS_MAX = 50
+CROWD_FILE_DESCRIPTORS = 1_000
+"""For connections that came and were not cut yet, where this user may have so many."""
 PEER_FRAME_BYTES_MAX = 64 * 1024 * 1024
 """A frame may hold a full window of entries; a longer one is a stranger's."""
 
@@ -100,10 +106,25 @@ def _serve(
     limits = settings.limits
     # A frame just over the limit still gets a reply that says so; one far over it does not.
     frame_bytes_max = 2 * limits.request_bytes
-    clients = ClientSocket(context, settings.client_endpoint, frame_bytes_max=frame_bytes_max)
-    admin = ClientSocket(context, settings.admin_endpoint, frame_bytes_max=frame_bytes_max)
-    peers = PeerSockets(context, settings.peer_endpoint, frame_bytes_max=PEER_FRAME_BYTES_MAX)
-    publisher = Publisher(context, settings.events_endpoint)
+    clients = ClientSocket(
+        context,
+        settings.client_endpoint,
+        frame_bytes_max=frame_bytes_max,
+        connections_max=limits.clients,
+    )
+    admin = ClientSocket(
+        context,
+        settings.admin_endpoint,
+        frame_bytes_max=frame_bytes_max,
+        connections_max=ADMIN_CONNECTIONS_MAX,
+    )
+    peers = PeerSockets(
+        context,
+        settings.peer_endpoint,
+        frame_bytes_max=PEER_FRAME_BYTES_MAX,
+        connections_max=PEER_CONNECTIONS_MAX,
+    )
+    publisher = Publisher(context, settings.events_endpoint, connections_max=EVENT_CONNECTIONS_MAX)
     waker = Waker()
     writer = WalWriter(wal, waker.wake)
     server = Server(
@@ -128,7 +149,14 @@ def _serve(
         if member.server_id != server.server_id:
             peers.connect(member.server_id, member.peer_endpoint)
     loop = Loop(
-        server, writer, parent=parent, waker=waker, peers=peers, clients=clients, admin=admin
+        server,
+        writer,
+        parent=parent,
+        waker=waker,
+        peers=peers,
+        clients=clients,
+        admin=admin,
+        connection_limits=[socket.connections for socket in (clients, admin, peers, publisher)],
     )
     _stop_on_signal(loop, waker)
     gc.collect()
@@ -157,5 +185,8 @@ def _raise_file_limit(clients: int) -> None:
             f"limits.clients: {clients} needs {needed} file descriptors, but this user may have "
             f"{hard}: lower limits.clients, or raise the limit with `ulimit -Hn`"
         )
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    wanted = needed + CROWD_FILE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

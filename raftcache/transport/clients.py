@@ -6,6 +6,7 @@ and goes back with the reply, untouched.
 
 import zmq
 
+from .crowd import ConnectionLimit
 from .options import Socket, new_socket
 
 SEND_QUEUE_MESSAGES = 20_000
@@ -22,13 +23,19 @@ class ClientSocket:
         context: the process's ZeroMQ context.
         endpoint: where to listen, ``tcp://…`` or ``ipc://…``.
         frame_bytes_max: a longer frame ends the connection it came on, with no word to it.
+        connections_max: how many connections it may have; those beyond are cut.
 
     Raises:
         zmq.ZMQError: the endpoint can't be bound.
     """
 
     def __init__(
-        self, context: zmq.Context[Socket], endpoint: str, *, frame_bytes_max: int
+        self,
+        context: zmq.Context[Socket],
+        endpoint: str,
+        *,
+        frame_bytes_max: int,
+        connections_max: int,
     ) -> None:
         self.dropped = 0
         self.router = new_socket(context, zmq.ROUTER)
@@ -37,6 +44,7 @@ class ClientSocket:
         self.router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max)
         # Tell of a reply that can't be delivered instead of dropping it unseen (failure F1).
         self.router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.connections = ConnectionLimit(context, self.router, connections_max=connections_max)
         self.router.bind(endpoint)
 
     def receive(self, messages_max: int) -> list[list[bytes]]:
@@ -72,4 +80,5 @@ class ClientSocket:
 
     def close(self) -> None:
         """Close the socket; what was not sent is dropped."""
+        self.connections.close()
         self.router.close()

@@ -7,6 +7,7 @@ there, and no send ever waits (failures F1 to F4). What is lost, Raft sends agai
 
 import zmq
 
+from .crowd import ConnectionLimit
 from .options import RECONNECT_MS, RECONNECT_MS_MAX, Socket, new_socket
 
 SEND_QUEUE_MESSAGES = 128
@@ -20,13 +21,19 @@ class PeerSockets:
         context: the process's ZeroMQ context.
         endpoint: where this node listens for its peers, such as ``tcp://127.0.0.1:7501``.
         frame_bytes_max: a longer frame ends the connection it came on.
+        connections_max: how many connections may come in; those beyond are cut.
 
     Raises:
         zmq.ZMQError: the endpoint can't be bound; its port is in use.
     """
 
     def __init__(
-        self, context: zmq.Context[Socket], endpoint: str, *, frame_bytes_max: int
+        self,
+        context: zmq.Context[Socket],
+        endpoint: str,
+        *,
+        frame_bytes_max: int,
+        connections_max: int,
     ) -> None:
         self._context = context
         self._dealers: dict[str, Socket] = {}
@@ -34,6 +41,7 @@ class PeerSockets:
         self.router = new_socket(context, zmq.ROUTER)
         self.router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MESSAGES)
         self.router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max)
+        self.connections = ConnectionLimit(context, self.router, connections_max=connections_max)
         self.router.bind(endpoint)
 
     def connect(self, peer: str, endpoint: str) -> None:
@@ -87,4 +95,5 @@ class PeerSockets:
         """Close all sockets; what was not sent is dropped."""
         for dealer in self._dealers.values():
             dealer.close()
+        self.connections.close()
         self.router.close()

@@ -2,6 +2,7 @@
 
 import zmq
 
+from .crowd import ConnectionLimit
 from .options import Socket, new_socket
 
 TOPIC = b"raft"
@@ -15,9 +16,12 @@ class Publisher:
         zmq.ZMQError: the endpoint can't be bound.
     """
 
-    def __init__(self, context: zmq.Context[Socket], endpoint: str) -> None:
+    def __init__(
+        self, context: zmq.Context[Socket], endpoint: str, *, connections_max: int
+    ) -> None:
         self.socket = new_socket(context, zmq.PUB)
         self.socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES)
+        self.connections = ConnectionLimit(context, self.socket, connections_max=connections_max)
         self.socket.bind(endpoint)
 
     def publish(self, event: bytes) -> None:
@@ -26,4 +30,5 @@ class Publisher:
 
     def close(self) -> None:
         """Close the socket."""
+        self.connections.close()
         self.socket.close()

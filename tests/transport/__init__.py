@@ -1,0 +1,1 @@
+"""ZeroMQ sockets, one at a time, without a node behind them."""
