@@ -38,7 +38,7 @@ from ..errors import (
     WindowFull,
     WrongType,
 )
-from .records import Delete, Get, Incr, Item, Member, Operation, Outcome, Page, Record, Set
+from .records import Delete, Get, Incr, Item, Member, Operation, Outcome, Page, Record, Set, Written
 from .sync import Client
 
 __all__ = [
@@ -78,5 +78,6 @@ __all__ = [
     "Unreachable",
     "Unsupported",
     "WindowFull",
+    "Written",
     "WrongType",
 ]

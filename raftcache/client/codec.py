@@ -10,7 +10,20 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ..errors import ERRORS_BY_CODE, DefiniteError, IndefiniteError, RequestError
-from .records import Delete, Get, Incr, Item, Member, Operation, Outcome, Page, Record, Set, Text
+from .records import (
+    Delete,
+    Get,
+    Incr,
+    Item,
+    Member,
+    Operation,
+    Outcome,
+    Page,
+    Record,
+    Set,
+    Text,
+    Written,
+)
 
 Fields: TypeAlias = dict[str, Any]
 """An operation's fields, or a reply's, by name."""
@@ -119,6 +132,11 @@ def record_of(reply: Fields) -> Record | None:
     if not reply["found"]:
         return None
     return msgspec.convert(reply, Record)
+
+
+def written_of(reply: Fields) -> Written:
+    """Return what a ``set`` did."""
+    return Written(int(reply["mod_rev"]), bool(reply.get("created")))
 
 
 def page_of(reply: Fields) -> Page:

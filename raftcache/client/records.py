@@ -26,6 +26,13 @@ class Record(msgspec.Struct, frozen=True):
     """Changes since it was created, that one included: 1 for a new key."""
 
 
+class Written(msgspec.Struct, frozen=True):
+    """What became of a key by writing it: its new revision, and whether it is a new key."""
+
+    mod_rev: int
+    created: bool
+
+
 class Item(msgspec.Struct, frozen=True):
     """One key of a range. ``value`` is empty when only keys were asked for."""
 

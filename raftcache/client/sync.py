@@ -9,17 +9,18 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import zmq
 
 from ..errors import Unreachable
-from . import codec, routing
+from . import calls, codec, routing
+from .calls import Plan
 from .codec import Fields
 from .connection import Connection
-from .records import Delete, Get, Incr, Item, Member, Operation, Outcome, Page, Record, Set, Text
+from .records import Item, Member, Operation, Outcome, Page, Record, Text, Written
 
-_PAGE_LIMIT = 1_000
+T = TypeVar("T")
 
 
 class Client:
@@ -38,7 +39,7 @@ class Client:
     """
 
     def __init__(self, endpoints: str | Sequence[str], *, timeout: float = 5.0) -> None:
-        self._routing = routing.Routing(_parse_endpoints(endpoints))
+        self._routing = routing.Routing(calls.parse_endpoints(endpoints))
         self._timeout = timeout
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -58,8 +59,7 @@ class Client:
         self, key: Text, *, local: bool = False, timeout: float | None = None
     ) -> Record | None:
         """Return a key's value and revisions, or None when there is no such key."""
-        fields: Fields = {"key": codec.as_bytes(key)}
-        return codec.record_of(self._read("get", fields, local=local, timeout=timeout))
+        return self._perform(calls.get_record(key, local=local), timeout)
 
     def set(
         self,
@@ -78,8 +78,21 @@ class Client:
         Raises:
             Conflict: the condition does not hold; it carries the present revision and value.
         """
-        reply = self._mutate(Set(key, value, if_mod_rev, if_value), timeout)
-        return int(reply["mod_rev"])
+        plan = calls.write(key, value, if_mod_rev=if_mod_rev, if_value=if_value)
+        return self._perform(plan, timeout).mod_rev
+
+    def write(
+        self,
+        key: Text,
+        value: Text,
+        *,
+        if_mod_rev: int | None = None,
+        if_value: Text | None = None,
+        timeout: float | None = None,
+    ) -> Written:
+        """Write a key as :meth:`set` does; return also whether it is a new one."""
+        plan = calls.write(key, value, if_mod_rev=if_mod_rev, if_value=if_value)
+        return self._perform(plan, timeout)
 
     def delete(
         self,
@@ -90,7 +103,8 @@ class Client:
         timeout: float | None = None,
     ) -> bool:
         """Delete a key; return whether there was one. The conditions are those of :meth:`set`."""
-        return bool(self._mutate(Delete(key, if_mod_rev, if_value), timeout)["deleted"])
+        plan = calls.delete(key, if_mod_rev=if_mod_rev, if_value=if_value)
+        return self._perform(plan, timeout)
 
     def incr(self, key: Text, by: int = 1, *, timeout: float | None = None) -> int:
         """Add to the number in a key (none: 0) and return the sum.
@@ -99,7 +113,7 @@ class Client:
             WrongType: the value is no integer.
             OutOfRange: the sum would not fit in signed 64 bits.
         """
-        return int(self._mutate(Incr(key, by), timeout)["value"])
+        return self._perform(calls.incr(key, by), timeout)
 
     def batch(
         self, operations: Sequence[Operation], *, timeout: float | None = None
@@ -109,16 +123,7 @@ class Client:
         They are independent: one that fails has its error as its outcome, not raised, and stops
         nothing.
         """
-        if not operations:
-            return []
-        ops = []
-        for operation in operations:
-            op, fields = codec.operation_fields(operation)
-            ops.append({"op": op, **fields})
-        only_reads = all(isinstance(operation, Get) for operation in operations)
-        kind = routing.Kind.READ if only_reads else routing.Kind.MUTATION
-        reply = self._call("batch", {"ops": ops}, kind=kind, timeout=timeout)
-        return codec.outcomes_of(operations, reply["results"])
+        return self._perform(calls.batch(operations), timeout) if operations else []
 
     def range(  # noqa: PLR0913 - a range has as many fields on the wire
         self,
@@ -126,7 +131,7 @@ class Client:
         *,
         start: Text | None = None,
         end: Text | None = None,
-        limit: int = _PAGE_LIMIT,
+        limit: int = calls.PAGE_LIMIT,
         keys_only: bool = False,
         after: Text | None = None,
         at_rev: int | None = None,
@@ -140,20 +145,21 @@ class Client:
         Raises:
             Compacted: so many changes came since ``at_rev`` that the moment is no longer kept.
         """
-        fields = _range_fields(prefix, start, end)
-        fields["limit"] = limit
-        if keys_only:
-            fields["keys_only"] = True
-        if after is not None:
-            fields["after"] = codec.as_bytes(after)
-        if at_rev is not None:
-            fields["at_rev"] = at_rev
-        return codec.page_of(self._read("range", fields, local=local, timeout=timeout))
+        plan = calls.page(
+            prefix,
+            start=start,
+            end=end,
+            limit=limit,
+            keys_only=keys_only,
+            after=after,
+            at_rev=at_rev,
+            local=local,
+        )
+        return self._perform(plan, timeout)
 
     def count(self, prefix: Text = b"", *, timeout: float | None = None) -> int:
         """Return the number of keys with ``prefix``."""
-        fields = {**_range_fields(prefix, None, None), "count_only": True}
-        return int(self._read("range", fields, timeout=timeout)["count"])
+        return self._perform(calls.count(prefix), timeout)
 
     def items(self, prefix: Text = b"", *, timeout: float | None = None) -> Iterator[Item]:
         """Yield the keys with ``prefix`` and their values, in order, all of one moment.
@@ -170,13 +176,13 @@ class Client:
         self, endpoint: str | None = None, *, timeout: float | None = None
     ) -> Mapping[str, Any]:
         """Return protocol, build and cluster as any node, or ``endpoint``'s, tells them."""
-        return self._ask("ping", endpoint, timeout)
+        return self._perform(calls.ask("ping", endpoint), timeout)
 
     def status(
         self, endpoint: str | None = None, *, timeout: float | None = None
     ) -> Mapping[str, Any]:
         """Return one node's view of itself and the cluster: any node's, or ``endpoint``'s."""
-        return self._ask("status", endpoint, timeout)
+        return self._perform(calls.ask("status", endpoint), timeout)
 
     def hash(
         self, endpoint: str | None = None, *, at: int | None = None, timeout: float | None = None
@@ -185,11 +191,12 @@ class Client:
 
         At the same index it is equal on all nodes. ``at`` asks for a past index.
         """
-        return self._ask("hash", endpoint, timeout, {} if at is None else {"at": at})
+        plan = calls.ask("hash", endpoint, None if at is None else {"at": at})
+        return self._perform(plan, timeout)
 
     def members(self, *, timeout: float | None = None) -> list[Member]:
         """Return the nodes of the cluster, as its configuration lists them."""
-        return codec.members_of(self._ask("members", None, timeout))
+        return self._perform(calls.members(), timeout)
 
     def close(self) -> None:
         """Close all connections. Later calls raise ``ValueError``; closing again does nothing."""
@@ -218,45 +225,13 @@ class Client:
         self.close()
 
     def _walk(self, prefix: Text, *, keys_only: bool, timeout: float | None) -> Iterator[Item]:
-        page = self.range(prefix, keys_only=keys_only, timeout=timeout)
-        yield from page.items
-        while page.more and page.items:
-            page = self.range(
-                prefix,
-                keys_only=keys_only,
-                after=page.items[-1].key,
-                at_rev=page.at_rev,
-                timeout=timeout,
-            )
+        plan: Plan[Page] | None = calls.page(prefix, keys_only=keys_only)
+        while plan is not None:
+            page = self._perform(plan, timeout)
             yield from page.items
+            plan = calls.next_page(prefix, page, keys_only=keys_only)
 
-    def _mutate(self, operation: Operation, timeout: float | None) -> Fields:
-        op, fields = codec.operation_fields(operation)
-        return self._call(op, fields, kind=routing.Kind.MUTATION, timeout=timeout)
-
-    def _read(
-        self, op: str, fields: Fields, *, local: bool = False, timeout: float | None = None
-    ) -> Fields:
-        if local:
-            fields["read"] = "local"
-        return self._call(op, fields, kind=routing.Kind.READ, timeout=timeout)
-
-    def _ask(
-        self, op: str, endpoint: str | None, timeout: float | None, fields: Fields | None = None
-    ) -> Fields:
-        return self._call(
-            op, fields or {}, kind=routing.Kind.READ, timeout=timeout, pinned=endpoint
-        )
-
-    def _call(
-        self,
-        op: str,
-        fields: Fields,
-        *,
-        kind: routing.Kind,
-        timeout: float | None,
-        pinned: str | None = None,
-    ) -> Fields:
+    def _perform(self, plan: Plan[T], timeout: float | None) -> T:
         """Perform one call: take steps until one settles it."""
         seconds = self._timeout if timeout is None else timeout
         deadline_ms = _now_ms() + seconds * 1_000
@@ -267,15 +242,15 @@ class Client:
         try:
             if self._context is None:
                 raise ValueError("this Client is closed")
-            call = routing.Call(self._routing, kind, deadline_ms, pinned)
+            call = routing.Call(self._routing, plan.kind, deadline_ms, plan.pinned)
             while True:
                 step = call.next_step(_now_ms())
                 if isinstance(step, routing.Pause):
                     time.sleep(max(0.0, step.until_ms - _now_ms()) / 1_000)
                     continue
-                outcome, reply = self._attempt(step, op, fields)
+                outcome, reply = self._attempt(step, plan.op, plan.fields)
                 if call.settle(_now_ms(), outcome, step.endpoint):
-                    return reply
+                    return plan.read(reply)
         finally:
             self._lock.release()
 
@@ -341,27 +316,6 @@ def _await_reply(
         if _left_ms(by_ms) <= 0:
             break
     return routing.Silent(strays), {}
-
-
-def _parse_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
-    parts = endpoints.split(",") if isinstance(endpoints, str) else endpoints
-    found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
-    if not found:
-        raise ValueError("a Client needs at least one endpoint, as in tcp://127.0.0.1:7401")
-    for endpoint in found:
-        if not endpoint.startswith(("tcp://", "ipc://")):
-            raise ValueError(f"{endpoint!r} is no endpoint: write it as tcp://127.0.0.1:7401")
-    return found
-
-
-def _range_fields(prefix: Text | None, start: Text | None, end: Text | None) -> Fields:
-    if prefix is not None:
-        if start is not None or end is not None:
-            raise ValueError("a range is given by prefix, or by start and end, not by both")
-        return {"prefix": codec.as_bytes(prefix)}
-    if start is None or end is None:
-        raise ValueError("a range needs prefix, or start and end")
-    return {"start": codec.as_bytes(start), "end": codec.as_bytes(end)}
 
 
 def _now_ms() -> float:

@@ -28,6 +28,7 @@ from raftcache.client import (
     Timeout,
     TooLarge,
     Unreachable,
+    Written,
     WrongType,
 )
 
@@ -500,3 +501,9 @@ def test_too_large_is_definite() -> None:
         pytest.raises(TooLarge),
     ):
         client.set("k", "v")
+
+
+def test_a_write_tells_whether_the_key_is_new() -> None:
+    with FakeNode(always({"mod_rev": 8, "created": True})) as node, client_of(node) as client:
+        assert client.write("k", "v", if_mod_rev=0) == Written(8, created=True)
+    assert node.requests[0]["if_mod_rev"] == 0
