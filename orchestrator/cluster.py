@@ -77,7 +77,7 @@ class Cluster:
     def wait(self, condition: str, *, seconds: float = READY_SECONDS_MAX) -> ClusterView:
         """Wait for ``leader`` (somebody leads) or ``ready`` (and every node has caught up).
 
-        ``caught-up`` asks only of the nodes that have a process that they have caught up.
+        ``caught-up`` asks it only of the nodes that run: neither down nor paused.
 
         Raises:
             TryAgain: it did not become so in time.
@@ -132,5 +132,5 @@ def _holds(condition: str, view: ClusterView) -> bool:
     if condition == "ready":
         return view.ready
     assert condition == "caught-up", "a condition is leader, ready or caught-up"
-    alive = [node for node in view.nodes if node.has_process]
+    alive = [node for node in view.nodes if node.has_process and node.state != "paused"]
     return view.leader is not None and all(node.state == "ready" for node in alive)

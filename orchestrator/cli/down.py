@@ -1,12 +1,15 @@
 """`down`: end the cluster, and prove it."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ..errors import EXIT_CHECK_FAILED, EXIT_OK
-from ..teardown import Ended, take_down
 from .call import Call
 from .console import Console
 from .verbs import Verb
+
+if TYPE_CHECKING:
+    from ..teardown import Ended
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -14,12 +17,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(call: Call) -> int:
+    from ..teardown import take_down  # noqa: PLC0415 - `up --help` is quicker without
+
     ended = take_down(call.paths, wipe=call.options.wipe)
     report_end(call.console, ended)
     return EXIT_OK if ended.proof.holds else EXIT_CHECK_FAILED
 
 
-def report_end(console: Console, ended: Ended) -> None:
+def report_end(console: Console, ended: "Ended") -> None:
     """Say what was ended, and whether anything is left."""
     proof = ended.proof
     nodes = f"{ended.stopped + ended.killed} node{'' if ended.stopped + ended.killed == 1 else 's'}"

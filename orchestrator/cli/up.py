@@ -3,20 +3,23 @@
 import argparse
 import os
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from .. import logs
-from ..bringup import Brought, Plan, bring_up, make_plan
 from ..errors import EXIT_CHECK_FAILED, EXIT_OK
+from ..logs import follow
+from ..paths import Paths
 from ..spec_values import NODES_MAX
-from ..teardown import take_down
 from .call import Call
 from .console import Console, printable
 from .down import report_end
 from .tables import print_nodes, view_as_json
 from .verbs import Verb
+
+if TYPE_CHECKING:
+    from ..bringup import Brought, Plan
 
 
 def _nodes(text: str) -> int:
@@ -42,6 +45,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(call: Call) -> int:
+    from ..bringup import bring_up, make_plan  # noqa: PLC0415 - its help page is quicker without
+
     options, console = call.options, call.console
     paths = call.paths
     if options.dry_run:
@@ -53,13 +58,20 @@ def _run(call: Call) -> int:
         paths, nodes=options.nodes, wipe=options.wipe, slow=options.slow, tell=console.note
     )
     _report(console, brought, paths.logs)
-    if not options.foreground:
-        return EXIT_OK
-    names = [node.name for node in brought.view.nodes]
+    if options.foreground:
+        return _stay(console, paths, [node.name for node in brought.view.nodes])
+    return EXIT_OK
+
+
+def _stay(console: Console, paths: Paths, names: list[str]) -> int:
+    """Show logs until Ctrl-C, a closed terminal or a plain kill; then take the cluster down."""
+    from ..teardown import take_down  # noqa: PLC0415 - as above
+
     try:
         console.note("showing logs; Ctrl-C takes the cluster down")
-        for name, line in logs.follow(paths, names):
+        for name, line in follow(paths, names):
             console.say(f"{name} | {printable(line.encode())}")
+            sys.stdout.flush()
     except (KeyboardInterrupt, BrokenPipeError):
         console.note("")
     ended = take_down(paths)
@@ -71,7 +83,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _show_plan(console: Console, plan: Plan) -> int:
+def _show_plan(console: Console, plan: "Plan") -> int:
     state = plan.state
     for warning in plan.warnings:
         console.note(f"warning: {warning}")
@@ -104,7 +116,7 @@ def _show_plan(console: Console, plan: Plan) -> int:
     return EXIT_OK
 
 
-def _report(console: Console, brought: Brought, log_folder: Path) -> None:
+def _report(console: Console, brought: "Brought", log_folder: Path) -> None:
     view = brought.view
     for warning in brought.plan.warnings:
         console.note(f"warning: {warning}")
