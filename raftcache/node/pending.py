@@ -162,10 +162,16 @@ class ProposedTable:
         self.bytes += size_bytes
 
     def take(self, index: Index, term: Term) -> ProposedGroup | None:
-        """Remove and return who waits for this entry: index and term must both be as proposed."""
-        group = self._by_index.pop(index, None)
-        self.bytes -= self._bytes_by_index.pop(index, 0)
-        return group if group is not None and group.term == term else None
+        """Remove and return who waits for this entry: index and term must both be as proposed.
+
+        Those whose entry was replaced by one of another term stay, for :meth:`take_all`.
+        """
+        group = self._by_index.get(index)
+        if group is None or group.term != term:
+            return None
+        del self._by_index[index]
+        self.bytes -= self._bytes_by_index.pop(index)
+        return group
 
     def __len__(self) -> int:
         """Return how many entries wait to be applied."""

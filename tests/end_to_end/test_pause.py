@@ -78,6 +78,38 @@ def test_a_write_that_a_resumed_leader_takes_is_done_once_or_not_at_all(nodes: N
     assert 1 + len(counted) <= int(final["value"]) <= 1 + len(counted) + len(unknown)
 
 
+def test_what_a_leader_had_proposed_before_it_was_replaced_is_answered_when_it_hears_so(
+    nodes: Nodes,
+) -> None:
+    """Failure A9: other entries stand where the proposals stood, and are applied in their place.
+
+    The replies must not wait for the deadline, a minute away, nor be forgotten altogether.
+    """
+    leader = nodes.wait_ready()
+    followers = nodes.followers()
+    with nodes.dealer(nodes[leader].client_endpoint) as dealer:
+        _exchange(dealer, "get")
+        for name in followers:  # killed, since what reaches a paused one waits for it
+            nodes[name].kill()
+        for number in range(READS):
+            _send(dealer, "incr", number, key="replaced", timeout_ms=60_000)
+        wait_until(lambda: _has_proposed(nodes, leader), f"{leader} has taken them to its log")
+        nodes[leader].pause()
+        for name in followers:
+            nodes[name].start()
+        new_leader = nodes.leader(but=leader)
+        for number in range(READS):
+            assert _set(nodes, new_leader, f"in their place {number}")["ok"]
+
+        nodes[leader].resume()
+
+        replies = [_receive(dealer) for _ in range(READS)]
+    assert [reply for reply in replies if reply["ok"]] == []
+    final = nodes.ask(new_leader, "get", key="replaced")
+    assert final is not None
+    assert final["found"] is False
+
+
 def test_pauses_of_the_leader_under_load_lose_nothing(nodes: Nodes) -> None:
     """Failures B1, B4, F13: each writer also checks that it never reads older than it knows."""
     with Load(nodes.endpoints, "paused", timeout_s=SHORT_S) as load:
@@ -118,6 +150,12 @@ def _set(nodes: Nodes, name: str, value: str) -> Reply:
     reply = nodes.ask(name, "set", key="watched", value=value)
     assert reply is not None, f"{name} did not answer"
     return reply
+
+
+def _has_proposed(nodes: Nodes, name: str) -> bool:
+    status = nodes.status(name)
+    assert status is not None
+    return bool(status["last_index"] > status["commit"]) or status["role"] != "leader"
 
 
 def _follows(nodes: Nodes, name: str) -> bool:
