@@ -63,11 +63,11 @@ class Checks:
         self._before: dict[str, tuple[Process, Snapshot]] = {}
         self._turns = 0
 
-    def on_frame(self, source: str, frame: bytes) -> None:
+    def on_frame(self, source: "Process", frame: bytes) -> None:
         """Check that a frame promises nothing that its sender's disk lacks."""
         if not self.enabled:
             return
-        durable = self.durable[source]
+        durable, state = self.durable[source.name], source.server.raft.state
         for message in decode_peer_frame(frame).messages:
             if isinstance(message, RequestVoteResponse) and message.vote_granted:
                 vote = HardState(message.term, message.target)
@@ -75,8 +75,11 @@ class Checks:
                 kept = durable.hard_state.current_term > message.term or durable.hard_state == vote
                 assert kept, f"a vote is durable before it leaves: {message}"
             elif isinstance(message, AppendEntriesResponse) and message.success:
-                known = message.match_index <= len(durable.terms)
-                assert known, f"what is acknowledged is durable: {message}"
+                if message.term != state.current_term or message.match_index == 0:
+                    continue  # Within its term, what an acknowledgement speaks of stays.
+                term = state.log.term_at(message.match_index)
+                kept = term is not None and durable.has(message.match_index, term)
+                assert kept, f"what is acknowledged is durable: {message}"
 
     def on_turn(self, process: "Process", processes: list["Process"]) -> None:
         """Check one node after its turn, and now and then all of them."""

@@ -278,7 +278,7 @@ class SimulatedCluster:
 
     def send_to_peer(self, name: str, peer: str, frame: bytes) -> bool:
         """Carry a frame to another node; False when its process is known to be gone."""
-        self.checks.on_frame(name, frame)
+        self.checks.on_frame(self.process(name), frame)
         host = self.hosts[peer]
         alive = host.process is not None and host.process.alive
         if not alive and self.scheduler.now_us - host.died_us >= NOTICE_US:

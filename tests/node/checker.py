@@ -4,6 +4,7 @@ Registers are only ever set to values that occur once, and every answer tells a 
 search is needed: revisions are the order, and what remains is to compare it with real time.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -67,16 +68,23 @@ def _judge_register(key: str, operations: list[Operation]) -> list[str]:
 def _judge_order(key: str, sights: list[_Sight]) -> list[str]:
     """Later in real time is later, or equal for a read, in the order of revisions."""
     found = []
-    for earlier in sights:
-        for later in sights:
-            if earlier.returned_us >= later.invoked_us:
-                continue
-            lost = later.revision < earlier.revision
-            if lost or (later.is_write and later.revision == earlier.revision):
-                found.append(
-                    f"{key}: revision {earlier.revision} was known when {later.operation} began, "
-                    f"which has {later.revision}; known by {earlier.operation}"
-                )
+    by_return = sorted(sights, key=lambda sight: sight.returned_us)
+    position = 0
+    newest: _Sight | None = None
+    for later in sorted(sights, key=lambda sight: sight.invoked_us):
+        while by_return[position].returned_us < later.invoked_us:
+            earlier = by_return[position]
+            position += 1
+            if newest is None or earlier.revision > newest.revision:
+                newest = earlier
+        if newest is None:
+            continue
+        lost = later.revision < newest.revision
+        if lost or (later.is_write and later.revision == newest.revision):
+            found.append(
+                f"{key}: revision {newest.revision} was known when {later.operation} began, "
+                f"which has {later.revision}; known by {newest.operation}"
+            )
     return found
 
 
@@ -106,43 +114,28 @@ def _judge_counter(key: str, operations: list[Operation]) -> list[str]:
     """Every acknowledged increment counts once, an unknown one at most once."""
     found = []
     increments = [operation for operation in operations if operation.op == "incr"]
+    possible = sorted(one.invoked_us for one in increments if one.outcome != FAILED)
+    certain = sorted(_returned(one) for one in increments if one.outcome == OK)
     sights = []
+    numbers = []
     for operation in operations:
-        if operation.outcome != OK or operation.returned_us is None:
+        if operation.outcome != OK:
             continue
+        returned_us, is_write = _returned(operation), operation.op == "incr"
         value = operation.fields["value"]
-        number = int(value) if operation.op == "incr" else int(_text(value) or 0)
-        sights.append((number, operation))
-        begun = [one for one in increments if one.invoked_us < operation.returned_us]
-        possible = [one for one in begun if one.outcome != FAILED]
-        certain = [
-            one
-            for one in increments
-            if one.outcome == OK
-            and one.returned_us is not None
-            and one.returned_us < operation.invoked_us
-        ]
-        own = 1 if operation.op == "incr" else 0
-        if not len(certain) + own <= number <= len(possible):
-            found.append(
-                f"{key}: {number} is not within {len(certain) + own} and {len(possible)}: "
-                f"{operation}"
-            )
-    numbers = [number for number, operation in sights if operation.op == "incr"]
+        number = int(value) if is_write else int(_text(value) or 0)
+        if is_write:
+            numbers.append(number)
+        sights.append(
+            _Sight(number, number, operation.invoked_us, returned_us, is_write, operation)
+        )
+        least = bisect_left(certain, operation.invoked_us) + is_write
+        most = bisect_left(possible, returned_us)
+        if not least <= number <= most:
+            found.append(f"{key}: {number} is not within {least} and {most}: {operation}")
     if len(set(numbers)) != len(numbers):
         found.append(f"{key}: two increments were told the same number: {sorted(numbers)}")
-    return found + _judge_numbers(key, sights)
-
-
-def _judge_numbers(key: str, sights: list[tuple[int, Operation]]) -> list[str]:
-    found = []
-    for number, earlier in sights:
-        for later_number, later in sights:
-            if earlier.returned_us is None or earlier.returned_us >= later.invoked_us:
-                continue
-            if later_number < number or (later.op == "incr" and later_number == number):
-                found.append(f"{key}: {later} went back behind {earlier}")
-    return found
+    return found + _judge_order(key, sights)
 
 
 def _judge_revisions(by_key: dict[str, list[Operation]]) -> list[str]:

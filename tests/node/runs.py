@@ -1,6 +1,7 @@
 """Seeded runs: a workload under faults, then peace, then judgement."""
 
 from random import Random
+from typing import NamedTuple
 
 from orchestrator.simulation.cluster import SimulatedCluster
 from orchestrator.simulation.faults import KINDS, Faults
@@ -13,10 +14,20 @@ FAULTY_MS = 3_000
 SETTLE_MS = 20_000
 
 
-def run_seed(
-    seed: int, *, faulty_ms: int = FAULTY_MS, profile: Profile | None = None
-) -> SimulatedCluster:
-    """Run a seed and raise AssertionError when a promise was broken; return the cluster."""
+class Run(NamedTuple):
+    """What a run leaves for those who want to look closer."""
+
+    cluster: SimulatedCluster
+    workload: Workload
+    faults: Faults
+
+    def count(self, outcome: str) -> int:
+        """Return how many operations ended so."""
+        return sum(operation.outcome == outcome for operation in self.workload.history)
+
+
+def run_seed(seed: int, *, faulty_ms: int = FAULTY_MS, profile: Profile | None = None) -> Run:
+    """Run a seed and raise AssertionError when a promise was broken."""
     drawn = draw_profile(Random(f"{seed}/profile"), tuple(sorted(KINDS)))
     cluster = SimulatedCluster(seed, profile or drawn).up()
     workload = Workload(cluster, seed)
@@ -32,7 +43,7 @@ def run_seed(
     assert len(set(cluster.digests().values())) == 1, cluster.explain("states differ")
     found = judge(workload.history)
     assert not found, cluster.explain("\n".join(found[:10]))
-    return cluster
+    return Run(cluster, workload, faults)
 
 
 def make_peace(cluster: SimulatedCluster) -> None:
