@@ -24,7 +24,8 @@ from .records import (
     Text,
     Written,
 )
-from .routing import Kind
+from .routing import Answered, Kind, Refused
+from .routing import Outcome as Settled
 
 T = TypeVar("T")
 
@@ -127,6 +128,12 @@ def ask(
 def members() -> Plan[list[Member]]:
     """Plan a ``members``."""
     return Plan("members", {}, Kind.READ, codec.members_of)
+
+
+def outcome_of(reply: Fields) -> Settled:
+    """Return what a node's reply means for the call's way."""
+    leader = codec.leader_of(reply)
+    return Answered(leader) if reply["ok"] else Refused(codec.error_of(reply), leader)
 
 
 def parse_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:

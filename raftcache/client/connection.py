@@ -47,14 +47,22 @@ class Connection:
 
     def send(self, request: bytes, wait_ms: float) -> bool:
         """Send a request once there is a connection to take it; False: none within ``wait_ms``."""
-        if self._try_send(request):
+        if self.try_send(request):
             return True
         self._poller.modify(self._dealer, zmq.POLLOUT)
         try:
             ready = dict(self._poller.poll(math.ceil(wait_ms)))
         finally:
             self._poller.modify(self._dealer, zmq.POLLIN)
-        return self._dealer in ready and self._try_send(request)
+        return self._dealer in ready and self.try_send(request)
+
+    def try_send(self, request: bytes) -> bool:
+        """Send a request if the connection can take it now."""
+        try:
+            self._dealer.send_multipart((b"", request), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
 
     def wait(self, wait_ms: float) -> bool:
         """Wait until frames or the connection's end may be there; False: neither came."""
@@ -72,6 +80,21 @@ class Connection:
         """Tell whether the connection is over. Frames that came before may still be waiting."""
         return self._monitor is None or bool(self._monitor.poll(0))
 
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """The file descriptors that become readable when frames, or the end, may be there.
+
+        They tell of changes only, and any use of the socket may swallow the word: after each, ask
+        :meth:`has_work`, or :meth:`has_ended`, before waiting again.
+        """
+        assert self._monitor is not None, "a connection that is open has a monitor"
+        return int(self._dealer.getsockopt(zmq.FD)), int(self._monitor.getsockopt(zmq.FD))
+
+    def has_work(self, *, sending: bool) -> bool:
+        """Tell whether frames are there or, when ``sending``, a request would be taken."""
+        events = int(self._dealer.getsockopt(zmq.EVENTS))
+        return bool(events & (zmq.POLLIN | zmq.POLLOUT if sending else zmq.POLLIN))
+
     def close(self) -> None:
         """Close both sockets; what was not sent is dropped."""
         if self._dealer.closed:
@@ -80,10 +103,3 @@ class Connection:
         if self._monitor is not None:
             self._monitor.close(0)
         self._dealer.close(0)
-
-    def _try_send(self, request: bytes) -> bool:
-        try:
-            self._dealer.send_multipart((b"", request), zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        return True

@@ -161,8 +161,11 @@ class Routing:
             self._health = {key: self._health[key] for key in self.endpoints if key in self._health}
             rest_ms = self.options.stranger_ms
         health = self._health.setdefault(endpoint, _Health())
-        health.retry_at_ms = now_ms + max(rest_ms, self.backoff(health.failures))
-        health.failures += 1
+        if health.retry_at_ms <= now_ms:
+            # Otherwise it rests already: of many calls in flight each reports the same moment.
+            health.retry_at_ms = now_ms + self.backoff(health.failures)
+            health.failures += 1
+        health.retry_at_ms = max(health.retry_at_ms, now_ms + rest_ms)
         if self.leader == endpoint:
             self.leader = None
         if endpoint == self.endpoints[self._position]:

@@ -307,10 +307,7 @@ def _await_reply(
             if reply is None or reply.get("id") != request_id:
                 strays += 1
                 continue
-            leader = codec.leader_of(reply)
-            if reply["ok"]:
-                return routing.Answered(leader), reply
-            return routing.Refused(codec.error_of(reply), leader), reply
+            return calls.outcome_of(reply), reply
         if ended:
             return routing.Lost(), {}
         if _left_ms(by_ms) <= 0:

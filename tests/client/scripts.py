@@ -1,0 +1,44 @@
+"""What a test may let a node do, and what it looks at: for both clients' tests."""
+
+import contextlib
+from pathlib import Path
+
+from .fake_node import FakeNode, Fields, Request, Script
+
+
+def always(fields: Fields) -> Script:
+    """Answer every request so."""
+    return lambda _node, _request: fields
+
+
+def never(_node: FakeNode, _request: Request) -> None:
+    """Receive, and say nothing."""
+
+
+def die(node: FakeNode, _request: Request) -> None:
+    """Drop the connection instead of an answer."""
+    node.die()
+
+
+def paged(_node: FakeNode, request: Request) -> Fields:
+    """Hold the keys a to e; two to a page, at revision 40."""
+    keys = [key for key in (b"a", b"b", b"c", b"d", b"e") if key > request.get("after", b"")]
+    items = [
+        {"key": key, "value": key * 2, "mod_rev": 1, "create_rev": 1, "key_version": 1}
+        for key in keys[:2]
+    ]
+    return {"items": items, "count": len(items), "more": len(keys) > 2, "at_rev": 40}
+
+
+def descriptors() -> set[str]:
+    """Return what this process has open."""
+    links = set()
+    for number in list(Path("/proc/self/fd").iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # the listing's own descriptor
+            links.add(f"{number} {number.readlink()}")
+    return links
+
+
+def threads() -> set[str]:
+    """Return the kernel's threads of this process: libzmq's are none of Python's."""
+    return {task.name for task in Path("/proc/self/task").iterdir()}
