@@ -23,10 +23,15 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     with Nodes(tmp_path_factory.mktemp("exits")) as nodes:
-        nodes.start()
         yield nodes
+
+
+@pytest.fixture
+def running(shared: Nodes) -> Nodes:
+    shared.start()
+    return shared
 
 
 def test_a_leader_that_is_asked_to_stop_hands_over_and_exits_0(running: Nodes) -> None:
@@ -43,7 +48,7 @@ def test_a_leader_that_is_asked_to_stop_hands_over_and_exits_0(running: Nodes) -
         status = running.status(new_leader)
     assert code == 0
     assert status is not None
-    assert status["election"]["reason"] == f"transfer from {leader}#1"
+    assert status["election"]["reason"] == f"transfer from {leader}"
     running[leader].start()
     running.wait_ready()
     load.verify()
