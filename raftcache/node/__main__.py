@@ -2,7 +2,7 @@
 
 import sys
 
-from .parent import ParentWatch
+from ..parent import ParentWatch
 
 if __name__ == "__main__":
     parent = ParentWatch()  # Before the imports that take time.

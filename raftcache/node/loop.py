@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import msgspec
 import zmq
 
+from ..parent import ParentWatch
 from ..storage.writer import WalWriter
 from ..transport.clients import ClientSocket
 from ..transport.crowd import ConnectionLimit
 from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
-from .parent import ParentWatch
 from .server import ADMIN_SOCKET, CLIENT_SOCKET, Effects, Server
 
 REQUESTS_PER_TURN = 1_000

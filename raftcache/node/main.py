@@ -17,6 +17,7 @@ import zmq
 
 from .. import __version__
 from ..errors import DiskFailed, StorageError
+from ..parent import ParentWatch
 from ..protocol.limits import Limits
 from ..storage.directory import open_directory
 from ..storage.files import kernel_boot_id
@@ -28,7 +29,6 @@ from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
 from .loop import EventPublisher, Loop, Waker
-from .parent import ParentWatch
 from .server import About, Durable, Server
 from .settings import Settings, SettingsError, options_of, read_settings, tick_ms_of
 

@@ -7,7 +7,7 @@ import errno
 import sys
 from pathlib import Path
 
-from raftcache.node.parent import ParentWatch
+from raftcache.parent import ParentWatch
 from raftcache.storage.files import OsFiles
 
 

@@ -3,7 +3,7 @@
 import resource
 import sys
 
-from raftcache.node.parent import ParentWatch
+from raftcache.parent import ParentWatch
 
 if __name__ == "__main__":
     parent = ParentWatch()

@@ -1,7 +1,7 @@
-"""A node never outlives the process that started it: nobody would be left to stop it.
+"""A server process never outlives the one that started it: nobody would be left to stop it.
 
-On Linux the kernel sees to that; elsewhere the loop looks now and then. Imports nothing heavy, so
-that the very first moments of a process are covered.
+On Linux the kernel sees to that; elsewhere the process looks now and then. Imports nothing heavy,
+so that the very first moments of a process are covered.
 """
 
 import ctypes
