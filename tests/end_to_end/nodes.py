@@ -22,6 +22,8 @@ from raftcache.raft.configuration import Member, bootstrap_configuration, server
 from raftcache.storage.directory import bootstrap
 from raftcache.storage.identity import Durability, Identity
 
+from .link import Link
+
 T = TypeVar("T")
 Reply = dict[str, Any]
 
@@ -131,10 +133,10 @@ class Nodes:
         *,
         durability: Durability = "fsync",
         limits: dict[str, int] | None = None,
-        cluster_id: str | None = None,
+        linked: bool = False,
     ) -> None:
         self.folder = folder
-        self.cluster_id = cluster_id or random.randbytes(16).hex()
+        self.cluster_id = random.randbytes(16).hex()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._last_id = 0
         numbers = range(1, count + 1)
@@ -144,12 +146,20 @@ class Nodes:
             start=random.randrange(1000),
         )
         assert base is not None, "this host has no free ports"
+        self.links: dict[str, Link] = {}
+        """What the nodes' peers connect to, when it is not the nodes themselves."""
+        if linked:
+            self.links = {f"n{number}": Link(HOST, base + 100 + number) for number in numbers}
+            for link in self.links.values():
+                link.start()
         members = tuple(
             Member(
                 server_id_of(f"n{number}", 1),
                 f"n{number}",
                 1,
-                f"tcp://{HOST}:{base + 100 + number}",
+                self.links[f"n{number}"].endpoint
+                if linked
+                else f"tcp://{HOST}:{base + 100 + number}",
                 f"tcp://{HOST}:{base + number}",
             )
             for number in numbers
@@ -164,7 +174,7 @@ class Nodes:
                 "incarnation": 1,
                 "directory": str(folder / "nodes" / member.node_id),
                 "client_endpoint": member.client_endpoint,
-                "peer_endpoint": member.peer_endpoint,
+                "peer_endpoint": f"tcp://{HOST}:{base + 100 + number}",
                 "events_endpoint": f"tcp://{HOST}:{base + 200 + number}",
                 "admin_endpoint": f"ipc://{folder}/{member.node_id}.admin",
                 "storage": {"durability": durability, "segment_bytes": SEGMENT_BYTES},
@@ -196,6 +206,8 @@ class Nodes:
         for node in self:
             if node.process is not None:
                 node.kill()
+        for link in self.links.values():
+            link.close()
         self._context.destroy(linger=0)
 
     def __iter__(self) -> Any:
