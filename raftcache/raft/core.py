@@ -19,12 +19,14 @@ from typing import Any
 
 import msgspec
 
-from . import election, read_index, replication, roles, transfer
+from . import election, read_index, replication, roles, snapshot, transfer
 from .configuration import Configuration, decode_configuration
 from .log import Log
 from .messages import (
     AppendEntries,
     AppendEntriesResponse,
+    InstallSnapshot,
+    InstallSnapshotResponse,
     Message,
     PreVote,
     PreVoteResponse,
@@ -52,10 +54,13 @@ class PersistMark(msgspec.Struct, frozen=True, gc=False):
 class Ready(msgspec.Struct, frozen=True):
     """What the caller has to do now; see the module for the order.
 
-    ``hard_state`` is None when it did not change. ``mark`` is None when there is nothing to
-    persist. ``reads_released`` holds (index to be applied first, contexts).
+    ``base``: the log on disk begins anew behind this index and term, in the same unit as
+    ``entries``; None: it goes on. ``hard_state`` is None when it did not change. ``mark`` is None
+    when there is nothing to persist. ``reads_released`` holds (index to be applied first,
+    contexts).
     """
 
+    base: tuple[Index, Term] | None
     hard_state: HardState | None
     entries: list[Entry]
     mark: PersistMark | None
@@ -66,6 +71,14 @@ class Ready(msgspec.Struct, frozen=True):
     reads_refused: list[Any]
 
 
+class SnapshotPosition(msgspec.Struct, frozen=True, gc=False):
+    """Where a snapshot stands in the log, and who took part there (Figure 13)."""
+
+    last_included_index: Index
+    last_included_term: Term
+    configuration: Configuration
+
+
 class Raft:
     """One server's consensus core.
 
@@ -73,7 +86,8 @@ class Raft:
         server_id: this server, as the configuration names it.
         configuration: the one the cluster began with; later ones are in ``entries``.
         hard_state: term and vote, as the disk had them.
-        entries: the log, as the disk had it.
+        entries: the log, as the disk had it, behind ``snapshot`` if there is one.
+        snapshot: the newest snapshot on disk; the state machine has been restored from it.
         options: timings and bounds.
         random: draws election timeouts; the caller seeds it.
         trace: receives every transition; None costs nothing.
@@ -88,15 +102,22 @@ class Raft:
         random: Random,
         hard_state: HardState | None = None,
         entries: Sequence[Entry] = (),
+        snapshot: SnapshotPosition | None = None,
         trace: Trace | None = None,
     ) -> None:
-        log = Log(entries)
+        base = snapshot or SnapshotPosition(0, 0, configuration)
+        log = Log(entries, base=(base.last_included_index, base.last_included_term))
         persisted = hard_state or HardState()
         self.state = RaftState(
             server_id=server_id,
             options=options,
             random=random,
-            configurations=[(0, configuration), *_configurations_in(entries)],
+            configurations=[
+                (base.last_included_index, base.configuration),
+                *_configurations_in(entries),
+            ],
+            commit_index=base.last_included_index,
+            last_applied=base.last_included_index,
             trace=trace,
             current_term=persisted.current_term,
             voted_for=persisted.voted_for,
@@ -147,6 +168,37 @@ class Raft:
         """Begin to hand the leadership to ``target``, another voter."""
         transfer.begin(self.state, target)
 
+    def compact(self, index: Index) -> None:
+        """Forget the log up to ``index``: a snapshot that is durable holds it (§7)."""
+        snapshot.compact(self.state, index)
+
+    def install_snapshot(self, position: SnapshotPosition) -> bool:
+        """Put a snapshot that is durable in the place of the log (Figure 13).
+
+        Returns:
+            True when the state machine must be restored from it; ``pause_apply`` until that is
+            done. False when the log was further already.
+        """
+        return snapshot.install(
+            self.state,
+            position.last_included_index,
+            position.last_included_term,
+            position.configuration,
+        )
+
+    def configuration_at(self, index: Index) -> Configuration:
+        """Return the configuration in force at ``index``, which is not behind the log's base."""
+        return [item for held, item in self.state.configurations if held <= index][-1]
+
+    def pause_apply(self, *, paused: bool) -> None:
+        """Hand out no committed entries while the state machine is restored."""
+        self.state.apply_paused = paused
+
+    @property
+    def peers_in_need_of_snapshot(self) -> list[ServerId]:
+        """The followers whose next entry is gone; empty unless leading."""
+        return snapshot.peers_in_need(self.state)
+
     @property
     def is_leader(self) -> bool:
         """Tell whether this server believes that it leads."""
@@ -170,7 +222,7 @@ class Raft:
     @property
     def has_more(self) -> bool:
         """Tell whether committed entries still wait for the next ``Ready``."""
-        return self.state.last_applied < self.state.commit_index
+        return self.state.last_applied < self.state.commit_index and not self.state.apply_paused
 
     def ready(self) -> Ready:
         """Run the rules, in this order, and hand out what is to be done."""
@@ -207,9 +259,10 @@ class Raft:
         changed = hard_state != self._handed_hard_state
         self._handed_hard_state = hard_state
         mark = None
-        if entries or changed:
+        if entries or changed or state.new_base is not None:
             mark = PersistMark(hard_state, state.log.last_index, state.log.last_term)
         ready = Ready(
+            base=state.new_base,
             hard_state=hard_state if changed else None,
             entries=entries,
             mark=mark,
@@ -221,10 +274,13 @@ class Raft:
         )
         state.messages, state.after_persist = [], []
         state.reads_released, state.reads_refused = [], []
+        state.new_base = None
         return ready
 
     def _take_committed(self) -> Sequence[Entry]:
         state = self.state
+        if state.apply_paused:
+            return ()
         first = state.last_applied + 1
         last = min(state.commit_index, state.last_applied + APPLY_ENTRIES_MAX)
         state.last_applied = last
@@ -270,6 +326,8 @@ def _answer_stale(state: RaftState, message: Message) -> None:
                 reason=f"term {state.current_term} has begun already",
             )
         )
+    elif isinstance(message, InstallSnapshot):
+        snapshot.refuse_stale(state, message)
     elif isinstance(message, AppendEntries):
         state.after_persist.append(
             AppendEntriesResponse(
@@ -299,5 +357,7 @@ _HANDLERS: dict[type, Callable[[RaftState, Any], None]] = {
     AppendEntries: replication.handle_append_entries,
     AppendEntriesResponse: replication.handle_append_entries_response,
     TimeoutNow: transfer.handle_timeout_now,
+    InstallSnapshot: replication.handle_install_snapshot,
+    InstallSnapshotResponse: snapshot.handle_install_snapshot_response,
 }
 """Which handler reacts to which message: the index of this package."""

@@ -1,8 +1,9 @@
 """The replicated log in memory (§5.3).
 
-Rules of this file: entries are contiguous and never change; terms never fall along the log; only
-:meth:`Log.splice` removes entries, and never below ``commit_index`` (its caller checks). What is
-not yet handed to the disk starts at ``first_unsaved``.
+Rules of this file: entries are contiguous and never change; terms never fall along the log. Only
+:meth:`Log.splice` and :meth:`Log.reset` remove entries at the end, and never committed ones (their
+callers check); only :meth:`Log.compact` removes them at the beginning. What is not yet handed to
+the disk starts at ``first_unsaved``.
 """
 
 from bisect import bisect_left, bisect_right
@@ -79,6 +80,22 @@ class Log:
                 self.append(fresh)
             return removed
         return None
+
+    def compact(self, index: Index) -> None:
+        """Forget the entries up to ``index``, which a durable snapshot holds (§7)."""
+        assert index <= self.last_index, "only what is there can be forgotten"
+        if index <= self.base_index:
+            return
+        term = self.term_at(index)
+        assert term is not None, "the entry at the new base is in the log"
+        del self.entries[: index - self.base_index]
+        self.base_index, self.base_term = index, term
+
+    def reset(self, index: Index, term: Term) -> None:
+        """Begin anew behind a snapshot that the log does not lead up to (Figure 13, rule 7)."""
+        self.entries = []
+        self.base_index, self.base_term = index, term
+        self.first_unsaved = index + 1
 
     def slice(self, first: Index, bytes_max: int) -> tuple[Entry, ...]:
         """Return entries from ``first`` on, up to ``bytes_max`` of data but at least one."""

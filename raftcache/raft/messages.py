@@ -97,6 +97,33 @@ class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     read_round: int = 0
 
 
+class InstallSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
+    """A leader sends its snapshot to a follower whose next entry is gone (§7, Figure 13).
+
+    The core sees this head of each chunk; the bytes travel beside it, on a socket of their own,
+    and only the node looks at them.
+    """
+
+    source: ServerId
+    target: ServerId
+    term: Term
+    last_included_index: Index
+    last_included_term: Term
+
+
+class InstallSnapshotResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):
+    """The answer once the whole snapshot is in force and durable; or a larger term, at once.
+
+    ``match_index`` is what is durable at the sender and known to equal the leader's log; 0 when
+    the snapshot was refused because its sender does not lead any more.
+    """
+
+    source: ServerId
+    target: ServerId
+    term: Term
+    match_index: Index
+
+
 class TimeoutNow(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
     """The leader asks its successor to start an election at once (thesis §3.10)."""
 
@@ -113,4 +140,6 @@ Message: TypeAlias = (
     | AppendEntries
     | AppendEntriesResponse
     | TimeoutNow
+    | InstallSnapshot
+    | InstallSnapshotResponse
 )

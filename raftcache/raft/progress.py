@@ -3,8 +3,11 @@
 ::
 
     PROBE ──success──▶ REPLICATE        one message at a time until the logs are known to match,
-      ▲                    │            then a window of messages ahead of the acknowledgements;
-      └────rejection───────┘            a rejection means that something was lost on the way.
+      ▲  ▲                 │            then a window of messages ahead of the acknowledgements;
+      │  └────rejection────┘            a rejection means that something was lost on the way.
+      ▼
+    SNAPSHOT                            the next entry is gone: nothing but heartbeats until the
+                                        follower has the snapshot (§7).
 """
 
 from collections import deque
@@ -20,6 +23,7 @@ class ProgressState(Enum):
 
     PROBE = "probe"
     REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
 
 
 @dataclass(slots=True)
@@ -29,7 +33,8 @@ class Progress:
     Attributes:
         next_index: the next entry to send; never at or below ``match_index``.
         match_index: the highest entry known to be durable there; only rises.
-        state: PROBE or REPLICATE.
+        state: PROBE, REPLICATE or SNAPSHOT.
+        snapshot_index: in SNAPSHOT, what the follower must reach before entries can be sent.
         probe_sent: a probe is unanswered; the next one waits for its answer, or a heartbeat's.
         inflight: last index and bytes of each unanswered message with entries, oldest first.
         inflight_bytes: their sum.
@@ -40,6 +45,7 @@ class Progress:
     next_index: Index
     match_index: Index = 0
     state: ProgressState = ProgressState.PROBE
+    snapshot_index: Index = 0
     probe_sent: bool = False
     inflight: deque[tuple[Index, int]] = field(default_factory=deque)
     inflight_bytes: int = 0
@@ -50,6 +56,8 @@ class Progress:
         """Tell whether entries may be sent now."""
         if self.state is ProgressState.PROBE:
             return not self.probe_sent
+        if self.state is ProgressState.SNAPSHOT:
+            return False
         return (
             len(self.inflight) < options.inflight_messages_max
             and self.inflight_bytes < options.inflight_bytes_max
@@ -71,15 +79,26 @@ class Progress:
         self.next_index = max(self.next_index, self.match_index + 1)
         while self.inflight and self.inflight[0][0] <= self.match_index:
             self.inflight_bytes -= self.inflight.popleft()[1]
-        if self.state is ProgressState.PROBE:
+        if self.state is ProgressState.SNAPSHOT and self.match_index < self.snapshot_index:
+            return
+        if self.state is not ProgressState.REPLICATE:
             self.state = ProgressState.REPLICATE
             self.probe_sent = False
             self.next_index = self.match_index + 1
 
+    def become_snapshot(self, snapshot_index: Index) -> None:
+        """Wait for a snapshot: entries up to ``snapshot_index`` are no longer in the log (§7)."""
+        self._forget_inflight()
+        self.state = ProgressState.SNAPSHOT
+        self.snapshot_index = snapshot_index
+
     def on_rejection(self, next_index: Index) -> None:
         """Go back to probing, from ``next_index`` but never at or below what is known to match."""
+        self._forget_inflight()
         self.state = ProgressState.PROBE
+        self.next_index = max(next_index, self.match_index + 1)
+
+    def _forget_inflight(self) -> None:
         self.probe_sent = False
         self.inflight.clear()
         self.inflight_bytes = 0
-        self.next_index = max(next_index, self.match_index + 1)

@@ -8,9 +8,9 @@ time even beside entries, since their answers do not wait for a disk.
 
 from collections.abc import Sequence
 
-from . import roles
+from . import roles, snapshot
 from .configuration import decode_configuration
-from .messages import AppendEntries, AppendEntriesResponse
+from .messages import AppendEntries, AppendEntriesResponse, InstallSnapshot
 from .progress import Progress, ProgressState
 from .quorum import committed_index
 from .state import RaftState
@@ -63,9 +63,20 @@ def handle_append_entries_response(state: RaftState, message: AppendEntriesRespo
         return
     if message.prev_log_index <= progress.match_index:
         return  # A late answer: what it rejects has matched since.
+    if progress.state is ProgressState.SNAPSHOT:
+        return  # Known to be behind; the snapshot is on its way.
     if progress.state is ProgressState.PROBE and message.prev_log_index != progress.next_index - 1:
         return  # The answer to an earlier probe.
     progress.on_rejection(_next_guess(state, message))
+
+
+def handle_install_snapshot(state: RaftState, message: InstallSnapshot) -> None:
+    """Hear the leader in a chunk of its snapshot; the node keeps the bytes (Figure 13).
+
+    Assumes that ``core`` has settled the terms: the message is of the current one.
+    """
+    assert message.term == state.current_term, "terms are settled first"
+    roles.follow_leader(state, message.source)
 
 
 def propose(state: RaftState, kind: EntryKind, data: bytes) -> Index:
@@ -114,6 +125,8 @@ def rule_send_entries(state: RaftState) -> None:
         state.heartbeat_ticks = 0
     for peer in state.peers():
         progress = state.progress[peer]
+        if progress.next_index <= state.log.base_index:
+            snapshot.require(state, progress)
         is_behind = progress.next_index <= state.log.last_index
         # A probe is answered like a heartbeat. One that was lost is repeated by heartbeats, without
         # its entries: those are not queued again and again for a server that may be dead.
@@ -132,7 +145,8 @@ def emit_append_entries(
 
     It leaves at once, in parallel with the leader's own write to disk (thesis §10.2.1).
     """
-    prev_log_index = progress.next_index - 1
+    # To a follower that waits for a snapshot, heartbeats speak of the log's base.
+    prev_log_index = max(progress.next_index - 1, state.log.base_index)
     prev_log_term = state.log.term_at(prev_log_index)
     assert prev_log_term is not None, "the entry before the next one is in the log"
     if entries:

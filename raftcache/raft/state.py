@@ -29,6 +29,7 @@ class RaftState:
     Volatile:
         commit_index: the highest entry known to be committed; only rises.
         last_applied: the highest entry handed to the state machine; only rises.
+        apply_paused: the state machine is being restored; nothing is handed to it.
         persisted_index: the highest entry of the *present* log known to be on the own disk.
         persisted_hard_state: the newest term and vote known to be on the own disk.
         role: what the server is. By ``roles``.
@@ -59,6 +60,7 @@ class RaftState:
         after_persist: may leave once all that was handed to the disk before is durable.
         reads_released: contexts of confirmed reads, with the index to be applied first.
         reads_refused: contexts of reads whose leader lost its office.
+        new_base: the log on disk must begin anew behind this position; None: it goes on.
     """
 
     server_id: ServerId
@@ -73,6 +75,7 @@ class RaftState:
 
     commit_index: Index = 0
     last_applied: Index = 0
+    apply_paused: bool = False
     persisted_index: Index = 0
     persisted_hard_state: HardState = field(default_factory=HardState)
     role: Role = Role.FOLLOWER
@@ -100,6 +103,7 @@ class RaftState:
     after_persist: list[Message] = field(default_factory=list)
     reads_released: list[tuple[Index, list[Any]]] = field(default_factory=list)
     reads_refused: list[Any] = field(default_factory=list)
+    new_base: tuple[Index, Term] | None = None
 
     @property
     def configuration(self) -> Configuration:
