@@ -3,12 +3,13 @@
 Tests and the simulator run them after every step; the product does not pay for them.
 """
 
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import combinations
 
 import msgspec
 
 from .state import RaftState
-from .types import Index, Role, ServerId, Term
+from .types import Entry, Index, Role, ServerId, Term
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -19,7 +20,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     commit_index: Index
     last_applied: Index
     role: Role
-    log_terms: tuple[Term, ...]
+    entries: tuple[Entry, ...]
 
 
 def snapshot(state: RaftState) -> Snapshot:
@@ -30,7 +31,7 @@ def snapshot(state: RaftState) -> Snapshot:
         state.commit_index,
         state.last_applied,
         state.role,
-        tuple(entry.term for entry in state.log.entries),
+        tuple(state.log.entries),
     )
 
 
@@ -65,52 +66,86 @@ def check_step(before: Snapshot, state: RaftState) -> None:
         assert state.voted_for == before.voted_for, "a vote never changes within a term"
     assert state.commit_index >= before.commit_index, "commit_index never falls"
     assert state.last_applied >= before.last_applied, "last_applied never falls"
-    after = tuple(entry.term for entry in state.log.entries)
+    after = tuple(state.log.entries)
     kept = before.commit_index - state.log.base_index
-    assert after[:kept] == before.log_terms[:kept], "a committed entry is never replaced (§5.4)"
+    assert after[:kept] == before.entries[:kept], "a committed entry is never replaced (§5.4)"
     if before.role is Role.LEADER and state.role is Role.LEADER:
-        assert after[: len(before.log_terms)] == before.log_terms, "Leader Append-Only (§5.3)"
+        assert after[: len(before.entries)] == before.entries, "Leader Append-Only (§5.3)"
+
+
+class Commitment(msgspec.Struct, frozen=True):
+    """What was first seen committed at an index, and in which term that was."""
+
+    term: Term
+    data: bytes
+    committed_in: Term
 
 
 class ClusterChecks:
-    """Checks across servers and time: Election Safety, Log Matching, State Machine Safety."""
+    """Checks across servers and time: Election Safety, Log Matching, State Machine Safety.
+
+    Attributes:
+        leaders: who led in each term.
+        committed: what was ever committed, by index.
+        last_committed: the highest index of those.
+    """
 
     def __init__(self) -> None:
         self.leaders: dict[Term, ServerId] = {}
-        self.committed: dict[Index, tuple[Term, bytes]] = {}
+        self.committed: dict[Index, Commitment] = {}
+        self.last_committed: Index = 0
 
-    def check(self, states: list[RaftState]) -> None:
-        """Look at all servers that run now."""
+    def check(self, states: Sequence[RaftState]) -> None:
+        """Look at all servers that run now, and at all they hold."""
         for state in states:
             check(state)
-            if state.role is Role.LEADER:
-                leader = self.leaders.setdefault(state.current_term, state.server_id)
-                assert leader == state.server_id, "at most one leader per term (Election Safety)"
-        self._check_committed(states)
-        for one, other in pairwise(states):
+            self._check_committed(state, 1)
+            self._check_leader(state)
+        for one, other in combinations(states, 2):
             _check_log_matching(one, other)
 
-    def _check_committed(self, states: list[RaftState]) -> None:
-        for state in states:
-            for index in range(state.log.base_index + 1, state.commit_index + 1):
-                entry = state.log.entry(index)
-                known = self.committed.setdefault(index, (entry.term, entry.data))
-                assert known == (entry.term, entry.data), "State Machine Safety (§5.4.3)"
-            if state.role is Role.LEADER and all(
-                state.current_term >= other.current_term for other in states
-            ):
-                for index, (term, _) in self.committed.items():
-                    if index > state.log.base_index:
-                        assert state.log.term_at(index) == term, "Leader Completeness (§5.4)"
+    def check_changed(
+        self, before: Snapshot, state: RaftState, others: Sequence[RaftState]
+    ) -> None:
+        """Look at what one step of one server changed; all else was looked at before."""
+        check(state)
+        check_step(before, state)
+        self._check_committed(state, before.commit_index + 1)
+        if state.role is Role.LEADER and before.role is not Role.LEADER:
+            self._check_leader(state)
+        if before.entries != tuple(state.log.entries):
+            for other in others:
+                _check_log_matching(state, other)
+
+    def _check_committed(self, state: RaftState, first: Index) -> None:
+        for index in range(max(first, state.log.base_index + 1), state.commit_index + 1):
+            entry = state.log.entry(index)
+            known = self.committed.get(index)
+            if known is None:
+                known = Commitment(entry.term, entry.data, state.current_term)
+                self.committed[index] = known
+                self.last_committed = max(self.last_committed, index)
+            assert (known.term, known.data) == (entry.term, entry.data), (
+                f"State Machine Safety (§5.4.3) at index {index}"
+            )
+
+    def _check_leader(self, state: RaftState) -> None:
+        if state.role is not Role.LEADER:
+            return
+        leader = self.leaders.setdefault(state.current_term, state.server_id)
+        assert leader == state.server_id, "at most one leader per term (Election Safety)"
+        for index, known in self.committed.items():
+            # A leader of an older term may come late to its office, and not know what came since.
+            if known.committed_in < state.current_term and index > state.log.base_index:
+                assert state.log.term_at(index) == known.term, "Leader Completeness (§5.4)"
 
 
 def _check_log_matching(one: RaftState, other: RaftState) -> None:
     """Equal index and term mean equal logs up to there (§5.3)."""
-    last = min(one.log.last_index, other.log.last_index)
-    first = max(one.log.base_index, other.log.base_index) + 1
-    matched = False
-    for index in range(last, first - 1, -1):
-        left, right = one.log.entry(index), other.log.entry(index)
-        matched = matched or left.term == right.term
-        if matched:
-            assert left == right, f"Log Matching (§5.3) at index {index}"
+    base = max(one.log.base_index, other.log.base_index)
+    left = one.log.entries[base - one.log.base_index :]
+    right = other.log.entries[base - other.log.base_index :]
+    count = min(len(left), len(right))
+    while count and left[count - 1].term != right[count - 1].term:
+        count -= 1
+    assert left[:count] == right[:count], "Log Matching (§5.3)"

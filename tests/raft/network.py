@@ -1,21 +1,24 @@
 """Several cores, an in-memory network and in-memory disks, under virtual time.
 
 Everything is a pure function of the seed. One *step* is one event: a delivery, a disk's word, a
-tick. After each one, :class:`raftcache.raft.invariants.ClusterChecks` looks at all servers.
+tick. After each one, :class:`raftcache.raft.invariants.ClusterChecks` looks at what it changed.
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
+from typing import NamedTuple
 
 import msgspec
 
 from raftcache.raft.configuration import Configuration
 from raftcache.raft.core import PersistMark, Raft, Ready
-from raftcache.raft.invariants import ClusterChecks, check_step, snapshot
-from raftcache.raft.messages import Message
+from raftcache.raft.invariants import ClusterChecks, snapshot
+from raftcache.raft.messages import Message, RequestVote, RequestVoteResponse
 from raftcache.raft.options import Options
+from raftcache.raft.quorum import majority
 from raftcache.raft.trace import TraceEvent, format_event
 from raftcache.raft.types import Entry, EntryKind, HardState, Index, Role, ServerId
 
@@ -42,6 +45,14 @@ class Disk:
             self.entries.extend(entries)
 
 
+class Packet(NamedTuple):
+    """A message on the wire."""
+
+    source: ServerId
+    target: ServerId
+    data: bytes
+
+
 class Server:
     """One core with its disk; what it applied; which reads it released."""
 
@@ -62,13 +73,23 @@ class Server:
             trace=network.on_trace,
         )
 
-    def work(self, action: Callable[[Raft], object] | None = None) -> None:
-        """Give the core one input and do what it asks for, in the order that it asks for."""
+    def work(self, *actions: Callable[[Raft], object]) -> None:
+        """Give the core its inputs of one turn; do what it asks for, in the order it asks for."""
         before = snapshot(self.raft.state)
-        if action is not None:
+        for action in actions:
             action(self.raft)
-        self._perform(self.raft.ready())
-        check_step(before, self.raft.state)
+        ready = self.raft.ready()
+        others = [other.raft.state for other in self.network.servers.values() if other is not self]
+        self.network.checks.check_changed(before, self.raft.state, others)
+        self._check_disk()
+        if self.raft.is_leader and self.raft.state.commit_index > before.commit_index:
+            self.network.check_committed_is_durable(self.raft)
+        self._perform(ready)
+
+    def read(self, context: object) -> None:
+        """Ask for a linearizable read, and remember what was committed by then."""
+        self.network.committed_at_read[context] = self.network.checks.last_committed
+        self.work(lambda raft: raft.read_index(context))
 
     def persist_one(self) -> None:
         """Let the disk finish its oldest unit; only now may what depends on it leave."""
@@ -77,6 +98,13 @@ class Server:
         self.network.send(messages)
         if mark is not None:
             self.work(lambda raft: raft.advance(mark))
+
+    def _check_disk(self) -> None:
+        """What the core believes to be durable is on the disk (failure A10)."""
+        state, disk = self.raft.state, self.disk
+        assert state.persisted_hard_state == disk.hard_state, "term and vote are on the disk"
+        count = state.persisted_index
+        assert disk.entries[:count] == state.log.entries[:count], "the entries are on the disk"
 
     def _perform(self, ready: Ready) -> None:
         if ready.mark is not None or (ready.after_persist and self.disk.queue):
@@ -88,8 +116,12 @@ class Server:
         self.network.send(ready.messages)
         self.applied.extend(ready.committed)
         for index, contexts in ready.reads_released:
-            assert index <= self.raft.state.commit_index
-            self.reads.extend((index, context) for context in contexts)
+            assert index <= self.raft.state.commit_index, "a read sees committed entries only"
+            for context in contexts:
+                known = self.network.committed_at_read.get(context, 0)
+                assert index >= known, "a read sees all that was committed before (thesis §6.4)"
+                self.reads.append((index, context))
+                self.network.reads_released += 1
         self.refused.extend(ready.reads_refused)
 
 
@@ -108,10 +140,12 @@ class Network:
         self.options = options or Options()
         names = sorted(servers) if servers else [f"n{k}" for k in range(1, count + 1)]
         self.configuration = Configuration(voters=tuple(names))
-        self.lines: list[str] = []
+        self.events: list[TraceEvent] = []
         self.checks = ClusterChecks()
+        self.reads_released = 0
+        self.committed_at_read: dict[object, Index] = {}
         self.cut: set[tuple[ServerId, ServerId]] = set()
-        self.in_flight: list[bytes] = []
+        self.in_flight: list[Packet] = []
         self.filter: Callable[[Message], bool] = lambda _: True
         self.sent: list[Message] = []
         disks = servers or {name: Disk() for name in names}
@@ -121,23 +155,55 @@ class Network:
         self.dead: dict[ServerId, Disk] = {}
 
     def on_trace(self, event: TraceEvent) -> None:
-        """Keep the line; tests and people read it."""
-        self.lines.append(format_event(event))
+        """Keep what the cores tell; tests and people read it."""
+        self.events.append(event)
 
     def send(self, messages: list[Message]) -> None:
         """Take messages in; each is encoded and decoded, as on the wire."""
         for message in messages:
+            self._check_promise(message)
             self.sent.append(message)
             if (message.source, message.target) not in self.cut and self.filter(message):
-                self.in_flight.append(_encoder.encode(message))
+                self.in_flight.append(
+                    Packet(message.source, message.target, _encoder.encode(message))
+                )
 
-    def deliver(self, position: int = 0) -> None:
-        """Deliver one message, the oldest unless said otherwise."""
-        message = _decoder.decode(self.in_flight.pop(position))
-        server = self.servers.get(message.target)
-        if server is not None and (message.source, message.target) not in self.cut:
-            server.work(lambda raft: raft.step(message))
-            self.check()
+    def _check_promise(self, message: Message) -> None:
+        """What promises durability leaves only when the disk has it (Figure 2)."""
+        hard_state = self.disk(message.source).hard_state
+        if isinstance(message, RequestVoteResponse) and message.vote_granted:
+            voted = HardState(message.term, message.target)
+            assert hard_state == voted or hard_state.current_term > message.term, (
+                "a vote leaves when it is on the disk"
+            )
+        if isinstance(message, RequestVote):
+            assert hard_state.current_term >= message.term, (
+                "a candidate asks when its own vote is on the disk"
+            )
+
+    def disk(self, name: ServerId) -> Disk:
+        """Return a server's disk, whether it runs or not."""
+        return self.servers[name].disk if name in self.servers else self.dead[name]
+
+    def deliver(self, position: int = 0, *, at_once: int = 1) -> ServerId | None:
+        """Deliver one message, the oldest unless said otherwise; return who took it.
+
+        ``at_once``: so many messages to the same server may be taken in one turn.
+        """
+        packet = self.in_flight.pop(position)
+        server = self.servers.get(packet.target)
+        if server is None or (packet.source, packet.target) in self.cut:
+            return None
+        turn = [packet.data]
+        while len(turn) < at_once and position < len(self.in_flight):
+            following = self.in_flight[position]
+            if following.target != packet.target:
+                break
+            del self.in_flight[position]
+            if (following.source, following.target) not in self.cut:
+                turn.append(following.data)
+        server.work(*[partial(_step, data=data) for data in turn])
+        return packet.target
 
     def settle(self) -> None:
         """Let all disks and messages come to rest, in order, without time passing."""
@@ -162,7 +228,9 @@ class Network:
             if condition():
                 return count
             self.tick()
-        raise AssertionError("not within the given ticks:\n" + "\n".join(self.lines[-40:]))
+        raise AssertionError(
+            "not within the given ticks:\n" + "\n".join(map(format_event, self.events[-40:]))
+        )
 
     def leader(self) -> ServerId | None:
         """Return the leader of the latest term, or None."""
@@ -174,7 +242,7 @@ class Network:
         return max(leaders)[1] if leaders else None
 
     def elect(self) -> ServerId:
-        """Run until there is a leader whose no-op is committed everywhere; return it."""
+        """Run until there is a leader whose no-op is applied everywhere; return it."""
 
         def is_settled() -> bool:
             leader = self.leader()
@@ -182,7 +250,7 @@ class Network:
                 return False
             commit = self.servers[leader].raft.state.commit_index
             return commit >= self.servers[leader].raft.state.term_start_index > 0 and all(
-                server.raft.state.commit_index == commit for server in self.servers.values()
+                server.raft.state.last_applied == commit for server in self.servers.values()
             )
 
         self.run_until(is_settled)
@@ -221,8 +289,33 @@ class Network:
         self.cut.clear()
 
     def check(self) -> None:
-        """Check the invariants of Figure 3 over all servers."""
+        """Check the invariants of Figure 3 over all servers and all they hold."""
         self.checks.check([self.servers[name].raft.state for name in sorted(self.servers)])
+        self.check_promises_kept()
+
+    def check_committed_is_durable(self, leader: Raft) -> None:
+        """What a leader commits is on the disks of a majority, dead servers' included (§5.3)."""
+        index = leader.state.commit_index
+        entry = leader.state.log.entry(index)
+        holders = [
+            name
+            for name in self.configuration.voters
+            if self.disk(name).entries[index - 1 : index] == [entry]
+        ]
+        assert len(holders) >= majority(len(self.configuration.voters)), (
+            "what is committed is on a majority of disks"
+        )
+
+    def check_promises_kept(self) -> None:
+        """Check that the disks hold what leaders count on (Figure 2, thesis §3.8)."""
+        for server in self.servers.values():
+            state = server.raft.state
+            for peer, progress in state.progress.items():
+                disk, count = self.disk(peer), progress.match_index
+                if disk.hard_state.current_term <= state.current_term:
+                    assert disk.entries[:count] == state.log.entries[:count], (
+                        "what a leader counts as stored is on that disk"
+                    )
 
     def data_applied(self, name: ServerId) -> list[bytes]:
         """Return the commands that a server has applied, in order."""
@@ -232,3 +325,7 @@ class Network:
     def roles(self) -> dict[ServerId, Role]:
         """Return what each server is."""
         return {name: server.raft.state.role for name, server in self.servers.items()}
+
+
+def _step(raft: Raft, data: bytes) -> None:
+    raft.step(_decoder.decode(data))
