@@ -194,7 +194,7 @@ class OutcomeUnknown(IndefiniteError):
     code = "timeout"
 
 
-class Timeout(OutcomeUnknown):  # noqa: N818 - the wire's word
+class Timeout(OutcomeUnknown):
     """No answer by the deadline."""
 
     code = "timeout"
