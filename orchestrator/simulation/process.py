@@ -15,7 +15,8 @@ from raftcache.protocol.limits import Limits
 from raftcache.storage.directory import open_directory
 from raftcache.storage.files import Files
 from raftcache.storage.identity import Identity
-from raftcache.storage.wal import Batch
+from raftcache.storage.recovery import Recovered
+from raftcache.storage.wal import Batch, Wal
 
 from .profile import Profile
 from .scheduler import Scheduler
@@ -96,16 +97,7 @@ class Process:
         self._turn_is_due = False
         self._on_hold: list[Callable[[], None]] = []
         self._stop_deadline_ms = 0
-        wal, self.recovered = open_directory(
-            f"/nodes/{self.name}",
-            cluster_id=identity.cluster_id,
-            node_id=identity.node_id,
-            incarnation=identity.incarnation,
-            durability="fsync",
-            segment_bytes=profile.segment_bytes,
-            files=files,
-            boot_id="simulated",
-        )
+        wal, self.recovered = _open(identity, files, profile)
         self.writer = SimulatedWriter(
             wal,
             world.scheduler,
@@ -116,7 +108,13 @@ class Process:
             on_durable=lambda batches: world.on_durable(self.name, batches),
             point=self._point,
         )
-        self.server = Server(
+        self.server = self._new_server(identity)
+        self._last_tick_ms = self.now_ms()
+        self.server.start(self._last_tick_ms)
+        self._wake_at_tick()
+
+    def _new_server(self, identity: Identity) -> Server:
+        return Server(
             about=About(
                 cluster="simulated",
                 cluster_id=identity.cluster_id,
@@ -131,16 +129,13 @@ class Process:
                 self.recovered.hard_state,
                 self.recovered.entries,
             ),
-            options=profile.options(),
-            tick_ms=profile.tick_ms,
+            options=self._profile.options(),
+            tick_ms=self._profile.tick_ms,
             limits=Limits(),
             storage=self.writer,
-            random=random,
-            publish=lambda kind, fields: world.on_event(self.name, kind, fields),
+            random=self._random,
+            publish=lambda kind, fields: self._world.on_event(self.name, kind, fields),
         )
-        self._last_tick_ms = self.now_ms()
-        self.server.start(self._last_tick_ms)
-        self._wake_at_tick()
 
     def now_ms(self) -> int:
         """Return what this node's own clock shows; it begins at 1,000."""
@@ -272,6 +267,19 @@ class Process:
         for socket, envelope, reply in effects.replies:
             self._point("reply")
             self._world.send_to_client(self.name, socket, envelope, reply)
+
+
+def _open(identity: Identity, files: Files, profile: Profile) -> tuple[Wal, Recovered]:
+    return open_directory(
+        f"/nodes/{identity.node_id}",
+        cluster_id=identity.cluster_id,
+        node_id=identity.node_id,
+        incarnation=identity.incarnation,
+        durability="fsync",
+        segment_bytes=profile.segment_bytes,
+        files=files,
+        boot_id="simulated",
+    )
 
 
 def _split(items: list[Any], count: int) -> tuple[list[Any], list[Any]]:
