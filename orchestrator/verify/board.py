@@ -1,0 +1,234 @@
+"""The moves of one key laid out in time, and what may come next at a node of the search.
+
+A node has got past some returns. Its next move is made just in time: because the operation that
+returns next has not been linearized, and it, or something that must come before it, has to be.
+
+- A read that fits is linearized at once: it changes nothing, so it can only be in the way later.
+- A node is abandoned when an open read needs a revision that the key has left behind.
+- **An optional move must matter to the next one.** If the next move leads to the same state without
+  it, the shorter order explains all that the longer one does. So a write nobody saw is tried only
+  where an answer needs it, and is otherwise dropped, at no cost.
+"""
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from .models import INITIAL, Anything, Change, State, Value
+from .moves import Move, Moves, Possible
+
+_HIGH = 2**64
+"""Above every revision."""
+
+
+class Node(NamedTuple):
+    """How far an order of moves has come."""
+
+    position: int
+    """How many returns it has got past."""
+    mask: int
+    """A bit for each open required move that is linearized."""
+    used: int
+    """A counter for each pool of equal optional moves, packed."""
+    spent: int
+    """Their sum."""
+    state: State
+    before: State | None
+    """The state before the last move, if that was an optional one."""
+
+
+ROOT = Node(0, 0, 0, 0, INITIAL, None)
+
+
+class _OpenMove(NamedTuple):
+    """A required move while it is open. Unpacked in the innermost loops."""
+
+    bit: int
+    take: Callable[[State], State | None]
+    low: int
+    """Of a change with a known revision: how far the key must have come; else nothing is too low.
+    Of a read: -1."""
+    revision: int
+    """That a change makes, or that a read needs; else nothing is too high."""
+
+
+class _Open(NamedTuple):
+    """What is open when a move returns: called by then, and not returned."""
+
+    reads: tuple[_OpenMove, ...]
+    changes: tuple[_OpenMove, ...]
+
+
+class _Pool(msgspec.Struct, frozen=True):
+    """Equal optional moves, and the place of their counter in the packed number."""
+
+    possible: Possible
+    shift: int
+    mask: int
+
+
+class Board:
+    """Knows the moves of one key; keeps nothing about the search."""
+
+    def __init__(self, moves: Moves) -> None:
+        self.returns: list[tuple[int, Move]] = []
+        """The required moves with their bits, in the order of their returns."""
+        self._open: list[_Open] = []
+        self._guards = 0
+        self._anywhere: list[_Pool] = []
+        self._by_value: dict[Value, list[_Pool]] = {}
+        self._by_revision: dict[int, list[_Pool]] = {}
+        self._lay_out(moves.required)
+        self._fill_pools(moves.optional)
+        self._revisions = sorted(self._by_revision)
+        self.optional = bool(moves.optional)
+
+    def _lay_out(self, required: Sequence[Move]) -> None:
+        """Note for each return what is open, and give each move a bit while it is open."""
+        # At one and the same time calls come first: such operations count as overlapping.
+        events = sorted(
+            [(move.call_ns, 0, i) for i, move in enumerate(required)]
+            + [(move.return_ns, 1, i) for i, move in enumerate(required)]
+        )
+        free = list(range(len(required)))
+        bits: dict[int, int] = {}
+        reads: dict[int, _OpenMove] = {}
+        changes: dict[int, _OpenMove] = {}
+        for _time, returns, i in events:
+            move = required[i]
+            side = reads if move.reads else changes
+            if not returns:
+                bits[i] = heapq.heappop(free)
+                side[i] = _open_move(1 << bits[i], move)
+                continue
+            self.returns.append((1 << bits[i], move))
+            self._open.append(_Open(tuple(reads.values()), tuple(changes.values())))
+            del side[i]
+            heapq.heappush(free, bits.pop(i))
+
+    def _fill_pools(self, optional: Sequence[Possible]) -> None:
+        """Sort the optional moves by what they need, so that few are tried at a node."""
+        shift = 0
+        for possible in optional:
+            width = len(possible.calls_ns).bit_length()
+            pool = _Pool(possible, shift, (1 << width) - 1)
+            self._guards |= 1 << (shift + width)
+            shift += width + 1
+            step = possible.step
+            if step.revision is not None:
+                self._by_revision.setdefault(step.revision, []).append(pool)
+            elif not isinstance(step.value, Anything):
+                self._by_value.setdefault(step.value, []).append(pool)
+            else:
+                self._anywhere.append(pool)
+
+    def advance(self, node: Node) -> Node:
+        """Get past the returns of what is linearized, and of reads that fit as things are."""
+        position, mask, used, spent, state, before = node
+        returns = self.returns
+        while position < len(returns):
+            bit, move = returns[position]
+            if mask & bit:
+                mask ^= bit
+            elif move.reads and move.step.take(state) is state:
+                before = None
+            else:
+                break
+            position += 1
+        return Node(position, mask, used, spent, state, before)
+
+    def absorb(self, node: Node) -> tuple[Node, list[Node]] | None:
+        """Linearize the open reads that fit.
+
+        Returns:
+            The node with them, and the nodes at which one more read settles an unsettled revision;
+            or None if some open read can never fit any more.
+        """
+        position, mask, used, spent, state, before = node
+        settling: list[tuple[int, State]] = []
+        floor = state[2]
+        for bit, take, _low, revision in self._open[position].reads:
+            if mask & bit:
+                continue
+            after = take(state)
+            if after is state:
+                mask |= bit
+                before = None
+            elif after is not None:
+                settling.append((bit, after))
+            elif revision <= floor:
+                return None
+        settled = [Node(position, mask | bit, used, spent, after, None) for bit, after in settling]
+        return Node(position, mask, used, spent, state, before), settled
+
+    def changes(self, node: Node) -> list[Node]:
+        """Return what one more required change leads to; that of what returns now comes last."""
+        position, mask, used, spent, state, before = node
+        nodes: list[Node] = []
+        now: Node | None = None
+        returning = self.returns[position][0]
+        floor = state[2]
+        for bit, take, low, revision in self._open[position].changes:
+            # `take` would refuse a revision out of order too, and take longer to do so.
+            if mask & bit or not low <= floor < revision:
+                continue
+            after = take(state)
+            if after is None or (before is not None and take(before) == after):
+                continue
+            then = Node(position, mask | bit, used, spent, after, None)
+            if bit == returning:
+                now = then
+            else:
+                nodes.append(then)
+        if now is not None:
+            nodes.append(now)
+        return nodes
+
+    def options(self, node: Node) -> list[Node]:
+        """Return what one more optional move leads to."""
+        position, mask, used, spent, state, before = node
+        nodes: list[Node] = []
+        now_ns = self.returns[position][1].return_ns
+        for pool in self._pools_for(state):
+            calls = pool.possible.calls_ns
+            count = (used >> pool.shift) & pool.mask
+            if count == len(calls) or calls[count] > now_ns:
+                continue
+            step = pool.possible.step
+            after = step.take(state)
+            if after is None or after == state:
+                continue
+            if before is None or step.take(before) != after:
+                more = used + (1 << pool.shift)
+                nodes.append(Node(position, mask, more, spent + 1, after, state))
+        return nodes
+
+    def _pools_for(self, state: State) -> list[_Pool]:
+        """Return the optional moves that this state may allow."""
+        value, revision, floor = state
+        pools = self._anywhere + self._by_value.get(value, [])
+        if revision is not None:
+            return pools + self._by_revision.get(revision, [])
+        for needed in self._revisions[bisect_right(self._revisions, floor) :]:
+            low = self._by_revision[needed][0].possible.step.revision_low
+            if low != needed and low > floor:
+                break
+            pools += self._by_revision[needed]
+        return pools
+
+    def spares(self, one: int, other: int) -> bool:
+        """Whether the counters ``one`` are none above their like in ``other``."""
+        # A guard bit above each counter survives where the subtraction does not borrow.
+        return ((other | self._guards) - one) & self._guards == self._guards
+
+
+def _open_move(bit: int, move: Move) -> _OpenMove:
+    step = move.step
+    if isinstance(step, Change) and step.mod_rev is not None:
+        # A needed revision may first settle the state's own, and so lift the floor.
+        low = step.low if step.revision is None else -1
+        return _OpenMove(bit, step.take, low, step.mod_rev)
+    return _OpenMove(bit, step.take, -1, step.revision if move.reads and step.revision else _HIGH)
