@@ -30,8 +30,10 @@ from .segment import (
     SegmentHeader,
     encode_segment_header,
     segment_check,
+    segment_name,
     segment_number,
 )
+from .snapshots import snapshot_position
 from .wal import Batch, Wal, encode_batches
 
 LOCK_NAME: Final = "lock"
@@ -88,7 +90,7 @@ def open_directory(
     files: Files = OS_FILES,
     boot_id: str,
 ) -> tuple[Wal, Recovered]:
-    """Open a node's directory: lock it, check it, and read the log.
+    """Open a node's directory: lock it, check it, and read snapshot and log.
 
     ``boot_id`` is the kernel's (:func:`raftcache.storage.files.kernel_boot_id`).
 
@@ -112,7 +114,7 @@ def open_directory(
         try:
             identity = _check_owner(files, directory, cluster_id, node_id, incarnation)
             _refuse_lost_writes(directory, identity, boot_id)
-            at, recovered = recover(files, directory, identity)
+            at, recovered, restart = recover(files, directory, identity)
             opened = msgspec.structs.replace(
                 identity,
                 durability=durability,
@@ -149,7 +151,19 @@ def open_directory(
         files.close(at.handle)
         files.close(lock)
         raise
+    if restart is not None:
+        _write_first(wal, restart)
     return wal, recovered
+
+
+def _write_first(wal: Wal, batch: Batch) -> None:
+    """Make durable where the log restarts, before an entry can follow there (failure D4)."""
+    try:
+        wal.write([batch])
+        wal.sync()
+    except DiskFailed:
+        wal.close(clean=False)
+        raise
 
 
 def _check_owner(
@@ -189,17 +203,22 @@ def _refuse_lost_writes(directory: str, identity: Identity, boot_id: str) -> Non
 
 def _refuse_used_log(files: Files, directory: str) -> None:
     """Refuse to bootstrap over anything but the beginnings of an earlier bootstrap."""
-    segments = [name for name in files.names(directory) if segment_number(name)]
-    if not segments:
+    names = files.names(directory)
+    used = [name for name in names if segment_number(name) or snapshot_position(name)]
+    if not used:
         return
-    first = join(directory, segments[0])
+    first = segment_name(1)
     # A first segment with its one frame from bootstrap, and zeros behind it.
-    data = read_file(files, first, bytes_max=2**31)
-    if len(segments) > 1 or data[2 * SECTOR_BYTES :].rstrip(b"\0"):
+    if used != [first] or _has_more_frames(files, join(directory, first)):
         raise WrongDirectory(
             f"{directory} holds a log but no identity: it was in use once, and {IDENTITY_NAME} is "
             f"gone. Put that file back, or remove the directory if its data may go"
         )
+
+
+def _has_more_frames(files: Files, path: str) -> bool:
+    data = read_file(files, path, bytes_max=2**31)
+    return bool(data[2 * SECTOR_BYTES :].rstrip(b"\0"))
 
 
 def _make_first_segment(files: Files, directory: str, identity: Identity, size: int) -> None:

@@ -13,11 +13,18 @@ from zlib import crc32
 import msgspec
 
 from ..errors import CorruptRecord, WrongDirectory
+from ..raft.types import Index, Term
 from .files import Files, join
 from .frame import SECTOR_BYTES
 
-FORMAT: Final = 1
-"""The version of what segments hold. A golden file of each version stays readable (failure E15)."""
+FORMAT: Final = 2
+"""The version of what segments hold. A golden file of each version stays readable (failure E15).
+
+2: the header has the log's position, so that segments before it can go; a batch may have a base.
+"""
+
+FORMAT_POSITIONED: Final = 2
+"""From this version on, a segment can be the first one there is."""
 
 SEGMENT_BYTES_MIN: Final = 8 * SECTOR_BYTES
 NODE_ID_BYTES_MAX: Final = 64
@@ -25,7 +32,8 @@ NEXT_NAME: Final = "wal-next.tmp"
 
 _MAGIC: Final = b"RAFTCWAL"
 _CHECKSUM_NAME: Final = b"crc32"
-_FIELDS: Final = struct.Struct("<8sI8s16s64sQQQIQ")
+_FORMATS: Final = (1, FORMAT)
+_FIELDS: Final = struct.Struct("<8sI8s16s64sQQQIQQQ")
 _NAME: Final = re.compile(r"wal-(\d{8,})\.seg")
 _SLICE_BYTES: Final = 256 * 1024
 _ZEROS: Final = bytes(_SLICE_BYTES)
@@ -46,6 +54,12 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True):
     """The ``check`` of the last frame before this segment; 0 before the first."""
     size: int
     """The file's length in bytes, fixed when it was made."""
+    last_index: Index = 0
+    """The index of the log's last entry before this segment; 0 in format 1."""
+    last_term: Term = 0
+    """That entry's term."""
+    format: int = FORMAT
+    """The version of what this segment holds."""
 
 
 def segment_name(segment: int) -> str:
@@ -63,7 +77,7 @@ def encode_segment_header(header: SegmentHeader) -> bytes:
     """Return the sector with which a segment begins; its last four bytes are its checksum."""
     fields = _FIELDS.pack(
         _MAGIC,
-        FORMAT,
+        header.format,
         _CHECKSUM_NAME,
         bytes.fromhex(header.cluster_id),
         header.node_id.encode(),
@@ -72,6 +86,8 @@ def encode_segment_header(header: SegmentHeader) -> bytes:
         header.first_frame,
         header.chain,
         header.size,
+        header.last_index,
+        header.last_term,
     )
     sector = fields.ljust(SECTOR_BYTES - 4, b"\0")
     return sector + crc32(sector).to_bytes(4, "little")
@@ -94,12 +110,12 @@ def decode_segment_header(sector: bytes, path: str) -> SegmentHeader:
     if crc32(sector[: SECTOR_BYTES - 4]) != segment_check(sector):
         raise damaged(path, 0, "the checksum of the segment's header is wrong")
     _, version, checksum, cluster_id, node_id, *numbers = _FIELDS.unpack_from(sector)
-    if version != FORMAT or checksum.rstrip(b"\0") != _CHECKSUM_NAME:
+    if version not in _FORMATS or checksum.rstrip(b"\0") != _CHECKSUM_NAME:
         raise WrongDirectory(
             f"{path} has format {version}, and this program reads format {FORMAT}: "
             f"run the version of Raft Cache that wrote it"
         )
-    incarnation, segment, first_frame, chain, size = numbers
+    incarnation, segment, first_frame, chain, size, last_index, last_term = numbers
     return SegmentHeader(
         cluster_id=cluster_id.hex(),
         node_id=node_id.rstrip(b"\0").decode(errors="replace"),
@@ -108,6 +124,9 @@ def decode_segment_header(sector: bytes, path: str) -> SegmentHeader:
         first_frame=first_frame,
         chain=chain,
         size=size,
+        last_index=last_index,
+        last_term=last_term,
+        format=version,
     )
 
 

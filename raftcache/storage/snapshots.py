@@ -323,7 +323,7 @@ def publish_file(files: Files, directory: str, path: str, meta: SnapshotMeta) ->
 def snapshot_failed(verb: str, path: str, error: OSError) -> SnapshotFailed:
     """Return the error for a snapshot that the file system refused."""
     reason = error.strerror or str(error)
-    return SnapshotFailed(f"could not {verb} {path}: {reason}. The snapshot is given up")
+    return SnapshotFailed(f"could not {verb} {path}: {reason}")
 
 
 @contextlib.contextmanager

@@ -9,14 +9,18 @@ import contextlib
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from ..errors import DiskFailed
-from ..raft.types import Entry, HardState
+from ..raft.types import Index
 from .files import Files, join
 from .frame import SECTOR_BYTES, FrameKind, encode_frame, frame_bytes
+from .outline import Batch, LogOutline, SegmentOutline
 from .segment import (
+    FORMAT,
+    FORMAT_POSITIONED,
     NextSegment,
     SegmentHeader,
     encode_segment_header,
@@ -24,17 +28,12 @@ from .segment import (
     segment_name,
 )
 
+__all__ = ["Batch", "Wal", "WalPosition", "decode_batches", "encode_batches"]
+
+SEGMENTS_MAX: Final = 1_000_000
+"""More segments than any log has."""
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
-
-class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one ``Ready`` wants on disk; all of it or nothing of it survives a crash."""
-
-    hard_state: HardState | None
-    """The new term and vote, or None if they have not changed."""
-    entries: list[Entry]
-    """Contiguous. They replace whatever the log held from ``entries[0].index`` on."""
-
 
 encode_batches = msgspec.msgpack.Encoder().encode
 decode_batches = msgspec.msgpack.Decoder(list[Batch]).decode
@@ -53,10 +52,8 @@ class WalPosition:
     """The next frame's number."""
     chain: int
     """The last frame's ``check``."""
-    hard_state: HardState
-    last_index: int
-    closed_bytes: int
-    """Size of all segments before this one."""
+    outline: LogOutline
+    """What the log holds; its last segment is this one."""
 
 
 class Wal:
@@ -98,7 +95,8 @@ class Wal:
     @property
     def size_bytes(self) -> int:
         """How much of the disk the log has filled so far, in bytes."""
-        return self._at.closed_bytes + self._at.position
+        closed = self._at.outline.segments[:-1]
+        return sum(segment.used_bytes for segment in closed) + self._at.position
 
     def write(self, batches: list[Batch]) -> None:
         """Append one frame with all of ``batches``; durable after :meth:`sync`.
@@ -111,16 +109,22 @@ class Wal:
         self._check_usable()
         assert batches, "a frame holds something"
         assert not self._waits_for_sync, "at most one frame waits for a sync"
-        self._take_note(batches)
+        outline = self._at.outline
+        objection = outline.objection(batches)
+        assert not objection, f"the log has no gaps, and terms never fall: {objection}"
         payload = encode_batches(batches)
         try:
-            if not self._fits(payload):
-                # A new segment begins with the term and vote, so that older ones can go some day.
-                payload = encode_batches([Batch(self._at.hard_state, []), *batches])
+            fits = self._fits(payload)
+            if not fits or self._at.position == SECTOR_BYTES:
+                # A segment begins with the term and vote, so that those before it can go.
+                payload = encode_batches([Batch(outline.hard_state, []), *batches])
+            if not fits or not self._fits(payload):
                 self._roll(payload)
             self._append(FrameKind.BATCHES, payload)
         except OSError as error:
             raise self._failed("write to", error) from error
+        for batch in batches:
+            outline.take(batch)
         self._at.number += 1
         self._waits_for_sync = True
 
@@ -156,6 +160,35 @@ class Wal:
             self.has_room = False
             self._discard_next()
 
+    def release(self, index: Index, *, segments_max: int = SEGMENTS_MAX) -> bool:
+        """Free whole segments, oldest first, whose entries are all at or before ``index``.
+
+        Assumes that snapshots stand for these entries, that a damaged one would not change that,
+        and that all that was written has been synced.
+
+        Returns:
+            Whether there is more to free, because ``segments_max`` was reached.
+
+        Raises:
+            DiskFailed: the file system refused; nothing more will be written.
+        """
+        self._check_usable()
+        assert not self._waits_for_sync, "nothing is freed before what follows it is durable"
+        freed = 0
+        try:
+            while self._may_free_oldest(index):
+                if freed == segments_max:
+                    return True
+                segments = self._at.outline.segments
+                self._files.remove(join(self._directory, segment_name(segments[0].segment)))
+                # One by one: a power cut between two must never leave a gap.
+                self._files.sync_directory(self._directory)
+                del segments[0]
+                freed += 1
+        except OSError as error:
+            raise self._failed("free segments before", error) from error
+        return False
+
     def close(self, *, clean: bool) -> None:
         """Free the directory. ``clean``: first make sure that everything is durable.
 
@@ -175,17 +208,9 @@ class Wal:
                 self._files.close(self._at.handle)
             self._release(clean and self._failure is None)
 
-    def _take_note(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            if batch.hard_state is not None:
-                self._at.hard_state = batch.hard_state
-            if batch.entries:
-                first, last = batch.entries[0].index, batch.entries[-1].index
-                assert 1 <= first <= self._at.last_index + 1, "the log has no gaps"
-                assert last - first + 1 == len(batch.entries), "entries are contiguous"
-                self._at.last_index = last
-
     def _fits(self, payload: bytes) -> bool:
+        if self._at.header.format != FORMAT:
+            return False  # nothing of this version goes into a segment of an older one
         # One sector stays free for the seal.
         end = self._at.position + frame_bytes(len(payload)) + SECTOR_BYTES
         return end <= self._at.header.size
@@ -224,15 +249,31 @@ class Wal:
             first_frame=at.number,
             chain=at.chain,
             size=self._next.size,
+            last_index=at.outline.last[0],
+            last_term=at.outline.last[1],
+            format=FORMAT,
         )
         handle = self._next.publish(header)
         self._next = None
         self._append(FrameKind.SEAL, b"")
         self._files.sync(at.handle)
         self._files.close(at.handle)
-        at.closed_bytes += at.position
+        at.outline.segments[-1].used_bytes = at.position
+        at.outline.segments.append(SegmentOutline(header.segment, header.format))
         at.header, at.handle, at.position = header, handle, SECTOR_BYTES
         self._segment_check = segment_check(encode_segment_header(header))
+
+    def _may_free_oldest(self, index: Index) -> bool:
+        segments = self._at.outline.segments
+        # What remains must say by itself where the log begins, and what term and vote are.
+        # Segments of an older format can't, so they go all or none; and a segment that was begun
+        # holds no frame yet.
+        first = 1
+        while first < len(segments) and segments[first].format < FORMAT_POSITIONED:
+            first += 1
+        if first >= len(segments) or self._at.position == SECTOR_BYTES:
+            return False
+        return all(segment.last_index <= index for segment in segments[:first])
 
     def _sync(self, verb: str) -> None:
         try:

@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from ..errors import DiskFailed
+from ..raft.types import Index
 from .wal import Batch, Wal
 
 GROUP_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -49,7 +50,9 @@ class WalWriter:
         self._submitted = 0
         self._submitted_bytes = 0
         self._persisted_bytes = 0
-        self._queue: SimpleQueue[tuple[Batch, int] | None] = SimpleQueue()
+        self._release_index: Index | None = None
+        self._releasing = False
+        self._queue: SimpleQueue[tuple[Batch | Index, int] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="wal-writer", daemon=True)
         self._thread.start()
 
@@ -67,6 +70,14 @@ class WalWriter:
         self._submitted_bytes += size
         self._queue.put((batch, size))
         return self._submitted
+
+    def release(self, index: Index) -> None:
+        """Let the log free what ends at or before ``index`` (``Wal.release``). Never blocks.
+
+        It is done after what was submitted, a segment at a time between two writes; then
+        ``size_bytes`` falls.
+        """
+        self._queue.put((index, 0))
 
     def close(self, *, clean: bool) -> None:
         """Write what was submitted, stop the thread, and close the log.
@@ -105,20 +116,35 @@ class WalWriter:
             self._notify()
         if more:
             self._wal.prepare()
+            self._free_next()
             if self.has_room != self._wal.has_room:
                 self.has_room = self._wal.has_room
                 self._notify()
         return more
+
+    def _free_next(self) -> None:
+        """Free one segment of those that may go; votes may be waiting."""
+        if self._release_index is None:
+            return
+        self._releasing = self._wal.release(self._release_index, segments_max=1)
+        self.size_bytes = self._wal.size_bytes
+        if not self._releasing:
+            self._release_index = None
 
     def _take(self) -> tuple[list[Batch], int, bool]:
         """Wait for a batch and take all that wait with it; False when the end was asked for."""
         batches: list[Batch] = []
         size = 0
         timeout = None if self.has_room else _RETRY_SECONDS
+        if self._releasing:
+            timeout = 0
         with contextlib.suppress(Empty):
             item = self._queue.get(timeout=timeout)
             while item is not None:
-                batches.append(item[0])
+                if isinstance(item[0], Batch):
+                    batches.append(item[0])
+                else:
+                    self._release_index = item[0]
                 size += item[1]
                 if size >= GROUP_BYTES_MAX:
                     return batches, size, True

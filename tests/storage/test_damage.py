@@ -105,9 +105,7 @@ def test_a_lost_seal_is_refused_once_the_next_segment_is_in_use() -> None:
 def test_an_unfinished_roll_hides_no_damage(place: str) -> None:
     """The removal of an unused last segment waits until its predecessor has proved sound."""
     disk = interrupted_roll()
-    assert recovered_from(with_second(disk)).notes == [
-        "wal-00000002.seg was begun and not used: removed"
-    ]
+    assert recovered_from(with_second(disk)).notes == ["wal-00000002.seg is not used: removed"]
     data = bytearray(disk.content(segment_path(1)))
     offsets = frame_offsets(bytes(data))
     data[offsets[-2 if place.startswith("within") else -1] + 100] ^= 1

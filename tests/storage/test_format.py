@@ -14,6 +14,7 @@ import pytest
 from orchestrator.simulation.disk import SimulatedDisk
 from raftcache.errors import WrongDirectory
 from raftcache.raft.types import Entry, EntryKind, HardState
+from raftcache.storage.segment import decode_segment_header
 from raftcache.storage.wal import Batch, Wal
 
 from .builders import (
@@ -27,8 +28,10 @@ from .builders import (
     segment_path,
     written_disk,
 )
+from .snapshots import SLICES, meta, slices_of, take
 
-GOLDEN = Path(__file__).parent / "golden" / "format_1"
+GOLDEN = Path(__file__).parent / "golden"
+CURRENT = GOLDEN / "format_2"
 PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 SEGMENT_BYTES = 4096
 
@@ -41,6 +44,9 @@ ENTRIES = [
 ]
 
 
+RESTARTED = [Entry(10, 3, EntryKind.COMMANDS, b"set greeting bye")]
+
+
 def write_example(wal: Wal) -> None:
     """Write what the golden files hold: a vote, a replaced entry, a masked frame, a roll."""
     append(wal, Batch(HardState(1, "n1#1"), ENTRIES[:2]))
@@ -50,33 +56,105 @@ def write_example(wal: Wal) -> None:
 
 
 def example() -> SimulatedDisk:
+    """Write what format 2 added: a snapshot, and a log that restarts behind it."""
     disk = SimulatedDisk()
     make(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
     wal, _ = reopen(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
     write_example(wal)
+    take(disk, 9, term=3)
+    append(wal, Batch(HardState(3), RESTARTED, (9, 3)))
     wal.close(clean=True)
     return disk
 
 
-def golden() -> SimulatedDisk:
+def golden(version: int) -> SimulatedDisk:
     disk = SimulatedDisk()
-    for path in GOLDEN.iterdir():
+    for path in (GOLDEN / f"format_{version}").iterdir():
         disk.put(f"{DIRECTORY}/{path.name}", path.read_bytes())
     return disk
 
 
 def test_files_of_format_1_are_read() -> None:
-    recovered = recovered_from(golden())
+    recovered = recovered_from(golden(1))
 
     assert recovered.entries == ENTRIES
     assert recovered.hard_state == HardState(2, "n2#1")
+    assert (recovered.base, recovered.snapshot) == ((0, 0), None)
     assert recovered.notes == []
 
 
-def test_files_of_format_1_are_written_to_the_byte() -> None:
-    written, kept = example(), golden()
+def test_a_log_of_format_1_goes_on_in_a_segment_of_format_2() -> None:
+    """An older program must not read half of what a newer one meant."""
+    disk = golden(1)
+    wal, _ = reopen(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
+
+    append(wal, batch(entry(6, term=3), term=3))
+    wal.close(clean=True)
+
+    assert recovered_from(disk).entries == [*ENTRIES, entry(6, term=3)]
+    headers = [
+        decode_segment_header(disk.content(segment_path(segment)), "") for segment in (1, 2, 3)
+    ]
+    assert [header.format for header in headers] == [1, 1, 2]
+    assert (headers[2].last_index, headers[2].last_term) == (5, 2)
+
+
+def test_segments_of_format_1_go_once_one_of_format_2_says_where_the_log_begins() -> None:
+    disk = golden(1)
+    wal, _ = reopen(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
+    take(disk, 5, term=2)
+    wal.release(5)
+    assert "wal-00000001.seg" in disk.names(DIRECTORY)
+    append(wal, batch(entry(6, term=3), term=3))
+
+    wal.release(5)
+    wal.close(clean=True)
+
+    segments = [name for name in disk.names(DIRECTORY) if name.endswith(".seg")]
+    assert segments == ["wal-00000003.seg"]
+    assert recovered_from(disk).entries == [entry(6, term=3)]
+
+
+def test_segments_of_format_1_that_were_half_freed_are_left_out() -> None:
+    """They go one by one, and what is left of them after a crash says nothing by itself."""
+    disk = golden(1)
+    wal, _ = reopen(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
+    take(disk, 5, term=2)
+    append(wal, batch(entry(6, term=3), term=3))
+
+    assert wal.release(5, segments_max=1)
+    wal.close(clean=True)
+
+    recovered = recovered_from(disk)
+    assert recovered.entries == [entry(6, term=3)]
+    assert recovered.base == (5, 2)
+    assert recovered.notes == ["wal-00000002.seg is not used: removed"]
+
+
+def test_files_of_format_2_are_read() -> None:
+    disk = golden(2)
+
+    recovered = recovered_from(disk)
+
+    assert recovered.entries == RESTARTED
+    assert recovered.hard_state == HardState(3)
+    assert recovered.base == (9, 3)
+    assert recovered.snapshot is not None
+    assert recovered.snapshot.meta == meta(9, 3)
+    assert slices_of(disk, recovered.snapshot.path) == SLICES
+    assert recovered.notes == []
+
+
+def test_files_of_format_2_are_written_to_the_byte() -> None:
+    written, kept = example(), golden(2)
     names = [name for name in written.names(DIRECTORY) if name != "lock"]
-    assert names == kept.names(DIRECTORY) == ["identity", "wal-00000001.seg", "wal-00000002.seg"]
+    assert names == kept.names(DIRECTORY)
+    assert names == [
+        "identity",
+        "snapshot-00000000000000000009-3",
+        "wal-00000001.seg",
+        "wal-00000002.seg",
+    ]
 
     for name in names:
         path = f"{DIRECTORY}/{name}"
@@ -86,10 +164,10 @@ def test_files_of_format_1_are_written_to_the_byte() -> None:
 def test_a_newer_format_is_refused_by_name() -> None:
     disk = written_disk([batch(entry(1), term=1)])
     sector = bytearray(disk.content(segment_path())[:508])
-    struct.pack_into("<I", sector, 8, 2)
+    struct.pack_into("<I", sector, 8, 3)
     disk.overwrite(segment_path(), 0, bytes(sector) + crc32(sector).to_bytes(4, "little"))
 
-    with pytest.raises(WrongDirectory, match="has format 2, and this program reads format 1"):
+    with pytest.raises(WrongDirectory, match="has format 3, and this program reads format 2"):
         recovered_from(disk)
 
 
@@ -108,7 +186,7 @@ def test_the_hexdump_in_the_page_is_that_of_the_golden_file() -> None:
     shown = re.search(r"```text\n(00000000 .*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert shown is not None, "the page has a hexdump"
 
-    assert hexdump((GOLDEN / "wal-00000001.seg").read_bytes()).startswith(shown[1])
+    assert hexdump((CURRENT / "wal-00000001.seg").read_bytes()).startswith(shown[1])
     assert "000005f0" in shown[1], "it shows two frames"
 
 
@@ -116,7 +194,7 @@ def test_the_identity_in_the_page_is_that_of_the_golden_file() -> None:
     shown = re.search(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert shown is not None, "the page has an identity"
 
-    assert shown[1] == (GOLDEN / "identity").read_text(encoding="utf-8")
+    assert shown[1] == (CURRENT / "identity").read_text(encoding="utf-8")
 
 
 def hexdump(data: bytes) -> str:
