@@ -162,7 +162,7 @@ def success(
 
 
 def rejection(
-    source: ServerId, *, term: Term, prev: Index, conflict: tuple[Term, Index]
+    source: ServerId, *, term: Term, prev: Index, conflict: tuple[Term, Index], read_round: int = 0
 ) -> AppendEntriesResponse:
     """Return a follower's refusal to n1; ``conflict`` is (conflict_term, conflict_index)."""
     return AppendEntriesResponse(
@@ -174,6 +174,7 @@ def rejection(
         match_index=0,
         conflict_term=conflict[0],
         conflict_index=conflict[1],
+        read_round=read_round,
     )
 
 
