@@ -241,6 +241,10 @@ class Network:
         ]
         return max(leaders)[1] if leaders else None
 
+    def run_until_leader(self, *, ticks_max: int = 1000) -> int:
+        """Tick until somebody leads; return how many ticks it took."""
+        return self.run_until(lambda: self.leader() is not None, ticks_max=ticks_max)
+
     def elect(self) -> ServerId:
         """Run until there is a leader whose no-op is applied everywhere; return it."""
 
