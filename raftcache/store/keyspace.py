@@ -4,21 +4,23 @@ Rules of this file:
 
 - Every change goes through :meth:`Keyspace.put` or :meth:`Keyspace.remove`, takes the next
   revision, and leaves its pre-image in the history, so that a page of an older moment can be
-  read by undoing what came later.
+  read by undoing what came later. Only what a snapshot brings back comes in otherwise, by
+  :meth:`Keyspace.load` and :meth:`Keyspace.recall`.
 - Sizes follow a formula over lengths: what ``sys.getsizeof`` says differs between builds of
   Python, and these numbers will decide about evictions that all servers must agree on.
 - The digest is made of ``zlib.crc32`` and integers: ``hash`` differs between processes.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import merge
 from struct import Struct as Packer
 from typing import Final
 from zlib import crc32
 
 import msgspec
-from sortedcontainers import SortedList
+
+from .ordered import OrderedKeys
 
 RECORD_OVERHEAD_BYTES: Final = 64
 """What a record weighs besides its key and value, by the formula of command version 1."""
@@ -73,12 +75,13 @@ class Keyspace:
         self.data_bytes = 0
         self.oldest_rev = 0
         self._records: dict[bytes, Record] = {}
-        self._ordered = SortedList()
+        self._ordered = OrderedKeys()
         self._digest_sum = 0
         self._history: deque[Change] = deque()
         self._history_bytes = 0
         self._history_changes_max = history_changes
         self._history_bytes_max = history_bytes
+        self._watcher: Callable[[bytes, Record], None] | None = None
         self.get = self._records.get
 
     def __len__(self) -> int:
@@ -87,7 +90,7 @@ class Keyspace:
 
     def digest(self) -> int:
         """Return 64 bits that are equal for equal states and, but for chance, only for these."""
-        return (self._digest_sum + self.store_rev * _MIX) & _MASK
+        return state_digest(self._digest_sum, self.store_rev)
 
     def put(self, key: bytes, value: bytes, before: Record | None) -> Record:
         """Store ``value`` under ``key``, where ``before`` is now, at the next revision."""
@@ -117,6 +120,8 @@ class Keyspace:
         self._remember(self.store_rev + 1, key, before)
 
     def _remember(self, rev: int, key: bytes, before: Record | None) -> None:
+        if self._watcher is not None and before is not None:
+            self._watcher(key, before)
         self.store_rev = rev
         history = self._history
         history.append(Change(rev, key, before))
@@ -175,6 +180,57 @@ class Keyspace:
             record = differs[key] if key in differs else records[key]
             if record is not None:
                 yield key, record
+
+    def behind(self, cursor: bytes | None) -> Iterator[tuple[bytes, Record]]:
+        """Walk in order over what is now behind ``cursor``, or over everything (None).
+
+        Assumes that nothing changes during the walk.
+        """
+        records = self._records
+        for key in self._ordered.irange(cursor, None, (False, True)):
+            yield key, records[key]
+
+    def history(self) -> tuple[Change, ...]:
+        """Return the changes since ``oldest_rev``, one for each revision, in order."""
+        return tuple(self._history)
+
+    def watch(self, watcher: Callable[[bytes, Record], None] | None) -> None:
+        """Call ``watcher`` with what is replaced or removed from now on; None: nobody any more."""
+        assert watcher is None or self._watcher is None, "one snapshot is taken at a time"
+        self._watcher = watcher
+
+    def load(self, keys: list[bytes], records: list[Record]) -> None:
+        """Put ``records`` behind all that is here, at no revision of their own.
+
+        Assumes that the keys are in order, distinct, and greater than all that are here.
+        """
+        self._ordered.append_sorted(keys)
+        self._records.update(zip(keys, records, strict=True))
+        self._digest_sum = (self._digest_sum + sum([r.digest for r in records])) & _MASK
+        self.data_bytes += RECORD_OVERHEAD_BYTES * len(keys)
+        self.data_bytes += sum(map(len, keys)) + sum([len(r.value) for r in records])
+
+    def recall(self, key: bytes, before: Record | None) -> None:
+        """Take note of the change of the next revision, whose effect is here already."""
+        self._remember(self.store_rev + 1, key, before)
+
+    def dismantle(self, keys_max: int) -> bool:
+        """Drop about ``keys_max`` keys; True: nothing is left. Only for what nobody reads any more.
+
+        To free a million records at once takes a tenth of a second.
+        """
+        records, history = self._records, self._history
+        for _ in range(min(keys_max, len(records))):
+            records.popitem()
+        for _ in range(min(keys_max, len(history))):
+            history.popleft()
+        self._ordered.shed(keys_max)
+        return not (records or history or self._ordered)
+
+
+def state_digest(digest_sum: int, store_rev: int) -> int:
+    """Return the digest of a state whose records' digests add up to ``digest_sum``."""
+    return (digest_sum + store_rev * _MIX) & _MASK
 
 
 def record_digest(key: bytes, value: bytes, mod_rev: int, create_rev: int, key_version: int) -> int:

@@ -41,6 +41,7 @@ from .results import (
     SetResult,
     SingleResult,
 )
+from .snapshot import SnapshotRun
 
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**63 - 1
@@ -78,10 +79,8 @@ class StateMachine:
 
     def __init__(self, limits: StoreLimits | None = None) -> None:
         self._limits = limits or StoreLimits()
-        self._keyspace = Keyspace(
-            history_changes=self._limits.history_changes,
-            history_bytes=self._limits.history_bytes,
-        )
+        self._keyspace = empty_keyspace(self._limits)
+        self._snapshot_run: SnapshotRun | None = None
         self.last_applied = 0
         self._digests: deque[int] = deque([0], maxlen=self._limits.digests)
         self._budget = 0
@@ -93,6 +92,22 @@ class StateMachine:
             Range: self._range,
             Invalid: _invalid,
         }
+
+    @classmethod
+    def resume(
+        cls, limits: StoreLimits, keyspace: Keyspace, last_applied: int, digests: list[int]
+    ) -> "StateMachine":
+        """Return the machine whose state after the entry at ``last_applied`` was ``keyspace``.
+
+        ``digests`` are those after the last entries; the last one is the keyspace's own.
+        """
+        assert digests[-1] == keyspace.digest(), "the last digest is the state's"
+        machine = cls(limits)
+        machine._keyspace = keyspace
+        machine.last_applied = last_applied
+        machine._digests.clear()
+        machine._digests.extend(digests)
+        return machine
 
     @property
     def store_rev(self) -> int:
@@ -159,6 +174,26 @@ class StateMachine:
         if 0 <= back < len(self._digests):
             return self._digests[-1 - back]
         return None
+
+    def begin_snapshot(self) -> SnapshotRun:
+        """Begin to take a snapshot of the state as it is now, while entries are applied (§7).
+
+        Assumes that the snapshot before it, if any, is over.
+        """
+        run = self._snapshot_run
+        assert run is None or run.over, "one snapshot is taken at a time"
+        self._snapshot_run = SnapshotRun(self._keyspace, self.last_applied, self._digests)
+        return self._snapshot_run
+
+    def dismantle(self, keys_max: int) -> bool:
+        """Free about ``keys_max`` keys of a machine that is no longer used; True: all are gone.
+
+        A machine of many keys that another has replaced is dropped bit by bit: to free it at
+        once would stall the server.
+        """
+        run = self._snapshot_run
+        assert run is None or run.over, "a machine is in use while a snapshot of it is taken"
+        return self._keyspace.dismantle(keys_max)
 
     def _advance(self, index: int) -> None:
         self.last_applied = index
@@ -300,6 +335,11 @@ class StateMachine:
             return False
         self._budget -= cost
         return True
+
+
+def empty_keyspace(limits: StoreLimits) -> Keyspace:
+    """Return a keyspace with nothing in it, that remembers as much as ``limits`` say."""
+    return Keyspace(history_changes=limits.history_changes, history_bytes=limits.history_bytes)
 
 
 def parse_integer(value: bytes) -> int | None:

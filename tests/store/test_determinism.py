@@ -55,6 +55,7 @@ ALLOWED_IMPORTS = {
     "collections.abc",
     "heapq",
     "msgspec",
+    "operator",
     "sortedcontainers",
     "struct",
     "typing",

@@ -1,0 +1,208 @@
+"""A snapshot of the state machine, taken in slices while writes go on (§7).
+
+Rules of this file:
+
+- The state is that of the moment at which the run began. A record whose ``mod_rev`` is not above
+  the ``store_rev`` of that moment is unchanged since, so it needs no copy; of the others the
+  keyspace hands over the pre-image, once, when it is changed or removed for the first time.
+- Every step costs in proportion to the slice that it makes; none looks at all keys.
+- Before the last slice it is proved that the records add up to the state's digest: a snapshot
+  that could not be restored must not be what the log is cut off for.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from heapq import heappop, heappush
+from typing import Final, TypeAlias
+from zlib import crc32
+
+from .keyspace import Keyspace, Record, state_digest
+from .slices import (
+    ABSENT,
+    CONTENTS_VERSION,
+    DIGEST_BYTES,
+    ITEM_OVERHEAD_BYTES,
+    SLICE_BYTES_MIN,
+    SLICE_OVERHEAD_BYTES,
+    Changes,
+    Digests,
+    End,
+    Header,
+    Part,
+    Records,
+    Slice,
+    columns,
+    encode_slice,
+)
+
+_PASSED_OVER_MAX: Final = 4096
+"""How many keys that are new since the beginning one slice may pass over: that costs time too."""
+
+_Items: TypeAlias = Iterator[tuple[bytes, Record]]
+
+
+class SnapshotRun:
+    """One snapshot in the making: call :meth:`next_slice` until it returns None.
+
+    ``last_applied``, ``store_rev`` and ``digest`` are those of the moment at which it began;
+    ``over`` tells that the last slice was made, or the run aborted.
+    """
+
+    def __init__(self, keyspace: Keyspace, last_applied: int, digests: Iterable[int]) -> None:
+        self.last_applied = last_applied
+        self.store_rev = keyspace.store_rev
+        self.digest = keyspace.digest()
+        self.key_count = len(keyspace)
+        self.over = False
+        self._oldest_rev = keyspace.oldest_rev
+        self._keyspace = keyspace
+        self._changes = keyspace.history()
+        self._digests = tuple(digests)
+        # Disjoint from the unchanged records, so that the two together are the state. A key is
+        # here once at most, so that no two of these pairs ever compare their records.
+        self._pre_images: list[tuple[bytes, Record]] = []
+        self._cursor: bytes | None = None  # all keys up to this one are dealt with; None: none yet
+        self._walked = False
+        self._position = 0  # in _changes
+        self._room = 0
+        self._number = 0
+        self._checksum = 0
+        self._aborted = False
+        self._slices = self._make_slices()
+        keyspace.watch(self._on_change)
+
+    @property
+    def pre_image_count(self) -> int:
+        """The number of former records that are kept for this run alone."""
+        return len(self._pre_images)
+
+    def next_slice(self, bytes_max: int) -> bytes | None:
+        """Return the next slice, of at most ``bytes_max`` bytes, or None behind the last one.
+
+        Only a key of nearly ``bytes_max`` makes its slice larger.
+        """
+        assert bytes_max >= SLICE_BYTES_MIN, "a slice has room for something"
+        assert not self._aborted, "an aborted run makes no more slices"
+        self._room = bytes_max - SLICE_OVERHEAD_BYTES
+        made = next(self._slices, None)
+        if made is None:
+            return None
+        self._number += 1
+        data = encode_slice(made)
+        self._checksum = crc32(data, self._checksum)
+        return data
+
+    def abort(self) -> None:
+        """End the run early, or do nothing behind its end. The slices so far are worth nothing."""
+        if not self.over:
+            self._aborted = True
+            self._slices.close()
+            self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        self._keyspace.watch(None)
+        self._pre_images = []
+        self._changes = ()
+        self._digests = ()
+
+    def _on_change(self, key: bytes, before: Record) -> None:
+        if before.mod_rev <= self.store_rev and (self._cursor is None or key > self._cursor):
+            heappush(self._pre_images, (key, before))
+
+    def _make_slices(self) -> Generator[Slice, None, None]:
+        yield Header(
+            CONTENTS_VERSION,
+            self.last_applied,
+            self.store_rev,
+            self._oldest_rev,
+            self.key_count,
+            self.digest,
+        )
+        yield from self._record_slices()
+        while self._position < len(self._changes):
+            yield from self._columns(Changes, *self._fitting(self._walk_changes()))
+        digests = self._digests
+        start = 0
+        while start < len(digests):
+            end = start + self._room // DIGEST_BYTES
+            yield Digests(self._number, list(digests[start:end]))
+            start = end
+        self._end()
+        yield End(self._number, self._checksum)
+
+    def _record_slices(self) -> Iterator[Slice]:
+        digest_sum = key_count = 0
+        while not self._walked:
+            keys, records = self._fitting(self._walk_records())
+            digest_sum += sum([record.digest for record in records])
+            key_count += len(keys)
+            if keys or not self._walked:
+                yield from self._columns(Records, keys, records)
+        assert key_count == self.key_count, "every key of the moment is in the snapshot, once"
+        assert state_digest(digest_sum, self.store_rev) == self.digest, (
+            "the records of the snapshot are those of the moment"
+        )
+
+    def _columns(
+        self, kind: type[Records | Changes], keys: list[bytes], records: list[Record]
+    ) -> Iterator[Slice]:
+        """Make a slice, and before it the parts of its first value, if that is too large."""
+        start = 0
+        if keys:
+            value = records[0].value
+            while value_room(keys[0], self._room) < len(value) - start > 0:
+                end = start + self._room
+                yield Part(self._number, value[start:end])
+                start = end
+        made = columns(kind, self._number, keys, records)
+        if start:
+            made.values[0] = records[0].value[start:]
+        yield made
+
+    def _fitting(self, items: _Items) -> tuple[list[bytes], list[Record]]:
+        """Take of ``items`` what fits in the slice, and one in any case.
+
+        An item is taken when the next one is asked for, so the walks below know.
+        """
+        room = self._room
+        keys: list[bytes] = []
+        records: list[Record] = []
+        for key, record in items:
+            room -= ITEM_OVERHEAD_BYTES + len(key) + len(record.value)
+            if room < 0 and keys:
+                break
+            keys.append(key)
+            records.append(record)
+        return keys, records
+
+    def _walk_records(self) -> _Items:
+        """Walk over the moment's records behind the cursor, in order."""
+        store_rev, pre_images = self.store_rev, self._pre_images
+        passed_over = 0
+        for key, record in self._keyspace.behind(self._cursor):
+            while pre_images and pre_images[0][0] <= key:
+                yield pre_images[0]
+                self._cursor, _ = heappop(pre_images)
+            if record.mod_rev <= store_rev:
+                yield key, record
+            else:
+                passed_over += 1
+            self._cursor = key
+            if passed_over >= _PASSED_OVER_MAX:
+                return
+        while pre_images:
+            yield pre_images[0]
+            self._cursor, _ = heappop(pre_images)
+        self._walked = True
+
+    def _walk_changes(self) -> _Items:
+        """Walk over the moment's history from the position on."""
+        while self._position < len(self._changes):
+            change = self._changes[self._position]
+            yield change.key, ABSENT if change.before is None else change.before
+            self._position += 1
+
+
+def value_room(key: bytes, room: int) -> int:
+    """Return how long a value may be that is alone with ``key`` in a slice."""
+    return room - ITEM_OVERHEAD_BYTES - len(key)
