@@ -56,8 +56,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         allow_abbrev=False,
     )
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--quick", action="store_true", help="no processes, no types; under 30 s")
-    mode.add_argument("--full", action="store_true", help="longer simulations and kill loops too")
+    mode.add_argument(
+        "--quick", action="store_true", help="no processes, no types, less searching; 30 s"
+    )
+    mode.add_argument("--full", action="store_true", help="ten times as many seeds and examples")
     parser.add_argument("--fix", action="store_true", help="format and mend what can be, first")
     options, for_pytest = parser.parse_known_args(arguments)
     return options, [argument for argument in for_pytest if argument != "--"]
@@ -98,8 +100,9 @@ def run_pytest(options: argparse.Namespace, for_pytest: list[str]) -> list[str]:
     """Run the tests, their progress shown as it comes."""
     arguments = for_pytest or ["-q"]
     if options.quick:
-        arguments += ["-m", "not processes"]
-    environment = dict(os.environ, RAFTCACHE_TEST_FULL="1") if options.full else dict(os.environ)
+        arguments += ["-m", "not processes and not slow"]
+    effort = "quick" if options.quick else "full" if options.full else "usual"
+    environment = {"RAFTCACHE_TEST_EFFORT": effort, **os.environ}  # tests/effort.py
     tests = call([sys.executable, "-I", "-m", "pytest", *arguments], environment=environment)
     code = tests.wait()
     if code == PYTEST_FOUND_NOTHING:

@@ -1,6 +1,5 @@
 """What seeded runs have found, each as small as it gets, so that it stays found."""
 
-import pytest
 
 from orchestrator.simulation.disk import SimulatedDisk
 from raftcache.raft.configuration import bootstrap_configuration
@@ -26,9 +25,6 @@ def open_log(disk: SimulatedDisk) -> tuple[Wal, Recovered]:
     )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="raftcache/storage/wal.py: write() takes note before it begins a segment"
-)
 def test_two_terms_in_one_frame_that_begins_a_segment_can_be_read_back() -> None:
     """Group commit of two elections across a roll: the log was refused as damaged (seed 1308)."""
     disk = SimulatedDisk()

@@ -17,6 +17,8 @@ from raftcache.storage.wal import Batch
 
 from .runs import run_seed
 
+pytestmark = pytest.mark.slow
+
 SEEDS_MAX = 20
 
 Plant = Callable[[pytest.MonkeyPatch], None]

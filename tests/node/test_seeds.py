@@ -15,13 +15,12 @@ from orchestrator.simulation.faults import KINDS
 from orchestrator.simulation.profile import Profile, draw_profile
 from orchestrator.simulation.workload import FAILED, OK, UNKNOWN, Operation, Workload
 
+from ..effort import scaled
 from .checker import judge
 from .runs import run_seed
 
-SEEDS = range(1, 61)
 
-
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(1, 1 + scaled(60)))
 def test_promises_are_kept_in_the_world_of_this_seed(seed: int) -> None:
     """Linearizable registers, exact counters, equal states, all acknowledged survives.
 
@@ -45,7 +44,7 @@ def test_promises_are_kept_under_one_kind_of_fault_alone(kind: str) -> None:
 
 def test_the_worlds_differ_and_all_kinds_of_fault_happen() -> None:
     """Fails when the draw loses a kind, or faults stop to strike."""
-    profiles = [draw_profile(Random(f"{seed}/profile"), tuple(sorted(KINDS))) for seed in SEEDS]
+    profiles = [draw_profile(Random(f"{seed}/profile"), tuple(sorted(KINDS))) for seed in range(60)]
 
     assert {kind for profile in profiles for kind in profile.faults} == set(KINDS)
     assert {profile.nodes for profile in profiles} == {3, 5}
@@ -99,6 +98,7 @@ def power_cut_of_all(seed: int, *, honest_disks: bool) -> list[str]:
     return judge(workload.history)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_control_disks_that_only_claim_to_sync_lose_writes_and_the_judge_says_so(seed: int) -> None:
     """With fsync a no-op and the cache dropped, acknowledged writes are gone (failure E7).

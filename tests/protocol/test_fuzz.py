@@ -17,6 +17,8 @@ from raftcache.protocol.wire import REQUEST_WIRES
 from raftcache.store.commands import decode_commands, encode_commands
 from raftcache.store.machine import StateMachine
 
+from ..effort import scaled
+
 LIMITS = Limits(value_bytes=100, request_bytes=2000)
 HEADER = ReplyHeader("n1", 1, None, 0)
 
@@ -101,10 +103,12 @@ def test_damaged_requests_are_requests_or_refused() -> None:
         check(machine, frame)
         for end in range(len(frame)):
             check(machine, frame[:end])
-        for _ in range(4000):
+        for _ in range(scaled(4000)):
             check(machine, mutated(draw, frame))
 
-    assert machine.last_applied > 1000, "most of the seeds' damage is harmless, and was applied"
+    assert machine.last_applied > scaled(1000), (
+        "most of the seeds' damage is harmless, and was applied"
+    )
 
 
 SCALARS = (
@@ -126,13 +130,13 @@ MAPS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=scaled(400), deadline=None)
 @given(st.binary() | MAPS.map(msgspec.msgpack.encode) | MAPS.map(msgspec.json.encode))
 def test_any_bytes_and_any_maps_are_requests_or_refused(frame: bytes) -> None:
     check(StateMachine(), frame)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=scaled(400), deadline=None)
 @given(st.lists(st.sampled_from([b"", b"x", b"{}"]), max_size=6))
 def test_any_frames_are_split_and_put_together_again(rest: list[bytes]) -> None:
     """The answer's envelope is the request's, to the frame."""

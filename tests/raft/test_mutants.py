@@ -10,6 +10,7 @@ SEEDS_MAX = 150
 EVENTS = 1500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "_"))
 def test_a_server_is_caught_that(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that cannot fail proves nothing: so these bugs must make the random faults fail."""

@@ -13,19 +13,24 @@ from orchestrator.simulation.disk import PowerCut, SimulatedDisk
 from raftcache.errors import StorageError, WrongDirectory
 from raftcache.raft.types import Entry
 
+from ..effort import scaled
 from .builders import DIRECTORY, append, batch, copy_of, entry, make, recovered_from, reopen
 
-SEEDS = range(16)
+SEEDS = range(scaled(16))
 
 
-def cut_at_every_step(work: Callable[[SimulatedDisk], object]) -> Iterator[SimulatedDisk]:
+def cut_at_every_step(
+    work: Callable[[SimulatedDisk], object],
+    *,
+    new_disk: Callable[[], SimulatedDisk] = SimulatedDisk,
+) -> Iterator[SimulatedDisk]:
     """Yield the disk as each possible power cut during ``work`` leaves it."""
     step = 0
     finished = False
     while not finished:
         step += 1
         for seed in (None, *SEEDS):
-            disk = SimulatedDisk()
+            disk = new_disk()
             disk.interrupt_at = step
             try:
                 work(disk)

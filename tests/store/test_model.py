@@ -21,6 +21,7 @@ from raftcache.store.keyspace import record_digest
 from raftcache.store.machine import StateMachine
 from raftcache.store.results import BatchResult, Failure, Result
 
+from ..effort import scaled
 from .model import Model
 
 KEYS = st.sampled_from([b"a", b"aa", b"ab", b"b", b"b\x00", b"\xff", b"\xff\xff", b"n"])
@@ -76,7 +77,7 @@ def check_sums(machine: StateMachine, model: Model) -> None:
     assert machine.data_bytes == sum(64 + len(k) + len(r[0]) for k, r in model.state.items())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=scaled(400), deadline=None)
 @given(st.lists(st.lists(COMMANDS, min_size=1, max_size=4) | QUERIES, max_size=25))
 def test_the_store_does_what_a_dict_does(steps: list[list[Command] | Query]) -> None:
     """Every command and query, alone and in batches, and pages of every moment so far."""
@@ -95,7 +96,7 @@ def test_the_store_does_what_a_dict_does(steps: list[list[Command] | Query]) -> 
         assert machine.read(everything) == model.do(everything)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=scaled(200), deadline=None)
 @given(st.lists(COMMANDS, min_size=1))
 def test_commands_come_back_from_their_bytes(commands: list[Command]) -> None:
     assert decode_commands(encode_commands(commands)) == commands
