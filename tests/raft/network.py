@@ -135,8 +135,9 @@ class Network:
         seed: int = 1,
         options: Options | None = None,
         servers: dict[ServerId, Disk] | None = None,
+        random: Random | None = None,
     ) -> None:
-        self.random = Random(seed)
+        self.random = random or Random(seed)
         self.options = options or Options()
         names = sorted(servers) if servers else [f"n{k}" for k in range(1, count + 1)]
         self.configuration = Configuration(voters=tuple(names))
