@@ -1,6 +1,5 @@
 """What seeded runs have found, each as small as it gets, so that it stays found."""
 
-
 from orchestrator.simulation.disk import SimulatedDisk
 from raftcache.raft.configuration import bootstrap_configuration
 from raftcache.raft.types import Entry, EntryKind, HardState
