@@ -55,6 +55,12 @@ class Bystander:
         """Check that the node serves others right now."""
         assert self._good("get", key=KEY)["value"] == VALUE.encode()
 
+    def is_answered(self) -> bool:
+        """Tell whether the node serves others; a read that came during an election may fail."""
+        reply = self.nodes.ask(self.name, "get", key=KEY)
+        assert reply is not None, f"{self.name} does not answer\n{self.nodes.logs()}"
+        return bool(reply["ok"] and reply["value"] == VALUE.encode())
+
     def assert_unharmed(self) -> None:
         """Check that the same processes live and answer, and hold what they held."""
         self.nodes.wait_ready()
