@@ -5,8 +5,10 @@ Administration is taken on a socket of its own, whose folder's permissions are i
 
 from typing import TYPE_CHECKING
 
+from ..errors import RaftCacheError
 from ..protocol.replies import hash_fields, ping_fields
 from ..raft.configuration import Member
+from ..storage.snapshots import StoredSnapshot
 from .pending import Pending
 from .requests import WAITING_MAX
 from .status import members_fields, status_fields
@@ -31,6 +33,8 @@ def answer_node_operation(server: "Server", pending: Pending) -> None:
             _hash(server, pending)
         case "leader_transfer":
             _transfer(server, pending)
+        case "snapshot" if server.keeper is not None:
+            _snapshot(server, pending)
         case op:
             server.answers.refuse(
                 pending, "unsupported", f"`{op}` does not exist in this version yet"
@@ -63,6 +67,28 @@ def _hash(server: "Server", pending: Pending) -> None:
         )
     else:
         server.answers.result(pending, hash_fields(digest, index))
+
+
+def _snapshot(server: "Server", pending: Pending) -> None:
+    """Take a snapshot now; answer once it is durable, with the file it is in."""
+    assert server.keeper is not None, "the caller asked"
+
+    def done(outcome: StoredSnapshot | RaftCacheError) -> None:
+        if isinstance(outcome, RaftCacheError):
+            server.answers.refuse(pending, "conflict", f"no snapshot was taken: {outcome}")
+        else:
+            meta = outcome.meta
+            server.answers.result(
+                pending,
+                {
+                    "path": outcome.path,
+                    "bytes": outcome.size_bytes,
+                    "index": meta.last_included_index,
+                    "snapshot_rev": meta.store_rev,
+                },
+            )
+
+    server.keeper.snapshots.wait_for_one(done)
 
 
 def _transfer(server: "Server", pending: Pending) -> None:

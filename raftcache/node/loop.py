@@ -8,7 +8,7 @@ its own, which wakes the loop through a pipe.
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import zmq
@@ -21,6 +21,7 @@ from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
 from .server import ADMIN_SOCKET, CLIENT_SOCKET, Effects, Server
+from .worker import Worker
 
 REQUESTS_PER_TURN = 1_000
 """How many requests one turn takes from a socket, so that peers and ticks get their turn too."""
@@ -68,6 +69,19 @@ class EventPublisher:
         self._publisher.publish(_encode(event))
 
 
+class Sockets(NamedTuple):
+    """All that a node listens and speaks on."""
+
+    peers: PeerSockets
+    clients: ClientSocket
+    admin: ClientSocket
+    publisher: Publisher
+
+    def connection_limits(self) -> list[ConnectionLimit]:
+        """Return what keeps each of them from being crowded."""
+        return [socket.connections for socket in self]
+
+
 class Loop:
     """Moves messages between the sockets, the disk and the server until it is told to stop."""
 
@@ -75,24 +89,24 @@ class Loop:
         self,
         server: Server,
         writer: WalWriter,
+        worker: Worker,
         *,
         parent: ParentWatch,
         waker: Waker,
-        peers: PeerSockets,
-        clients: ClientSocket,
-        admin: ClientSocket,
-        connection_limits: Sequence[ConnectionLimit],
+        sockets: Sockets,
     ) -> None:
         self._server = server
         self._writer = writer
+        self._worker = worker
         self._parent = parent
         self._waker = waker
-        self._peers = peers
-        self._connection_limits = connection_limits
-        self._request_sockets = {CLIENT_SOCKET: clients, ADMIN_SOCKET: admin}
+        self._peers = sockets.peers
+        self._connection_limits = sockets.connection_limits()
+        self._request_sockets = {CLIENT_SOCKET: sockets.clients, ADMIN_SOCKET: sockets.admin}
         self._poller: zmq.Poller = zmq.Poller()
-        for socket in (peers.router, clients.router, admin.router, waker.read_fd):
-            self._poller.register(socket, zmq.POLLIN)
+        for socket in (sockets.peers, sockets.clients, sockets.admin):
+            self._poller.register(socket.router, zmq.POLLIN)
+        self._poller.register(waker.read_fd, zmq.POLLIN)
         self._last_tick_ms = 0
         self.stop_requested = False
 
@@ -117,6 +131,7 @@ class Loop:
             if self._writer.failure is not None:
                 raise self._writer.failure
             server.on_persisted()
+            self._worker.deliver()
         # All sockets are drained before a tick counts: after a long turn, the heartbeats that
         # wait in them must not be taken for silence.
         if self._peers.router in ready:
@@ -155,6 +170,8 @@ class Loop:
         for outgoing in effects.peer_frames:
             if not self._peers.send(outgoing.peer, outgoing.frame):
                 self._server.on_not_sent(outgoing)
+        for chunk in effects.bulk:
+            self._peers.send_bulk(chunk.peer, chunk.frame)
         sockets = self._request_sockets
         for number, envelope, reply in effects.replies:
             sockets[number].send(envelope, reply)

@@ -20,17 +20,23 @@ from ..errors import DiskFailed, StorageError
 from ..parent import ParentWatch
 from ..protocol.limits import Limits
 from ..storage.directory import open_directory
-from ..storage.files import kernel_boot_id
+from ..storage.files import OS_FILES, kernel_boot_id
 from ..storage.recovery import Recovered
+from ..storage.snapshot_shelf import SnapshotShelf
+from ..storage.snapshots import StoredSnapshot
 from ..storage.wal import Wal
 from ..storage.writer import WalWriter
+from ..store.machine import StateMachine, StoreLimits
+from ..store.restore import Restorer
 from ..transport.clients import ClientSocket
 from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
-from .loop import EventPublisher, Loop, Waker
+from .loop import EventPublisher, Loop, Sockets, Waker
 from .server import About, Durable, Server
 from .settings import Settings, SettingsError, options_of, read_settings, tick_ms_of
+from .snapshots import SnapshotSetup, position_of
+from .worker import Worker
 
 EXIT_DEFECT = 70
 EXIT_DISK_FAILED = 74
@@ -127,6 +133,7 @@ def _serve(
     publisher = Publisher(context, settings.events_endpoint, connections_max=EVENT_CONNECTIONS_MAX)
     waker = Waker()
     writer = WalWriter(wal, waker.wake)
+    worker = Worker(waker.wake)
     server = Server(
         about=About(
             cluster=settings.cluster,
@@ -137,7 +144,7 @@ def _serve(
             build=__version__,
             pid=os.getpid(),
         ),
-        durable=Durable(recovered.identity.configuration, recovered.hard_state, recovered.entries),
+        durable=_durable(settings, recovered, worker),
         options=options_of(settings.raft),
         tick_ms=tick_ms_of(settings.raft),
         limits=Limits(limits.value_bytes, limits.request_bytes),
@@ -148,24 +155,52 @@ def _serve(
     for member in server.raft.state.configuration.members:
         if member.server_id != server.server_id:
             peers.connect(member.server_id, member.peer_endpoint)
-    loop = Loop(
-        server,
-        writer,
-        parent=parent,
-        waker=waker,
-        peers=peers,
-        clients=clients,
-        admin=admin,
-        connection_limits=[socket.connections for socket in (clients, admin, peers, publisher)],
-    )
+    sockets = Sockets(peers, clients, admin, publisher)
+    loop = Loop(server, writer, worker, parent=parent, waker=waker, sockets=sockets)
     _stop_on_signal(loop, waker)
     gc.collect()
     gc.freeze()  # What was recovered stays; the collector need not look at it again.
     _log.info("%s listens at %s", settings.node_id, settings.client_endpoint)
     loop.run()
+    worker.close()
     writer.close(clean=True)
     _log.info("%s stopped", settings.node_id)
     return 0
+
+
+def _durable(settings: Settings, recovered: Recovered, worker: Worker) -> Durable:
+    """Return what the directory held, with the state machine as its snapshot has it."""
+    shelf = SnapshotShelf(OS_FILES, settings.directory, settings.cluster_id)
+    setup = SnapshotSetup(
+        files=OS_FILES,
+        directory=settings.directory,
+        cluster_id=settings.cluster_id,
+        shelf=shelf,
+        runner=worker,
+        newest=recovered.snapshot,
+        log_bytes=settings.storage.snapshot_wal_bytes,
+        kept=settings.storage.snapshots_kept,
+    )
+    return Durable(
+        configuration=recovered.identity.configuration,
+        hard_state=recovered.hard_state,
+        entries=recovered.entries,
+        snapshots=setup,
+        store=_restored(shelf, recovered.snapshot),
+    )
+
+
+def _restored(shelf: SnapshotShelf, stored: StoredSnapshot | None) -> StateMachine | None:
+    if stored is None:
+        return None
+    restorer = Restorer(StoreLimits())
+    reader = shelf.open(position_of(stored.meta))
+    try:
+        for piece in reader.slices():
+            restorer.feed(piece)
+    finally:
+        reader.close()
+    return restorer.finish()
 
 
 def _stop_on_signal(loop: Loop, waker: Waker) -> None:

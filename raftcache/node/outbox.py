@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ..protocol.peer import Answer, HandedOn, PeerFrame, encode_peer_frame
+from ..protocol.peer import Answer, HandedOn, PeerFrame, SnapshotAck, encode_peer_frame
 from ..raft.messages import Message
 from ..raft.types import ServerId
 
@@ -42,6 +42,10 @@ class Outbox:
     def add_answer(self, peer: ServerId, answer: Answer) -> None:
         """Add the answer to a request that ``peer`` handed on."""
         self._frame_with_room(peer, len(answer.frame)).answers.append(answer)
+
+    def add_ack(self, peer: ServerId, ack: SnapshotAck) -> None:
+        """Add the word on how much of a snapshot has come in."""
+        self._frame(peer).acks.append(ack)
 
     def take(self) -> list[Outgoing]:
         """Return what goes to each peer that has anything, encoded, in a fixed order."""

@@ -4,10 +4,23 @@ The core asserts what follows from its own rules. Bytes from the wire are not bo
 must not be able to end a node; so what no server ever says is told apart before the core sees it.
 """
 
+from ..protocol.peer import SnapshotChunk
 from ..raft.messages import AppendEntries, Message
 
 TERM_MAX = 2**62
 """No cluster ever gets there; beyond 64 bits a term could be neither stored nor sent."""
+
+
+def is_plausible_snapshot(chunk: SnapshotChunk) -> bool:
+    """Tell whether some leader could have sent this piece of a snapshot."""
+    head = chunk.head
+    return (
+        0 <= head.term <= TERM_MAX
+        and 0 < head.last_included_index <= TERM_MAX
+        and 0 < head.last_included_term <= head.term
+        and 0 <= chunk.offset <= chunk.size_bytes
+        and len(chunk.data) <= chunk.size_bytes - chunk.offset
+    )
 
 
 def is_plausible(message: Message) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
+from ..raft.types import Index
 from ..storage.wal import Batch
 
 EventSink: TypeAlias = Callable[[str, dict[str, Any]], None]
@@ -27,6 +28,9 @@ class Storage(Protocol):
     @property
     def size_bytes(self) -> int:
         """Bytes of log on disk."""
+
+    def release(self, index: Index) -> None:
+        """Free what the log holds only up to ``index``: snapshots stand for it."""
 
     def submit(self, batch: Batch) -> int:
         """Hand a batch over, without waiting; return its ticket."""

@@ -5,6 +5,7 @@ leader's own count towards the quorum (Figure 2; thesis §3.8, §10.2.1). Only t
 """
 
 from collections import deque
+from collections.abc import Callable
 
 from ..raft.core import PersistMark, Raft, Ready
 from ..raft.messages import Message
@@ -17,7 +18,11 @@ from .requests import RequestDesk
 
 
 class ReadyCycle:
-    """Carries out what the core asks for."""
+    """Carries out what the core asks for.
+
+    ``store`` is replaced when a snapshot is put in force. ``on_applied`` gets the size of each
+    entry, in bytes.
+    """
 
     def __init__(
         self,
@@ -26,9 +31,11 @@ class ReadyCycle:
         storage: Storage,
         outbox: Outbox,
         desk: RequestDesk,
+        on_applied: Callable[[int], None],
     ) -> None:
         self._raft = raft
-        self._store = store
+        self.store = store
+        self._on_applied = on_applied
         self._storage = storage
         self._outbox = outbox
         self._desk = desk
@@ -40,7 +47,7 @@ class ReadyCycle:
         ready = self._raft.ready()
         # (1) To the disk first, so that it works while we go on. All or nothing of it survives.
         if ready.mark is not None:
-            batch = Batch(ready.hard_state, ready.entries)
+            batch = Batch(ready.hard_state, ready.entries, ready.base)
             self._last_ticket = self._storage.submit(batch)
         # (2) A leader's entries go to the followers in parallel with its own write (§10.2.1).
         self._outbox.add_messages(ready.messages)
@@ -48,10 +55,11 @@ class ReadyCycle:
         self._hold_back(ready)
         # (4) and (5): what a majority has on disk is applied, then answered.
         for entry in ready.committed:
+            self._on_applied(len(entry.data))
             if entry.kind is EntryKind.COMMANDS:
-                self._desk.on_applied(entry, self._store.apply(entry.index, entry.data))
+                self._desk.on_applied(entry, self.store.apply(entry.index, entry.data))
             else:
-                self._store.apply_empty(entry.index)
+                self.store.apply_empty(entry.index)
         for index, groups in ready.reads_released:
             self._desk.on_reads_released(index, groups)
         self._desk.answer_reads()

@@ -56,7 +56,7 @@ class RequestDesk:
         now_ms: Callable[[], int],
     ) -> None:
         self._raft = raft
-        self._store = store
+        self.store = store
         self._storage = storage
         self._outbox = outbox
         self._answers = answers
@@ -131,7 +131,7 @@ class RequestDesk:
         if not self._released:
             return
         self._refresh_header()
-        applied = self._store.last_applied
+        applied = self.store.last_applied
         still = []
         for index, group in self._released:
             if index > applied:
@@ -142,7 +142,7 @@ class RequestDesk:
             for pending in group.requests:
                 query = pending.request.query
                 assert query is not None, "only reads wait for a read round"
-                self._answers.result(pending, self._store.read(query))
+                self._answers.result(pending, self.store.read(query))
         self._released = still
 
     def on_handed_on_answer(self, number: int, frame: bytes) -> None:
@@ -239,8 +239,8 @@ class RequestDesk:
     def _refresh_header(self) -> None:
         """Let replies tell the revision that the store has now."""
         header = self._answers.header
-        if header.store_rev != self._store.store_rev:
-            self._answers.header = msgspec.structs.replace(header, store_rev=self._store.store_rev)
+        if header.store_rev != self.store.store_rev:
+            self._answers.header = msgspec.structs.replace(header, store_rev=self.store.store_rev)
 
     def _take_mutation(self, pending: Pending) -> None:
         size = len(pending.frame)

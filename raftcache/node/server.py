@@ -19,13 +19,14 @@ from ..protocol.replies import Leader, ReplyHeader
 from ..protocol.requests import ADMIN_OPS, decode_request
 from ..raft import transfer
 from ..raft.configuration import Configuration, server_id_of
-from ..raft.core import Raft
+from ..raft.core import Raft, SnapshotPosition
 from ..raft.options import Options
 from ..raft.types import Entry, HardState, Role, ServerId
 from ..store.machine import StateMachine, StoreLimits
 from .admin import answer_node_operation
 from .answers import Answers
 from .events import EventBridge
+from .keeper import SnapshotKeeper
 from .outbox import Outbox, Outgoing
 from .pending import ClientOrigin, Origin, PeerOrigin, Pending
 from .plausible import is_plausible
@@ -33,7 +34,9 @@ from .ports import EventSink, Storage
 from .ready import ReadyCycle
 from .repeats import LIFE_BITS, Repeats
 from .requests import RequestDesk
+from .snapshots import SnapshotSetup
 from .status import is_caught_up
+from .transfers import Bulk
 
 CLIENT_SOCKET = 0
 ADMIN_SOCKET = 1
@@ -58,6 +61,11 @@ class Durable(NamedTuple):
     """The one that the cluster began with; later ones are in ``entries``."""
     hard_state: HardState
     entries: Sequence[Entry]
+    """The log behind the newest snapshot, if there is one."""
+    snapshots: SnapshotSetup | None = None
+    """Where they live, the newest, and when they are taken; None: this node takes none."""
+    store: StateMachine | None = None
+    """Restored from the newest one."""
 
 
 class Effects(NamedTuple):
@@ -66,6 +74,8 @@ class Effects(NamedTuple):
     replies: list[tuple[int, list[bytes], bytes]]
     """Socket (:data:`CLIENT_SOCKET`, :data:`ADMIN_SOCKET`), envelope and reply."""
     peer_frames: list[Outgoing]
+    bulk: list[Bulk]
+    """Chunks of snapshots, for the sockets that carry nothing else."""
 
 
 class Server:
@@ -110,22 +120,32 @@ class Server:
             random=random,
             hard_state=durable.hard_state,
             entries=durable.entries,
+            snapshot=_position_of(durable.snapshots),
             trace=self.events.on_trace,
         )
-        self.store = StateMachine(StoreLimits())
-        self._outbox = Outbox(about.cluster_id, self.server_id)
+        self.store = durable.store or StateMachine(StoreLimits())
+        self.outbox = Outbox(about.cluster_id, self.server_id)
         header = ReplyHeader(about.node_id, self.raft.current_term, None, 0)
-        self.answers = Answers(header, self._outbox)
+        self.answers = Answers(header, self.outbox)
         self.desk = RequestDesk(
             self.raft,
             self.store,
             storage,
-            self._outbox,
+            self.outbox,
             self.answers,
             life=random.getrandbits(LIFE_BITS),
             now_ms=lambda: self.now_ms,
         )
-        self._cycle = ReadyCycle(self.raft, self.store, storage, self._outbox, self.desk)
+        setup = durable.snapshots
+        self.keeper = SnapshotKeeper(self, setup, random) if setup is not None else None
+        self._cycle = ReadyCycle(
+            self.raft,
+            self.store,
+            storage,
+            self.outbox,
+            self.desk,
+            on_applied=self.keeper.on_applied if self.keeper else _ignore,
+        )
         self.hash_waiting: list[Pending] = []
         self._repeats = Repeats()
         self._first_term = self._seen_term = self.raft.current_term
@@ -177,6 +197,8 @@ class Server:
             self._on_handed_on(frame.source, request)
         for answer in frame.answers:
             self.desk.on_handed_on_answer(answer.number, answer.frame)
+        if self.keeper is not None:
+            self.keeper.on_peer_frame(frame)
 
     def on_persisted(self) -> None:
         """Note that the storage's ``persisted`` ticket has risen."""
@@ -192,6 +214,8 @@ class Server:
             waiting, self.hash_waiting = self.hash_waiting, []
             for pending in waiting:
                 answer_node_operation(self, pending)
+        if self.keeper is not None:
+            self.keeper.on_tick()
         self.events.on_tick(self.raft.current_term, self.raft.state.commit_index)
 
     def on_not_sent(self, outgoing: Outgoing) -> None:
@@ -204,12 +228,17 @@ class Server:
         self._refresh_header()
         self._cycle.run()
         self._look_at_roles()
-        return Effects(self.answers.take(), self._outbox.take())
+        bulk = self.keeper.turn() if self.keeper is not None else []
+        return Effects(self.answers.take(), self.outbox.take(), bulk)
 
     @property
     def has_more(self) -> bool:
         """Tell whether another turn has work to do without any new input."""
-        return self.raft.has_more
+        return self.raft.has_more or (self.keeper is not None and self.keeper.has_more)
+
+    def replace_store(self, store: StateMachine) -> None:
+        """Go on with a state machine that was restored from a leader's snapshot."""
+        self.store = self.desk.store = self._cycle.store = store
 
     def begin_stop(self) -> None:
         """Hand the leadership over, if there is someone to take it (thesis §3.10)."""
@@ -230,7 +259,7 @@ class Server:
         for pending in waiting:
             message = f"{self.about.node_id} is stopping: ask another"
             self.answers.refuse(pending, "timeout", message)
-        return Effects(self.answers.take(), self._outbox.take())
+        return Effects(self.answers.take(), self.outbox.take(), [])
 
     def _take(self, pending: Pending, socket: int) -> None:
         request = pending.request
@@ -314,3 +343,14 @@ class Server:
         self.answers.header = ReplyHeader(
             header.node, state.current_term, leader, self.store.store_rev
         )
+
+
+def _position_of(setup: SnapshotSetup | None) -> SnapshotPosition | None:
+    if setup is None or setup.newest is None:
+        return None
+    meta = setup.newest.meta
+    return SnapshotPosition(meta.last_included_index, meta.last_included_term, meta.configuration)
+
+
+def _ignore(_size_bytes: int) -> None:
+    """Count nothing: this node takes no snapshots."""

@@ -25,10 +25,15 @@ class RaftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the disk promises (``fsync`` or ``os``) and the size of a WAL segment."""
+    """What the disk promises (``fsync`` or ``os``), the size of a WAL segment, and snapshots.
+
+    A snapshot is taken after about ``snapshot_wal_bytes`` of log; ``snapshots_kept`` stay on disk.
+    """
 
     durability: Durability = "fsync"
     segment_bytes: int = 16 * 1024 * 1024
+    snapshot_wal_bytes: int = 64 * 1024 * 1024
+    snapshots_kept: int = 2
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

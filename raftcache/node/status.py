@@ -20,7 +20,7 @@ def status_fields(server: "Server") -> dict[str, Any]:
         "commit": state.commit_index,
         "applied": server.store.last_applied,
         "last_index": state.log.last_index,
-        "snapshot_index": state.log.base_index,
+        "snapshot_index": _snapshot_index(server),
         "caught_up": is_caught_up(server),
         "peers": _peers(server),
         "sizes": {
@@ -69,6 +69,12 @@ def is_caught_up(server: "Server") -> bool:
         and applied >= state.leader_commit > 0
         and state.log.term_at(state.leader_commit) == state.current_term
     )
+
+
+def _snapshot_index(server: "Server") -> int:
+    """Return the index of the newest snapshot on disk; 0 while there is none."""
+    newest = server.keeper.snapshots.newest if server.keeper is not None else None
+    return newest.meta.last_included_index if newest is not None else 0
 
 
 def _leader_contact_ms(server: "Server") -> int:

@@ -8,8 +8,8 @@ C12). It carries Raft's messages, and requests handed on to the leader with thei
 import msgspec
 
 from ..errors import MalformedFrames
-from ..raft.messages import Message
-from ..raft.types import ServerId, Term
+from ..raft.messages import InstallSnapshot, Message
+from ..raft.types import Index, ServerId, Term
 
 
 class HandedOn(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -33,6 +33,31 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     frame: bytes
 
 
+class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A piece of a leader's snapshot file, and which file it is of (Figure 13).
+
+    ``size_bytes`` and ``check`` tell two files of one position apart: nodes write their own.
+    """
+
+    head: InstallSnapshot
+    size_bytes: int
+    check: int
+    offset: int
+    data: bytes
+
+
+class SnapshotAck(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How much of a snapshot has come in: the sender goes on at ``offset``.
+
+    ``damaged``: all of it came in, and it is not sound; the sender must look at its own.
+    """
+
+    last_included_index: Index
+    check: int
+    offset: int
+    damaged: bool = False
+
+
 class PeerFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """All that one node has for another after one turn.
 
@@ -45,6 +70,8 @@ class PeerFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     messages: list[Message]
     handed_on: list[HandedOn] = []
     answers: list[Answer] = []
+    chunks: list[SnapshotChunk] = []
+    acks: list[SnapshotAck] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -37,6 +37,8 @@ class PeerSockets:
     ) -> None:
         self._context = context
         self._dealers: dict[str, Socket] = {}
+        self._bulk: dict[str, Socket] = {}
+        self._endpoints: dict[str, str] = {}
         self.dropped = 0
         self.router = new_socket(context, zmq.ROUTER)
         self.router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MESSAGES)
@@ -46,13 +48,17 @@ class PeerSockets:
 
     def connect(self, peer: str, endpoint: str) -> None:
         """Keep a connection to ``peer``, reconnecting quickly when it comes back."""
+        self._endpoints[peer] = endpoint
+        self._dealers[peer] = self._dealer(endpoint)
+
+    def _dealer(self, endpoint: str) -> Socket:
         dealer = new_socket(self._context, zmq.DEALER)
         dealer.setsockopt(zmq.IMMEDIATE, 1)
         dealer.setsockopt(zmq.SNDHWM, SEND_QUEUE_MESSAGES)
         dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
         dealer.connect(endpoint)
-        self._dealers[peer] = dealer
+        return dealer
 
     def send(self, peer: str, frame: bytes) -> bool:
         """Send a frame, or drop it when the peer is not there or its queue is full.
@@ -70,6 +76,20 @@ class PeerSockets:
                 return True
         self.dropped += 1
         return False
+
+    def send_bulk(self, peer: str, frame: bytes) -> None:
+        """Send a piece of a snapshot by a connection of its own; drop it when that is not ready.
+
+        It shares no queue with heartbeats: none of them ever waits behind it (failure F10).
+        """
+        dealer = self._bulk.get(peer)
+        if dealer is None and peer in self._endpoints:
+            self._bulk[peer] = dealer = self._dealer(self._endpoints[peer])
+        if dealer is not None:
+            try:
+                dealer.send(frame, zmq.NOBLOCK)
+            except zmq.Again:
+                self.dropped += 1
 
     def receive(self, frames_max: int) -> list[bytes]:
         """Return what has come in, at most ``frames_max`` frames, without waiting."""
@@ -93,7 +113,7 @@ class PeerSockets:
 
     def close(self) -> None:
         """Close all sockets; what was not sent is dropped."""
-        for dealer in self._dealers.values():
+        for dealer in (*self._dealers.values(), *self._bulk.values()):
             dealer.close()
         self.connections.close()
         self.router.close()

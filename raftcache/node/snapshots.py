@@ -1,0 +1,279 @@
+"""Snapshots of this node: when one is taken, how it is cut into slices, what goes afterwards (§7).
+
+The state machine is read in slices, one per turn of the loop, and a slice goes to the worker's
+thread, which writes it. Only when the whole file is durable does the log lose anything: in memory
+all but a tail for followers that are a little behind, on disk what the oldest kept snapshot holds.
+A snapshot that fails costs nothing but itself: the log is still there.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from ..errors import RaftCacheError
+from ..raft.core import Raft
+from ..raft.types import Index, Term
+from ..storage.files import Files
+from ..storage.snapshot_shelf import SnapshotShelf
+from ..storage.snapshots import SnapshotMeta, SnapshotWriter, StoredSnapshot
+from ..store.machine import StateMachine
+from ..store.snapshot import SnapshotRun
+from .events import EventBridge
+from .ports import Storage
+
+_T = TypeVar("_T")
+
+SLICE_BYTES = 64 * 1024
+SLICES_QUEUED_MAX = 8
+"""Slices that may wait for the disk; then no more are cut until it has caught up."""
+LOG_TAIL_BYTES = 4 * 1024 * 1024
+"""Entries behind a snapshot that stay in memory for followers that are a little behind."""
+LOG_HELD_BYTES = 64 * 1024 * 1024
+"""The most that stays in memory for a follower that is being sent a snapshot."""
+ENTRY_OVERHEAD_BYTES = 64
+KEYS_FREED_PER_TURN = 1_000
+RETRY_TICKS = 1_000
+"""How long to leave the disk alone after a snapshot failed."""
+
+
+class JobRunner(Protocol):
+    """Runs file work elsewhere: a ``Worker`` in a process, the scheduler in a simulation."""
+
+    def submit(self, job: Callable[[], _T], done: Callable[[_T | RaftCacheError], None]) -> None:
+        """Let ``job`` run; ``done`` gets its result, or the error of ours that it raised."""
+
+
+class SnapshotSetup(msgspec.Struct, frozen=True):
+    """Where snapshots live and when they are taken."""
+
+    files: Files
+    directory: str
+    cluster_id: str
+    shelf: SnapshotShelf
+    runner: JobRunner
+    newest: StoredSnapshot | None
+    """What the node has been restored from."""
+    log_bytes: int
+    """Bytes of log after which a snapshot is taken, more or less: each node draws its own."""
+    kept: int
+    """How many snapshots stay on disk, 1 or more; the log reaches back to the oldest."""
+
+
+class _Taking:
+    """One snapshot on its way to the disk."""
+
+    def __init__(self, run: SnapshotRun, meta: SnapshotMeta) -> None:
+        self.run = run
+        self.meta = meta
+        self.writer: SnapshotWriter | None = None
+        self.queued = 0
+        self.read_to_end = False
+
+
+class Snapshots:
+    """Takes snapshots of one node's state machine, one at a time."""
+
+    def __init__(
+        self,
+        setup: SnapshotSetup,
+        raft: Raft,
+        store: StateMachine,
+        storage: Storage,
+        events: EventBridge,
+        random: Random,
+    ) -> None:
+        self._setup = setup
+        self._raft = raft
+        self._store = store
+        self._storage = storage
+        self._events = events
+        self._random = random
+        self._taking: _Taking | None = None
+        self._dismantling: StateMachine | None = None
+        self._log_bytes = 0
+        self._due_bytes = self._draw_due()
+        self._rest_ticks = 0
+        self._waiting: list[Callable[[StoredSnapshot | RaftCacheError], None]] = []
+        self.newest = setup.newest
+        self.oldest_sent: Callable[[], Index | None] = lambda: None
+        """Asked for the oldest snapshot that is on its way to a follower (``transfers``)."""
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether the next turn has work to do."""
+        return self._may_cut or self._dismantling is not None
+
+    @property
+    def _may_cut(self) -> bool:
+        taking = self._taking
+        return (
+            taking is not None
+            and taking.writer is not None
+            and not taking.read_to_end
+            and taking.queued < SLICES_QUEUED_MAX
+        )
+
+    def on_applied(self, size_bytes: int) -> None:
+        """Count an entry that the state machine has applied."""
+        self._log_bytes += size_bytes + ENTRY_OVERHEAD_BYTES
+
+    def on_tick(self) -> None:
+        """Begin a snapshot when the log has grown enough (§7)."""
+        if self._rest_ticks:
+            self._rest_ticks -= 1
+        elif self._log_bytes >= self._due_bytes:
+            self.begin()
+
+    def on_turn(self) -> None:
+        """Cut one slice, if the disk keeps up."""
+        if self._may_cut:
+            self._cut()
+        if self._dismantling is not None and self._dismantling.dismantle(KEYS_FREED_PER_TURN):
+            self._dismantling = None
+
+    def wait_for_one(self, done: Callable[[StoredSnapshot | RaftCacheError], None]) -> None:
+        """Take a snapshot now, or wait for the one under way; ``done`` gets it, or why not."""
+        self._waiting.append(done)
+        if self._taking is None:
+            self.begin()
+
+    def begin(self) -> None:
+        """Fix what the snapshot will hold: all that is applied at this moment."""
+        if self._taking is not None or self._raft.state.apply_paused:
+            return
+        index = self._store.last_applied
+        term = self._raft.state.log.term_at(index)
+        if term is None or (self.newest is not None and _index(self.newest) >= index):
+            self._log_bytes = 0
+            self._tell_waiting(self.newest or RaftCacheError("there is nothing to take yet"))
+            return
+        run = self._store.begin_snapshot()
+        meta = SnapshotMeta(index, term, self._raft.configuration_at(index), self._store.store_rev)
+        self._taking = taking = _Taking(run, meta)
+        self._log_bytes = 0
+        self._due_bytes = self._draw_due()
+        self._events.tell("snapshot_started", self._raft.current_term, index=index)
+        setup = self._setup
+        setup.runner.submit(
+            lambda: SnapshotWriter(setup.files, setup.directory, setup.cluster_id, meta),
+            lambda writer: self._on_writer(taking, writer),
+        )
+
+    def abandon(self, why: str) -> None:
+        """Give the snapshot under way up: the state that it reads is about to be replaced."""
+        taking, self._taking = self._taking, None
+        if taking is None:
+            return
+        taking.run.abort()
+        if taking.writer is not None:
+            self._setup.runner.submit(taking.writer.abort, lambda _: None)
+        self._tell_waiting(RaftCacheError(why))
+
+    def adopt(self, stored: StoredSnapshot, store: StateMachine) -> None:
+        """Go on from a snapshot that a leader has sent; free the state before it bit by bit."""
+        before, self._store = self._store, store
+        self._dismantling = before
+        self._log_bytes = 0
+        self._after(stored)
+
+    def _on_writer(self, taking: _Taking, writer: SnapshotWriter | RaftCacheError) -> None:
+        if isinstance(writer, RaftCacheError):
+            self._fail(taking, writer)
+        elif taking is self._taking:
+            taking.writer = writer
+        else:
+            self._setup.runner.submit(writer.abort, lambda _: None)
+
+    def _cut(self) -> None:
+        taking = self._taking
+        assert taking is not None, "the caller asked _may_cut"
+        writer = taking.writer
+        assert writer is not None, "the caller asked _may_cut"
+        piece = taking.run.next_slice(SLICE_BYTES)
+        taking.queued += 1
+        if piece is None:
+            taking.read_to_end = True
+            self._setup.runner.submit(writer.finish, lambda stored: self._finish(taking, stored))
+        else:
+            data = piece
+            self._setup.runner.submit(
+                lambda: writer.add(data), lambda error: self._on_written(taking, error)
+            )
+
+    def _on_written(self, taking: _Taking, error: RaftCacheError | None) -> None:
+        taking.queued -= 1
+        if error is not None:
+            self._fail(taking, error)
+
+    def _finish(self, taking: _Taking, stored: StoredSnapshot | RaftCacheError) -> None:
+        if isinstance(stored, RaftCacheError):
+            self._fail(taking, stored)
+            return
+        if taking is self._taking:
+            self._taking = None
+        self._events.tell(
+            "snapshot_taken", self._raft.current_term, index=_index(stored), bytes=stored.size_bytes
+        )
+        self._after(stored)
+        self._tell_waiting(stored)
+
+    def _fail(self, taking: _Taking, error: RaftCacheError) -> None:
+        if taking is not self._taking:
+            return
+        self._taking = None
+        taking.run.abort()
+        self._rest_ticks = RETRY_TICKS
+        self._log_bytes = self._due_bytes
+        self._events.tell("snapshot_failed", self._raft.current_term, reason=str(error))
+        self._tell_waiting(error)
+
+    def _after(self, stored: StoredSnapshot) -> None:
+        """Let go of what the durable snapshot makes superfluous."""
+        if self.newest is None or _index(stored) >= _index(self.newest):
+            self.newest = stored
+        self._raft.compact(self._tail_start(_index(stored)))
+        kept = self._setup.kept
+        self._setup.runner.submit(lambda: self._setup.shelf.retain(kept), self._on_retained)
+
+    def _on_retained(self, index: Index | RaftCacheError) -> None:
+        if isinstance(index, RaftCacheError):
+            self._events.tell("snapshot_failed", self._raft.current_term, reason=str(index))
+        elif index > 0:
+            self._storage.release(index)
+
+    def _tail_start(self, index: Index) -> Index:
+        """Return up to where the log in memory may go, leaving a tail before ``index``.
+
+        A follower that is being sent a snapshot goes on behind it: so far the log is kept too,
+        within bounds, or the follower would need another one at once.
+        """
+        log = self._raft.state.log
+        sent = self.oldest_sent()
+        size = 0
+        while index > log.base_index:
+            size += len(log.entry(index).data) + ENTRY_OVERHEAD_BYTES
+            is_held = sent is not None and index > sent and size <= LOG_HELD_BYTES
+            if size > LOG_TAIL_BYTES and not is_held:
+                break
+            index -= 1
+        return index
+
+    def _tell_waiting(self, outcome: StoredSnapshot | RaftCacheError) -> None:
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            done(outcome)
+
+    def _draw_due(self) -> int:
+        """Draw when the next one is due: nodes that all took theirs at once would all be slow."""
+        return int(self._setup.log_bytes * self._random.uniform(0.75, 1.25))
+
+
+def _index(stored: StoredSnapshot) -> Index:
+    return stored.meta.last_included_index
+
+
+def position_of(meta: SnapshotMeta) -> tuple[Index, Term]:
+    """Return the index and term that a snapshot ends with."""
+    return meta.last_included_index, meta.last_included_term
