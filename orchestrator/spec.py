@@ -13,6 +13,7 @@ from .checking import (
     Entry,
     Refused,
     Walk,
+    WithoutEffect,
     choice,
     measure,
     place,
@@ -67,7 +68,8 @@ def parse_spec(data: bytes, name: str = FILE_NAME) -> Reading:
     _check_together(spec, walk)
     if walk.problems:
         raise refuse(name, walk.problems)
-    return Reading(spec, [place(name, problem) for problem in walk.warnings])
+    warnings = sorted(walk.warnings, key=lambda warning: warning.mark)
+    return Reading(spec, [place(name, warning) for warning in warnings])
 
 
 def read_shape(tree: Mapping, path: str) -> tuple[Spec, Walk]:
@@ -130,6 +132,14 @@ def _loopback(value: Scalar) -> str:
     return str(address)
 
 
+def _address(value: Scalar) -> tuple[str, int]:
+    host, colon, port = value.text.rpartition(":")
+    if not colon:
+        raise Refused(f"'{shorten(value.text)}' is no address and port; use 127.0.0.1:7480")
+    number: int = whole(1024, 65_535, " after the colon")(Scalar(value.mark, port, quoted=False))
+    return _loopback(Scalar(value.mark, host, quoted=False)), number
+
+
 _port = whole(1024, 65_535 - 3 * PORT_BAND, ", or auto for free ports")
 
 
@@ -155,8 +165,6 @@ def _timeout_range(value: Scalar) -> tuple[int, int]:
     return low, high
 
 
-_SNAPSHOTS_LATER = "a node keeps its whole log until it can take snapshots"
-
 _KEYS: dict[str, Entry] = {
     "cluster": (plain_name, ("cluster",)),
     "nodes": (whole(1, NODES_MAX), ("nodes",)),
@@ -171,7 +179,7 @@ _KEYS: dict[str, Entry] = {
             _timeout_range,
             ("election_timeout_min_ms", "election_timeout_max_ms"),
         ),
-        "detect_disconnects": (truth, ("detect_disconnects",)),
+        "detect_disconnects": WithoutEffect(truth),
     },
     "storage": {
         "durability": (
@@ -186,8 +194,10 @@ _KEYS: dict[str, Entry] = {
             measure(parse_size_bytes, 64 * KIB, GIB, "use 64KiB to 1GiB"),
             ("segment_bytes",),
         ),
-        "snapshot_wal": _SNAPSHOTS_LATER,
-        "snapshots_kept": _SNAPSHOTS_LATER,
+        "snapshot_wal": WithoutEffect(
+            measure(parse_size_bytes, 256 * KIB, 64 * GIB, "use 256KiB to 64GiB")
+        ),
+        "snapshots_kept": WithoutEffect(whole(1, 10)),
     },
     "limits": {
         "value": (measure(parse_size_bytes, 1, 64 * MIB, "use 1B to 64MiB"), ("value_bytes",)),
@@ -199,9 +209,14 @@ _KEYS: dict[str, Entry] = {
     },
     "chaos": {"enabled": (truth, ("chaos_enabled",))},
     "restart": (choice("on-crash", "never"), ("restart",)),
-    "gateway": "there is no HTTP gateway yet",
-    "cache": "there is no eviction yet; all that is written is kept",
+    "gateway": {"http": WithoutEffect(_address)},
+    "cache": {
+        "max_bytes": WithoutEffect(
+            measure(parse_size_bytes, MIB, 64 * 1024 * GIB, "use 1MiB to 64TiB")
+        ),
+        "eviction": WithoutEffect(choice("volatile-lru", "allkeys-lru", "none")),
+    },
 }
 
-_SHAPE = ("nodes", "raft", "storage", "limits")
+_SHAPE = ("nodes", "raft", "storage")
 """What may differ between clusters that live for one scenario only."""

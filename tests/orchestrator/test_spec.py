@@ -37,7 +37,7 @@ cluster: my-cache
 nodes: 5
 host: 127.0.0.2
 base_port: 9_000
-raft: {heartbeat: 10ms, election_timeout: 0.1s-1s, detect_disconnects: off}
+raft: {heartbeat: 10ms, election_timeout: 0.1s-1s}
 storage: {durability: os, segment: 1MiB}
 limits: {value: 64KiB, request: 128KiB, clients: 50}
 chaos: {enabled: yes}
@@ -51,7 +51,6 @@ restart: never
         heartbeat_ms=10,
         election_timeout_min_ms=100,
         election_timeout_max_ms=1000,
-        detect_disconnects=False,
         durability="os",
         segment_bytes=MIB,
         value_bytes=64 * 1024,
@@ -71,7 +70,7 @@ def test_a_byte_order_mark_and_windows_line_ends_mean_nothing() -> None:
     assert parse_spec(b"\xef\xbb\xbfnodes: 5\r\ncluster: x\r\n").spec == Spec(nodes=5, cluster="x")
 
 
-TOP = "cluster, nodes, host, base_port, raft, storage, limits, chaos, restart"
+TOP = "cluster, nodes, host, base_port, raft, storage, limits, chaos, restart, gateway, cache"
 
 REFUSALS = [
     # Keys.
@@ -90,22 +89,13 @@ REFUSALS = [
     ),
     ("nodes: 3\nnodes: 5", "2:1: 'nodes' is here twice; first in line 1"),
     ("? [a]\n: b", "1:3: a key must be a single word"),
-    ("gateway: {}", "1:1: `gateway` comes later: there is no HTTP gateway yet"),
-    (
-        "cache: {max_bytes: 1GiB}",
-        "1:1: `cache` comes later: there is no eviction yet; all that is written is kept",
-    ),
-    (
-        "storage: {snapshot_wal: 64MiB}",
-        (
-            "1:11: `storage.snapshot_wal` comes later: "
-            "a node keeps its whole log until it can take snapshots"
-        ),
-    ),
     # Shapes.
     ("- a", "1:1: expected keys and values, such as `nodes: 3`"),
     ("hello", "1:1: expected keys and values, such as `nodes: 3`"),
-    ("storage: 5", "1:10: storage: expected keys: durability, segment"),
+    (
+        "storage: 5",
+        "1:10: storage: expected keys: durability, segment, snapshot_wal, snapshots_kept",
+    ),
     ("nodes: [3]", "1:8: nodes: expected a single value"),
     # Whole numbers.
     ("nodes: 0", "1:8: nodes: 0 is not allowed; expected a whole number from 1 to 25"),
@@ -226,6 +216,47 @@ REFUSALS = [
         "limits: {value: 8MiB}",
         "1:17: limits.value: 8MiB would never fit in a request (limits.request: 4MiB)",
     ),
+    # What has no effect yet is checked all the same.
+    (
+        "raft: {detect_disconnects: 1}",
+        "1:28: raft.detect_disconnects: '1' is not allowed; use true or false",
+    ),
+    (
+        "storage: {snapshot_wal: 64}",
+        "1:25: storage.snapshot_wal: 64 of what? Write 64B, 64KiB or 64MiB",
+    ),
+    (
+        "storage: {snapshot_wal: 1KiB}",
+        "1:25: storage.snapshot_wal: 1KiB is not allowed; use 256KiB to 64GiB",
+    ),
+    (
+        "storage: {snapshots_kept: 0}",
+        "1:27: storage.snapshots_kept: 0 is not allowed; expected a whole number from 1 to 10",
+    ),
+    ("cache: {max_bytes: 1B}", "1:20: cache.max_bytes: 1B is not allowed; use 1MiB to 64TiB"),
+    (
+        "cache: {eviction: lru}",
+        "1:19: cache.eviction: 'lru' is not allowed; use volatile-lru or allkeys-lru or none",
+    ),
+    ("cache: {size: 1B}", "1:9: unknown key `cache.size`. Allowed in `cache`: max_bytes, eviction"),
+    (
+        "gateway: {http: 7480}",
+        "1:17: gateway.http: '7480' is no address and port; use 127.0.0.1:7480",
+    ),
+    (
+        "gateway: {http: '0.0.0.0:7480'}",
+        (
+            "1:17: gateway.http: 0.0.0.0 is not a loopback address; "
+            "a cluster over several hosts comes later, use 127.0.0.1"
+        ),
+    ),
+    (
+        "gateway: {http: '127.0.0.1:x'}",
+        (
+            "1:17: gateway.http: 'x' is not allowed; "
+            "expected a whole number from 1024 to 65535 after the colon"
+        ),
+    ),
     # Text that is not YAML of our kind.
     ("raft:\n\theartbeat: 3ms", "2:1: a tab; YAML is indented with spaces only"),
     ("x: &a 1\ny: *a", "1:4: an anchor (&name); write the value out where it is needed"),
@@ -268,6 +299,27 @@ def test_an_even_number_of_nodes_is_warned_about_and_taken() -> None:
     assert reading.spec.nodes == 4
     assert reading.warnings == [
         "cluster.yaml:1:8: nodes: 4 survive no more deaths than 3 would; an odd number is better"
+    ]
+
+
+def test_what_has_no_effect_yet_is_taken_with_a_warning() -> None:
+    """A file written for a later version works; nobody is left to believe in what isn't there."""
+    text = b"""
+raft: {detect_disconnects: true}
+storage: {snapshot_wal: 64MiB, snapshots_kept: 2}
+cache: {max_bytes: 512MiB, eviction: volatile-lru}
+gateway: {http: 127.0.0.1:7480}
+"""
+    reading = parse_spec(text)
+
+    assert reading.spec == Spec()
+    assert reading.warnings == [
+        "cluster.yaml:2:28: raft.detect_disconnects: has no effect in this version",
+        "cluster.yaml:3:25: storage.snapshot_wal: has no effect in this version",
+        "cluster.yaml:3:48: storage.snapshots_kept: has no effect in this version",
+        "cluster.yaml:4:20: cache.max_bytes: has no effect in this version",
+        "cluster.yaml:4:38: cache.eviction: has no effect in this version",
+        "cluster.yaml:5:17: gateway.http: has no effect in this version",
     ]
 
 
