@@ -61,7 +61,7 @@ import importlib.util
 from raftcache.client import Client
 import raftcache
 assert "site-packages" in raftcache.__file__, raftcache.__file__
-for absent in ("psutil", "yaml", "supervisor", "sortedcontainers"):
+for absent in ("aiohttp", "psutil", "yaml", "supervisor", "sortedcontainers"):
     assert importlib.util.find_spec(absent) is None, absent
 with Client("tcp://127.0.0.1:9", timeout=0.1):
     print("ready")
