@@ -26,6 +26,8 @@ from .worker import Worker
 REQUESTS_PER_TURN = 1_000
 """How many requests one turn takes from a socket, so that peers and ticks get their turn too."""
 PEER_FRAMES_PER_TURN = 200
+BACKLOG_MS = 1
+"""How soon to look again whether a client reads its replies at last."""
 STOP_MS = 1_000
 """How long a stopping leader waits for its successor."""
 
@@ -151,6 +153,8 @@ class Loop:
         else:
             due_ms = self._last_tick_ms + server.tick_ms
             timeout_ms = max(0, due_ms - monotonic_ms())
+            if any(socket.has_backlog() for socket in self._request_sockets.values()):
+                timeout_ms = min(timeout_ms, BACKLOG_MS)
         return {source for source, _ in self._poller.poll(timeout_ms)}
 
     def _tick_if_due(self, now_ms: int) -> None:
@@ -164,6 +168,7 @@ class Loop:
         self._parent.check()
         for limit in self._connection_limits:
             limit.enforce()
+        self._server.client_count = self._request_sockets[CLIENT_SOCKET].connections.count
         self._server.on_tick()
 
     def _carry_out(self, effects: Effects) -> None:
@@ -173,6 +178,9 @@ class Loop:
         for chunk in effects.bulk:
             self._peers.send_bulk(chunk.peer, chunk.frame)
         sockets = self._request_sockets
+        for socket in sockets.values():
+            if socket.has_backlog():
+                socket.flush()
         for number, envelope, reply in effects.replies:
             sockets[number].send(envelope, reply)
 

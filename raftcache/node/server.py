@@ -109,6 +109,7 @@ class Server:
         self.limits = limits
         self.storage = storage
         self.now_ms = self.started_ms = 0
+        self.client_count = 0
         self.election_started_ms = self.election_won_ms = 0
         self.dropped: Counter[str] = Counter()
         self.server_id = server_id_of(about.node_id, about.incarnation)

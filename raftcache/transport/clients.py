@@ -4,13 +4,20 @@ A request is ``[routing_id, …, delimiter, body]``; whatever stands before the 
 and goes back with the reply, untouched.
 """
 
+from collections import deque
+
 import zmq
 
 from .crowd import ConnectionLimit
 from .options import Socket, new_socket
 
-SEND_QUEUE_MESSAGES = 20_000
-"""Replies that may wait for one client that does not read; more are dropped and counted."""
+SEND_QUEUE_MESSAGES = 256
+"""Replies that libzmq queues for one client; it counts messages, however large."""
+BACKLOG_BYTES_MAX = 8 * 1024 * 1024
+"""Bytes of further replies that are kept for one client that does not read; then it loses them,
+and they are counted."""
+BACKLOGS_BYTES_MAX = 64 * 1024 * 1024
+"""Bytes that are kept for all such clients together."""
 RECEIVE_QUEUE_MESSAGES = 2_000
 FRAMES_MAX = 16
 """Frames of one message that are kept; the rest is read and thrown away (failure F7)."""
@@ -38,6 +45,8 @@ class ClientSocket:
         connections_max: int,
     ) -> None:
         self.dropped = 0
+        self._backlogs: dict[bytes, deque[tuple[list[bytes], bytes]]] = {}
+        self._backlog_bytes: dict[bytes, int] = {}
         self.router = new_socket(context, zmq.ROUTER)
         self.router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MESSAGES)
         self.router.setsockopt(zmq.SNDHWM, SEND_QUEUE_MESSAGES)
@@ -70,13 +79,46 @@ class ClientSocket:
         return received
 
     def send(self, envelope: list[bytes], reply: bytes) -> None:
-        """Send a reply behind its request's envelope; drop it when the client is gone."""
+        """Send a reply behind its request's envelope; drop it when the client is gone.
+
+        A client that does not read has a queue, and behind it a backlog, both bounded.
+        """
+        if envelope[0] in self._backlogs or not self._try_send(envelope, reply):
+            self._hold(envelope, reply)
+
+    def has_backlog(self) -> bool:
+        """Tell whether replies wait for clients that did not read: :meth:`flush` them soon."""
+        return bool(self._backlogs)
+
+    def flush(self) -> None:
+        """Send what is held back, as far as each client reads."""
+        for client, backlog in list(self._backlogs.items()):
+            while backlog and self._try_send(*backlog[0]):
+                self._backlog_bytes[client] -= len(backlog.popleft()[1])
+            if not backlog:
+                del self._backlogs[client], self._backlog_bytes[client]
+
+    def _try_send(self, envelope: list[bytes], reply: bytes) -> bool:
+        """Send, or find out that the client is gone; False: its queue is full."""
         try:
             self.router.send_multipart([*envelope, reply], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
         except zmq.ZMQError as error:
-            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+            if error.errno != zmq.EHOSTUNREACH:
                 raise
             self.dropped += 1
+        return True
+
+    def _hold(self, envelope: list[bytes], reply: bytes) -> None:
+        client, size = envelope[0], len(reply)
+        held = self._backlog_bytes.get(client, 0)
+        everyone = sum(self._backlog_bytes.values())
+        if held + size > BACKLOG_BYTES_MAX or everyone + size > BACKLOGS_BYTES_MAX:
+            self.dropped += 1
+            return
+        self._backlogs.setdefault(client, deque()).append((envelope, reply))
+        self._backlog_bytes[client] = held + size
 
     def close(self) -> None:
         """Close the socket; what was not sent is dropped."""

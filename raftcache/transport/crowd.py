@@ -42,6 +42,11 @@ class ConnectionLimit:
         self._monitor.setsockopt(zmq.RCVHWM, 0)
         self._monitor.connect(address)
 
+    @property
+    def count(self) -> int:
+        """How many connections there are, as of the last :meth:`enforce`."""
+        return len(self._open)
+
     def enforce(self) -> None:
         """Cut the newest connections that are too many. Costs next to nothing when none came."""
         newest = self._take_events()
