@@ -55,7 +55,7 @@ def test_what_was_held_back_arrives_in_order_once_the_client_reads(
         server.send(envelope, count.to_bytes(4, "big") + REPLY)
         count += 1
 
-    received = []
+    received: list[int] = []
     while len(received) < count:
         server.flush()
         assert client.poll(5_000), "what was held back arrives"
