@@ -77,7 +77,12 @@ def write_settings(paths: Paths, state: ClusterState, spec: Spec) -> list[str]:
                 "election_timeout_max_ms": spec.election_timeout_max_ms,
                 "detect_disconnects": spec.detect_disconnects,
             },
-            "storage": {"durability": spec.durability, "segment_bytes": spec.segment_bytes},
+            "storage": {
+                "durability": spec.durability,
+                "segment_bytes": spec.segment_bytes,
+                "snapshot_wal_bytes": spec.snapshot_wal_bytes,
+                "snapshots_kept": spec.snapshots_kept,
+            },
             "limits": {
                 "value_bytes": spec.value_bytes,
                 "request_bytes": spec.request_bytes,

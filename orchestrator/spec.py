@@ -103,6 +103,13 @@ def _check_together(spec: Spec, walk: Walk) -> None:
             f"limits.value: {format_size(spec.value_bytes)} would never fit in a request "
             f"(limits.request: {format_size(spec.request_bytes)})",
         )
+    if spec.snapshot_wal_bytes < spec.segment_bytes:
+        field = "segment_bytes" if "snapshot_wal_bytes" not in walk.marks else "snapshot_wal_bytes"
+        message = (
+            f"storage.snapshot_wal: {format_size(spec.snapshot_wal_bytes)} of log are less than a "
+            f"segment ({format_size(spec.segment_bytes)}), and the log is freed by whole segments"
+        )
+        walk.warnings.append(Problem(walk.marks[field], message))
     if spec.nodes % 2 == 0:
         message = (
             f"nodes: {spec.nodes} survive no more deaths than {spec.nodes - 1} would; "
@@ -194,10 +201,11 @@ _KEYS: dict[str, Entry] = {
             measure(parse_size_bytes, 64 * KIB, GIB, "use 64KiB to 1GiB"),
             ("segment_bytes",),
         ),
-        "snapshot_wal": WithoutEffect(
-            measure(parse_size_bytes, 256 * KIB, 64 * GIB, "use 256KiB to 64GiB")
+        "snapshot_wal": (
+            measure(parse_size_bytes, 256 * KIB, 64 * GIB, "use 256KiB to 64GiB"),
+            ("snapshot_wal_bytes",),
         ),
-        "snapshots_kept": WithoutEffect(whole(1, 10)),
+        "snapshots_kept": (whole(1, 10), ("snapshots_kept",)),
     },
     "limits": {
         "value": (measure(parse_size_bytes, 1, 64 * MIB, "use 1B to 64MiB"), ("value_bytes",)),

@@ -22,6 +22,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     detect_disconnects: bool = True
     durability: str = "fsync"
     segment_bytes: int = 16 * MIB
+    snapshot_wal_bytes: int = 64 * MIB
+    snapshots_kept: int = 2
     value_bytes: int = 1 * MIB
     request_bytes: int = 4 * MIB
     clients: int = 10_000

@@ -38,7 +38,7 @@ nodes: 5
 host: 127.0.0.2
 base_port: 9_000
 raft: {heartbeat: 10ms, election_timeout: 0.1s-1s}
-storage: {durability: os, segment: 1MiB}
+storage: {durability: os, segment: 1MiB, snapshot_wal: 4MiB, snapshots_kept: 3}
 limits: {value: 64KiB, request: 128KiB, clients: 50}
 chaos: {enabled: yes}
 restart: never
@@ -53,6 +53,8 @@ restart: never
         election_timeout_max_ms=1000,
         durability="os",
         segment_bytes=MIB,
+        snapshot_wal_bytes=4 * MIB,
+        snapshots_kept=3,
         value_bytes=64 * 1024,
         request_bytes=128 * 1024,
         clients=50,
@@ -302,11 +304,24 @@ def test_an_even_number_of_nodes_is_warned_about_and_taken() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("storage: {snapshot_wal: 1MiB}", "1:25"), ("storage: {segment: 128MiB}", "1:20")],
+)
+def test_a_log_that_could_not_be_freed_as_often_as_asked_is_warned_about(
+    text: str, place: str
+) -> None:
+    reading = parse_spec(text.encode())
+
+    (warning,) = reading.warnings
+    assert warning.startswith(f"cluster.yaml:{place}: storage.snapshot_wal: ")
+    assert warning.endswith("and the log is freed by whole segments")
+
+
 def test_what_has_no_effect_yet_is_taken_with_a_warning() -> None:
     """A file written for a later version works; nobody is left to believe in what isn't there."""
     text = b"""
 raft: {detect_disconnects: true}
-storage: {snapshot_wal: 64MiB, snapshots_kept: 2}
 cache: {max_bytes: 512MiB, eviction: volatile-lru}
 gateway: {http: 127.0.0.1:7480}
 """
@@ -315,11 +330,9 @@ gateway: {http: 127.0.0.1:7480}
     assert reading.spec == Spec()
     assert reading.warnings == [
         "cluster.yaml:2:28: raft.detect_disconnects: has no effect in this version",
-        "cluster.yaml:3:25: storage.snapshot_wal: has no effect in this version",
-        "cluster.yaml:3:48: storage.snapshots_kept: has no effect in this version",
-        "cluster.yaml:4:20: cache.max_bytes: has no effect in this version",
-        "cluster.yaml:4:38: cache.eviction: has no effect in this version",
-        "cluster.yaml:5:17: gateway.http: has no effect in this version",
+        "cluster.yaml:3:20: cache.max_bytes: has no effect in this version",
+        "cluster.yaml:3:38: cache.eviction: has no effect in this version",
+        "cluster.yaml:4:17: gateway.http: has no effect in this version",
     ]
 
 
