@@ -67,11 +67,11 @@ def bring_up(
     """Start what is down and wait until a leader leads and every node has caught up.
 
     ``slow`` makes Raft so many times slower; ``tell`` gets a line for each thing worth knowing
-    while it happens.
+    while it happens. The slower Raft is, the longer than ``seconds`` is waited.
 
     Raises:
         BadConfiguration: something must be changed first; nothing was started.
-        TryAgain: some node was not ready after ``seconds``; what runs is left running.
+        TryAgain: some node was not ready in time; what runs is left running.
     """
     began = time.monotonic()
     read_spec(_file(paths))  # before a folder is made for it
@@ -83,7 +83,7 @@ def bring_up(
         plan = make_plan(paths, nodes=nodes, slow=slow, tell=tell)
         outdated, started = _carry_out(paths, plan, tell)
     with closing(Prober(endpoints(plan.state))) as prober:
-        view = await_ready(paths, plan.state, prober, seconds=seconds)
+        view = await_ready(paths, plan.state, prober, seconds=seconds * plan.state.slowness)
     _remember_leader(paths, view)
     return Brought(
         plan=plan,
@@ -234,6 +234,9 @@ def _carry_out(
         state.run_id = secrets.token_hex(8)
     for node in state.nodes:
         node.wanted = UP
+    slowness = max(1.0, spec.election_timeout_max_ms / Spec().election_timeout_max_ms)
+    # What runs goes on at its own pace.
+    state.slowness = max(state.slowness, slowness) if alive else slowness
     # What is about to be made is written down first: whoever goes on after a crash must find it.
     save(paths, state)
     if not state.bootstrapped:

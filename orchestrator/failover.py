@@ -30,6 +30,8 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
     """Why the new leader stood for election."""
     after_ms: float | None
     """From the blow to the election won; None when the leadership did not change."""
+    waited_seconds: float
+    """How long a new leader was waited for at most; 0: not at all."""
     up: int
     """Nodes that can still answer."""
     size: int
@@ -58,7 +60,9 @@ def await_new_leader(
     began_ms: float,
     wait: bool,
 ) -> Failover:
-    """Look until the leadership is settled: at most two seconds, and not at all without a quorum.
+    """Look until the leadership is settled: two seconds at most, not at all without a quorum.
+
+    Where elections are slower than by default, the two seconds are as many times longer.
 
     ``began_ms`` is the moment of the blow on CLOCK_MONOTONIC, which all processes of a host share.
     """
@@ -70,7 +74,8 @@ def await_new_leader(
     leader_lost = before.leader is None or before.leader in lost
     possible = len(survivors) >= state.quorum()
     found: dict[str, Any] | None = None
-    deadline = time.monotonic() + (WAIT_SECONDS if wait and leader_lost else 0.0)
+    seconds = WAIT_SECONDS * state.slowness if wait and leader_lost and possible else 0.0
+    deadline = time.monotonic() + seconds
     while possible and leader_lost:
         found = _find_leader(prober, survivors, before.term or 0)
         if found is not None or time.monotonic() >= deadline:
@@ -80,7 +85,7 @@ def await_new_leader(
         node = before.leader if possible else None
         return _failover(before, lost, survivors, leader=node, term=before.term)
     if found is None:
-        return _failover(before, lost, survivors, leader=None, term=None)
+        return _failover(before, lost, survivors, leader=None, term=None, waited_seconds=seconds)
     election = found.get("election") or {}
     won_ms = election.get("won_ms") or 0
     if won_ms < began_ms:  # it did not say when; then it is when we saw it
@@ -94,6 +99,7 @@ def await_new_leader(
         votes=election.get("votes") or [],
         reason=election.get("reason"),
         after_ms=won_ms - began_ms,
+        waited_seconds=seconds,
     )
 
 
@@ -104,7 +110,7 @@ def _find_leader(prober: Prober, names: list[str], old_term: int) -> dict[str, A
 
 
 def _failover(before: ClusterView, lost: list[str], survivors: list[str], **found: Any) -> Failover:
-    settled = {"votes": [], "reason": None, "after_ms": None, **found}
+    settled = {"votes": [], "reason": None, "after_ms": None, "waited_seconds": 0.0, **found}
     return Failover(
         nodes=lost,
         old_leader=before.leader,

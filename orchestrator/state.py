@@ -64,6 +64,8 @@ class ClusterState(msgspec.Struct, kw_only=True):
     supervisor: Process | None = None
     leader: Led | None = None
     old_leader: str | None = None
+    slowness: float = 1.0
+    """How many times longer than by default elections of this run may take; at least 1."""
 
     def node(self, name: str) -> NodeRecord:
         """Return the record of a node by its name."""

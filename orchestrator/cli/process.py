@@ -41,7 +41,7 @@ def _configure_stop(parser: argparse.ArgumentParser) -> None:
 
 def _run_kill(call: Call) -> int:
     failover = actions.kill(call.paths, call.options.nodes, wait=not call.options.no_wait)
-    _report(call.console, "killed", failover, waited=not call.options.no_wait)
+    _report(call.console, "killed", failover)
     if call.options.duration is not None:
         time.sleep(call.options.duration)
         return _start(call, failover.nodes)
@@ -51,7 +51,7 @@ def _run_kill(call: Call) -> int:
 
 def _run_pause(call: Call) -> int:
     failover = actions.pause(call.paths, call.options.nodes, wait=not call.options.no_wait)
-    _report(call.console, "paused", failover, waited=not call.options.no_wait)
+    _report(call.console, "paused", failover)
     if call.options.duration is not None:
         time.sleep(call.options.duration)
         actions.resume(call.paths, failover.nodes)
@@ -62,22 +62,22 @@ def _run_pause(call: Call) -> int:
 
 def _run_stop(call: Call) -> int:
     failover = actions.stop(call.paths, call.options.nodes, wait=not call.options.no_wait)
-    _report(call.console, "stopped", failover, waited=not call.options.no_wait)
+    _report(call.console, "stopped", failover)
     _document(call.console, failover)
     return EXIT_OK
 
 
-def _report(console: Console, did: str, failover: Failover, *, waited: bool) -> None:
+def _report(console: Console, did: str, failover: Failover) -> None:
     led = failover.old_leader
     lost = [
         f"{name} (led term {failover.old_term})" if name == led else name for name in failover.nodes
     ]
     console.say(f"{did} {', '.join(lost)}")
-    for line in _who_leads(console, failover, waited=waited):
+    for line in _who_leads(console, failover):
         console.say(f"  {line}")
 
 
-def _who_leads(console: Console, failover: Failover, *, waited: bool) -> list[str]:
+def _who_leads(console: Console, failover: Failover) -> list[str]:
     if not failover.has_quorum:
         up = f"{failover.up} of {failover.size} nodes up, {failover.quorum} must agree"
         return [
@@ -87,7 +87,9 @@ def _who_leads(console: Console, failover: Failover, *, waited: bool) -> list[st
     if not failover.changed and failover.leader is not None:
         return [f"{failover.leader} still leads term {failover.term}"]
     if failover.leader is None:
-        return ["no new leader yet, after 2 s:  bin/cluster wait --for leader"] if waited else []
+        seconds = failover.waited_seconds
+        words = f"no new leader within {seconds:g} s:  bin/cluster wait --for leader"
+        return [words] if seconds else []
     leader = console.paint(failover.leader, "bold")
     votes = " and ".join(failover.votes) if failover.votes else "its peers"
     when = "" if failover.after_ms is None else f", {failover.after_ms:.0f} ms after the blow"
@@ -169,8 +171,8 @@ def _report_started(
 KILL = Verb(
     description=(
         "SIGKILL nodes, as the kernel or a power cut would. They stay down until `start`.\n"
-        "If the leader is among them, wait up to 2 s and say who leads now, in which term, by\n"
-        "whose votes, and how many milliseconds after the blow."
+        "If the leader is among them, wait up to 2 s (longer after `up --slow`) and say who leads\n"
+        "now, in which term, by whose votes, and how many milliseconds after the blow."
     ),
     examples=(
         "  bin/cluster kill leader\n"

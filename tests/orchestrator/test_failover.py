@@ -1,0 +1,98 @@
+"""What is said of the leadership after a blow, and how long a new leader is waited for."""
+
+import time
+from typing import Any
+
+import pytest
+
+from orchestrator import failover
+from orchestrator.failover import Failover, await_new_leader
+from orchestrator.probe import Prober
+from orchestrator.spec_values import Spec
+from orchestrator.state import new_state
+from orchestrator.view import ClusterView, NodeView
+
+
+class Answers(Prober):
+    """Answers in place of the nodes; counts how often it was asked."""
+
+    def __init__(self, *statuses: dict[str, Any]) -> None:
+        super().__init__({})
+        self.asked = 0
+        self._statuses = {status["node"]: status for status in statuses}
+
+    def statuses(self, names: Any, seconds: float) -> dict[str, Any]:  # noqa: ARG002 - as there
+        """Return the same each time."""
+        self.asked += 1
+        return self._statuses
+
+
+def node(name: str, **seen: Any) -> NodeView:
+    unseen: dict[str, Any] = dict.fromkeys(NodeView.__struct_fields__)
+    return NodeView(**{**unseen, "name": name, "state": "ready", "client": "", "pid": 1, **seen})
+
+
+BEFORE = ClusterView(
+    cluster="demo",
+    nodes=[node("n1"), node("n2"), node("n3")],
+    leader="n1",
+    term=4,
+    quorum=2,
+    supervisor_running=True,
+)
+WON = {"term": 5, "reason": "election timeout", "votes": ["n2", "n3"], "won_ms": 1234.0}
+
+
+def after_loss_of(
+    *lost: str, answers: Answers, slowness: float = 1.0, wait: bool = True
+) -> Failover:
+    state = new_state(Spec(), 3, 7400)
+    state.slowness = slowness
+    try:
+        return await_new_leader(
+            state, answers, before=BEFORE, lost=list(lost), began_ms=1000.0, wait=wait
+        )
+    finally:
+        answers.close()
+
+
+def test_a_new_leader_is_told_with_its_votes_and_the_time_since_the_blow() -> None:
+    leads = {"node": "n2", "role": "leader", "term": 5, "election": WON}
+
+    found = after_loss_of("n1", answers=Answers(leads))
+
+    assert (found.leader, found.term, found.votes) == ("n2", 5, ["n2", "n3"])
+    assert found.after_ms == 234.0
+    assert found.changed
+
+
+def test_a_leader_of_the_old_term_is_no_news() -> None:
+    """A follower that has not noticed yet still names the dead one."""
+    leads = {"node": "n2", "role": "leader", "term": 4, "election": None}
+
+    assert after_loss_of("n1", answers=Answers(leads), wait=False).leader is None
+
+
+def test_the_wait_for_a_leader_is_as_many_times_longer_as_elections_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After `up --slow 10` two seconds are less than one election."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda _seconds: now.__setitem__(0, now[0] + 1.0))
+
+    usual, slow = Answers(), Answers()
+    assert after_loss_of("n1", answers=usual).waited_seconds == failover.WAIT_SECONDS
+    assert after_loss_of("n1", answers=slow, slowness=10).waited_seconds == 20.0
+    assert (usual.asked, slow.asked) == (3, 21)
+
+
+def test_a_follower_or_a_quorum_lost_is_nothing_to_wait_for() -> None:
+    follower, quorum = Answers(), Answers()
+
+    kept = after_loss_of("n3", answers=follower)
+    none = after_loss_of("n1", "n2", answers=quorum)
+
+    assert (kept.leader, kept.changed, kept.has_quorum) == ("n1", False, True)
+    assert (none.leader, none.has_quorum, none.waited_seconds) == (None, False, 0.0)
+    assert (follower.asked, quorum.asked) == (0, 0)
