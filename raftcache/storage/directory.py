@@ -13,6 +13,7 @@ import msgspec
 
 from ..errors import DirectoryLocked, DiskFailed, StorageError, WrongDirectory
 from ..raft.types import HardState
+from .export import sow
 from .files import OS_FILES, Files, join, read_file
 from .frame import SECTOR_BYTES, FrameKind, encode_frame
 from .identity import (
@@ -33,7 +34,7 @@ from .segment import (
     segment_name,
     segment_number,
 )
-from .snapshots import snapshot_position
+from .snapshots import SnapshotReader, StoredSnapshot, snapshot_name, snapshot_position
 from .wal import Batch, Wal, encode_batches
 
 LOCK_NAME: Final = "lock"
@@ -49,17 +50,22 @@ def bootstrap(
     *,
     segment_bytes: int = SEGMENT_BYTES,
     files: Files = OS_FILES,
+    seed: SnapshotReader | None = None,
 ) -> None:
     """Make a node's directory, for the first start of its cluster; the identity comes last.
 
-    Interrupted at any point and called again with the same identity, it completes the work. A
+    Interrupted at any point and called again with the same arguments, it completes the work. A
     directory that has this identity already is left as it is.
+
+    With a ``seed`` the cluster begins with what that snapshot holds, at its revision; all nodes
+    must get the same one.
 
     Raises:
         WrongDirectory: it is another's, or holds a log without an identity.
         DirectoryLocked: a node has it open.
         StorageError: the identity can't be stored.
-        DiskFailed: the file system refused.
+        CorruptRecord: the seed is damaged.
+        DiskFailed, SnapshotFailed: the file system refused.
     """
     check_identity(identity)
     try:
@@ -68,8 +74,11 @@ def bootstrap(
         try:
             found = read_identity(files, directory)
             if found is None:
-                _refuse_used_log(files, directory)
-                _make_first_segment(files, directory, identity, _rounded(segment_bytes))
+                _refuse_used_log(files, directory, seed)
+                begin = Batch(HardState(), [])
+                if seed is not None:
+                    begin = _begin_behind(sow(seed, directory, identity, files))
+                _make_first_segment(files, directory, identity, begin, _rounded(segment_bytes))
                 write_identity(files, directory, identity)
             elif _bare(found) != _bare(identity):
                 raise _belongs_to_another(directory, found, identity.cluster_id, identity.node_id)
@@ -201,15 +210,15 @@ def _refuse_lost_writes(directory: str, identity: Identity, boot_id: str) -> Non
         )
 
 
-def _refuse_used_log(files: Files, directory: str) -> None:
+def _refuse_used_log(files: Files, directory: str, seed: SnapshotReader | None) -> None:
     """Refuse to bootstrap over anything but the beginnings of an earlier bootstrap."""
     names = files.names(directory)
-    used = [name for name in names if segment_number(name) or snapshot_position(name)]
-    if not used:
-        return
+    used = {name for name in names if segment_number(name) or snapshot_position(name)}
+    if seed is not None:
+        used.discard(snapshot_name(seed.meta.last_included_index, seed.meta.last_included_term))
     first = segment_name(1)
     # A first segment with its one frame from bootstrap, and zeros behind it.
-    if used != [first] or _has_more_frames(files, join(directory, first)):
+    if used - {first} or (used and _has_more_frames(files, join(directory, first))):
         raise WrongDirectory(
             f"{directory} holds a log but no identity: it was in use once, and {IDENTITY_NAME} is "
             f"gone. Put that file back, or remove the directory if its data may go"
@@ -221,7 +230,15 @@ def _has_more_frames(files: Files, path: str) -> bool:
     return bool(data[2 * SECTOR_BYTES :].rstrip(b"\0"))
 
 
-def _make_first_segment(files: Files, directory: str, identity: Identity, size: int) -> None:
+def _begin_behind(stored: StoredSnapshot) -> Batch:
+    """Return a log's first batch that makes it nothing without this snapshot."""
+    position = (stored.meta.last_included_index, stored.meta.last_included_term)
+    return Batch(HardState(stored.meta.last_included_term), [], position)
+
+
+def _make_first_segment(
+    files: Files, directory: str, identity: Identity, begin: Batch, size: int
+) -> None:
     """Make segment 1 with one frame, so that a log without any frame is known to be damaged."""
     header = SegmentHeader(
         cluster_id=identity.cluster_id,
@@ -234,7 +251,7 @@ def _make_first_segment(files: Files, directory: str, identity: Identity, size: 
     )
     sector = encode_segment_header(header)
     frame, _ = encode_frame(
-        encode_batches([Batch(HardState(), [])]),
+        encode_batches([begin]),
         kind=FrameKind.BATCHES,
         number=1,
         chain=0,

@@ -68,8 +68,13 @@ def entry(index: int, term: int = 1, data: bytes | None = None) -> Entry:
     return Entry(index, term, EntryKind.COMMANDS, b"entry %d" % index if data is None else data)
 
 
-def batch(*entries: Entry, term: int | None = None, vote: str | None = None) -> Batch:
-    return Batch(None if term is None else HardState(term, vote), list(entries))
+def batch(
+    *entries: Entry,
+    term: int | None = None,
+    vote: str | None = None,
+    base: tuple[int, int] | None = None,
+) -> Batch:
+    return Batch(None if term is None else HardState(term, vote), list(entries), base)
 
 
 def append(wal: Wal, *batches: Batch) -> None:
