@@ -59,6 +59,18 @@ def _site(paths: Paths, verb: str) -> Iterator[_Site]:
         yield site
 
 
+def choose(paths: Paths, texts: Sequence[str], chance: random.Random | None = None) -> list[str]:
+    """Return the nodes that selectors mean now, of those that have a process.
+
+    For whoever must know before it strikes how to undo it.
+
+    Raises:
+        UsageError: none of them runs.
+    """
+    with _site(paths, "choose") as site:
+        return _running(site, texts, chance)
+
+
 def kill(
     paths: Paths, texts: Sequence[str], *, wait: bool = True, chance: random.Random | None = None
 ) -> Failover:
@@ -70,9 +82,7 @@ def kill(
         UsageError: none of them runs.
     """
     with _site(paths, "kill") as site:
-        names = [name for name in site.choose(texts, chance) if site.view.node(name).has_process]
-        if not names:
-            raise UsageError("none of these nodes is running", hint="bin/cluster status")
+        names = _running(site, texts, chance)
         site.want(names, KILLED)
         processes = [process for name in names if (process := site.process(name)) is not None]
         began_ms = time.monotonic() * 1000
@@ -87,9 +97,7 @@ def pause(
 ) -> Failover:
     """SIGSTOP nodes: alive, connected and silent, as on an overloaded machine."""
     with _site(paths, "pause") as site:
-        names = [name for name in site.choose(texts, chance) if site.view.node(name).has_process]
-        if not names:
-            raise UsageError("none of these nodes is running", hint="bin/cluster status")
+        names = _running(site, texts, chance)
         site.want(names, PAUSED)
         began_ms = time.monotonic() * 1000
         for name in names:
@@ -118,18 +126,20 @@ def stop(
 ) -> Failover:
     """End nodes in order: a leader hands over first. They stay down until `start`."""
     with _site(paths, "stop") as site:
-        names = [name for name in site.choose(texts, chance) if site.view.node(name).has_process]
-        if not names:
-            raise UsageError("none of these nodes is running", hint="bin/cluster status")
+        names = _running(site, texts, chance)
         began_ms = time.monotonic() * 1000
         _stop(site, names)
         return _report(site, names, began_ms, wait=wait)
 
 
 def start(
-    paths: Paths, texts: Sequence[str] = ("down",), *, seconds: float = START_SECONDS
+    paths: Paths,
+    texts: Sequence[str] = ("down",),
+    *,
+    seconds: float = START_SECONDS,
+    wait: bool = True,
 ) -> tuple[list[str], ClusterView]:
-    """Start nodes and wait until they have caught up; those that run are left alone.
+    """Start nodes and, with ``wait``, see that they catch up; those that run are left alone.
 
     Raises:
         BadConfiguration: a port is taken, or a node refused to start.
@@ -138,7 +148,7 @@ def start(
     with _site(paths, "start") as site:
         names = [n for n in site.choose(texts, None) if not site.view.node(n).has_process]
         _start(site, names)
-    return names, _wait(paths, site.state, names, seconds)
+    return names, _wait(paths, site.state, names, seconds) if wait else site.view
 
 
 def restart(
@@ -162,6 +172,13 @@ def restart(
             _start(site, step)
         view = _wait(paths, site.state, step, seconds)
     return names, view
+
+
+def _running(site: _Site, texts: Sequence[str], chance: random.Random | None) -> list[str]:
+    names = [name for name in site.choose(texts, chance) if site.view.node(name).has_process]
+    if not names:
+        raise UsageError("none of these nodes is running", hint="bin/cluster status")
+    return names
 
 
 def _stop(site: _Site, names: list[str]) -> None:

@@ -34,13 +34,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Throwaway:
     """A cluster of its own, for one block."""
 
-    def __init__(self, nodes: int = NODES, *, prefix: str = "raftcache-") -> None:
+    def __init__(self, nodes: int = NODES, *, prefix: str = "raftcache-", shape: str = "") -> None:
+        """Describe a cluster; ``shape`` is what else its cluster.yaml says, already checked."""
         self.keep = False
         """Set it to leave folder, logs and data where they are, for whoever has to look."""
         self._folder = Path(tempfile.mkdtemp(prefix=prefix))
         self._handlers: dict[int, Any] = {}
         try:
-            self.records = self._describe(nodes)
+            self.records = self._describe(nodes, shape)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -117,9 +118,9 @@ class Throwaway:
             for handled, handler in self._handlers.items():
                 signal.signal(handled, handler)
 
-    def _describe(self, nodes: int) -> list[NodeRecord]:
+    def _describe(self, nodes: int, shape: str) -> list[NodeRecord]:
         """Write cluster.yaml, with ports that are free now; return what the nodes will be."""
-        text = f"cluster: throwaway\nnodes: {nodes}\nlimits: {{clients: {CLIENTS}}}\n"
+        text = f"cluster: throwaway\nnodes: {nodes}\nlimits: {{clients: {CLIENTS}}}\n{shape}"
         spec = parse_spec(text.encode()).spec
         base_port = find_base(spec.host, port_offsets(nodes), start=zlib.crc32(bytes(self._folder)))
         if base_port is None:
