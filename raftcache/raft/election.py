@@ -130,10 +130,14 @@ def _refusal(state: RaftState, last_log_index: Index, last_log_term: Term) -> st
 
 
 def _check_quorum(state: RaftState) -> None:
-    """Step down when no majority answered within an election timeout (thesis §6.2)."""
+    """Step down when no majority answered within an election timeout (thesis §6.2).
+
+    The longest one: no read rests on this clock, so to step down before the others could have
+    elected someone would only cost availability when a busy host stalls its processes.
+    """
     for progress in state.progress.values():
         progress.ticks_since_contact += 1
-    timeout = state.options.election_ticks_min
+    timeout = state.options.election_ticks_max
     if not has_quorum(
         state.configuration,
         lambda voter: (

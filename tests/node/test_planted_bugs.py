@@ -151,7 +151,7 @@ SLOW_DISKS = Profile(
         (repeats_are_executed, HARSH, 4),
         (what_is_unknown_is_told_as_refused, HARSH, 1),
         (entries_of_another_term_answer_a_request, SLOW_CLOCK, 6),
-        (old_disk_writes_count_for_new_entries, SLOW_DISKS, 2),
+        (old_disk_writes_count_for_new_entries, SLOW_DISKS, 49),
         (any_log_is_good_enough_for_a_vote, HARSH, 2),
         (followers_commit_what_may_give_way, HARSH, 10),
     ],

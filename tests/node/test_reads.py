@@ -15,6 +15,7 @@ def test_a_deposed_leader_never_answers_with_what_it_has() -> None:
     early = [cluster.request(leader, "get", key=b"a") for _ in range(3)]
     cluster.run_until(lambda: cluster.leader() in followers)
     assert cluster.ask(followers[0], "set", key=b"a", value=b"new")["ok"]
+    cluster.run_until(lambda: all(call.done for call in early))  # It knows by now.
 
     late = [cluster.request(leader, "get", key=b"a", timeout_ms=500) for _ in range(3)]
     cluster.run_until(lambda: all(call.done for call in [*early, *late]))
