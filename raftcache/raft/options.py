@@ -14,8 +14,8 @@ class Options:
         election_ticks_min: the shortest election timeout, and the time for which a server sticks
             to a leader it has heard (thesis §4.2.3). Too small: a slow turn becomes an election.
             Too large: a dead leader is missed for longer.
-        election_ticks_max: the longest; a leader that no majority answered for so long steps down. The spread should be several message delays, or votes
-            split again and again (§5.2).
+        election_ticks_max: the longest; a leader that no majority answered for so long steps down.
+            The spread should be several message delays, or votes split again and again (§5.2).
         append_bytes_max: bytes of entries in one AppendEntries; one entry always fits.
         inflight_messages_max: AppendEntries with entries that may be unanswered, per follower.
         inflight_bytes_max: their bytes, per follower: what a slow follower may cost the leader.
