@@ -1,8 +1,8 @@
 """From Raft's trace to the events that the node publishes, and the lines that it logs.
 
 Published kinds: ``role``, ``vote_granted``, ``vote_refused``, ``election_started``, ``leader``,
-``leader_lost``, ``transfer``, ``truncated``, ``commit``, ``ready``, ``stopping``. Nothing depends
-on their arrival.
+``leader_lost``, ``transfer``, ``truncated``, ``commit``, ``ready``, ``stopping``, ``slow_turn``, and
+what ``snapshots`` and ``transfers`` tell. Nothing depends on their arrival.
 """
 
 import logging
@@ -48,6 +48,11 @@ class EventBridge:
         if commit_index != self._published_commit:
             self._published_commit = commit_index
             self._publish("commit", {"term": term, "index": commit_index})
+
+    def on_slow_turn(self, term: Term, turn_ms: float, cpu_ms: float) -> None:
+        """Tell that a turn took long; not logged, for under full load that may be every turn."""
+        fields = {"ms": round(turn_ms, 1), "cpu_ms": round(cpu_ms, 1)}
+        self._publish("slow_turn", {"term": term, **fields})
 
     def tell(self, kind: str, term: Term, **fields: Any) -> None:
         """Publish and log something that the node itself has to say."""

@@ -20,7 +20,7 @@ from ..transport.crowd import ConnectionLimit
 from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
-from .server import ADMIN_SOCKET, CLIENT_SOCKET, Effects, Server
+from .server import ADMIN_SOCKET, CLIENT_SOCKET, SLOW_TURN_MS, Effects, Server
 from .worker import Worker
 
 REQUESTS_PER_TURN = 1_000
@@ -127,7 +127,8 @@ class Loop:
     def _turn(self) -> None:
         server = self._server
         ready = self._wait()
-        server.now_ms = monotonic_ms()
+        began_ns, cpu_began_ns = time.monotonic_ns(), time.thread_time_ns()
+        server.now_ms = began_ns // 1_000_000
         if self._waker.read_fd in ready:
             self._waker.clear()
             if self._writer.failure is not None:
@@ -145,6 +146,9 @@ class Loop:
                     server.on_client(number, frames)
         self._tick_if_due(server.now_ms)
         self._carry_out(server.turn())
+        turn_ms = (time.monotonic_ns() - began_ns) / 1e6
+        if turn_ms > server.longest_turn_ms or turn_ms >= SLOW_TURN_MS:
+            server.on_long_turn(turn_ms, (time.thread_time_ns() - cpu_began_ns) / 1e6)
 
     def _wait(self) -> set[Socket | int]:
         server = self._server

@@ -41,6 +41,9 @@ from .transfers import Bulk
 CLIENT_SOCKET = 0
 ADMIN_SOCKET = 1
 
+SLOW_TURN_MS = 20.0
+"""A turn that is told of: two ticks by default, and still far from a heartbeat."""
+
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """What a node says of itself and never changes."""
@@ -110,6 +113,7 @@ class Server:
         self.storage = storage
         self.now_ms = self.started_ms = 0
         self.client_count = 0
+        self.longest_turn_ms = 0.0
         self.election_started_ms = self.election_won_ms = 0
         self.dropped: Counter[str] = Counter()
         self.server_id = server_id_of(about.node_id, about.incarnation)
@@ -240,6 +244,15 @@ class Server:
     def replace_store(self, store: StateMachine) -> None:
         """Go on with a state machine that was restored from a leader's snapshot."""
         self.store = self.desk.store = self._cycle.store = store
+
+    def on_long_turn(self, turn_ms: float, cpu_ms: float) -> None:
+        """Note a turn that was the longest so far, or slow: so long, the node heard nobody.
+
+        ``cpu_ms`` of it the loop was at work; else it had no processor, or no interpreter.
+        """
+        self.longest_turn_ms = max(self.longest_turn_ms, turn_ms)
+        if turn_ms >= SLOW_TURN_MS:
+            self.events.on_slow_turn(self.raft.current_term, turn_ms, cpu_ms)
 
     def begin_stop(self) -> None:
         """Hand the leadership over, if there is someone to take it (thesis §3.10)."""
