@@ -1,8 +1,8 @@
 """From Raft's trace to the events that the node publishes, and the lines that it logs.
 
 Published kinds: ``role``, ``vote_granted``, ``vote_refused``, ``election_started``, ``leader``,
-``leader_lost``, ``transfer``, ``truncated``, ``commit``, ``ready``, ``stopping``, ``slow_turn``, and
-what ``snapshots`` and ``transfers`` tell. Nothing depends on their arrival.
+``leader_lost``, ``transfer``, ``truncated``, ``commit``, ``ready``, ``stopping``, ``slow_turn``,
+and what ``snapshots`` and ``transfers`` tell. Nothing depends on their arrival.
 """
 
 import logging

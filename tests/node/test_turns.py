@@ -6,7 +6,7 @@ from .builders import elected
 
 
 def test_the_longest_turn_is_in_the_status() -> None:
-    """Whoever sees an election without a dead leader wants to know whether a stall was behind it."""
+    """Whoever sees an election without a dead leader asks whether a stall was behind it."""
     cluster, leader, _ = elected()
     server = cluster.process(leader).server
 
