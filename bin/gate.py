@@ -7,6 +7,7 @@ only pytest runs: whoever names a test wants its answer, not the linter's.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,8 @@ PYTEST_FOUND_NOTHING = 5
 
 def main() -> int:
     """Run what was asked for; 0 when all of it passed."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # bin/start.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     options, for_pytest = parse(sys.argv[1:])
     os.chdir(ROOT)
     started = time.monotonic()

@@ -27,7 +27,8 @@ launch() {
         "$python" -I "$root/bin/bootstrap.py" "$kind" "$command" || exit $?
     fi
     # -I: neither the folder you stand in nor your PYTHONPATH can put another module in our way.
-    exec "$root/.venv/bin/python" -I "$@"
+    # -S and start.py: nor does a Ctrl-C meet half an import, and show a traceback.
+    exec "$root/.venv/bin/python" -I -S "$root/bin/start.py" "$@"
 }
 
 # Print the first Python that is new enough. Each candidate is run, not just found: a pyenv shim

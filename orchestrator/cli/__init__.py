@@ -5,6 +5,7 @@ the way to stderr; with ``--json`` stdout has one JSON document, of any outcome.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ EXIT_BROKEN_PIPE = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Nothing escapes as a traceback."""
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # bin/start.py
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         from .run import run  # noqa: PLC0415 - a Ctrl-C during the imports is met here as well
 
         return run(list(sys.argv[1:] if arguments is None else arguments))

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -343,3 +344,28 @@ def test_a_python_without_a_usable_pip_and_ensurepip_is_told_apart(
 
     assert ended.value.code == 69
     assert "has neither pip nor ensurepip" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("before", "expected"), [("", -signal.SIGINT), ("trap '' INT\n", 0)])
+def test_a_ctrl_c_before_the_program_is_there_ends_it_without_a_word(
+    machine: Machine, before: str, expected: int
+) -> None:
+    """And where SIGINT is ignored, as under `nohup`, it stays so."""
+    machine.add_python()
+    assert machine.run()[0] == 0  # the environment is there
+    (machine.project / "orchestrator" / "cli" / "__main__.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('started')\n"
+    )
+    script = f'{before}exec "{machine.project}/bin/cluster"'
+
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env=machine.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (expected, "")
+    assert done.stdout == ("" if expected else "started\n")
