@@ -88,7 +88,7 @@ def bootstrap(
         raise _unusable(directory, error) from error
 
 
-def open_directory(
+def open_directory(  # noqa: PLR0913 - each is one fact about the node that asks
     directory: str,
     *,
     cluster_id: str,
@@ -98,10 +98,13 @@ def open_directory(
     segment_bytes: int = SEGMENT_BYTES,
     files: Files = OS_FILES,
     boot_id: str,
+    may_lack_snapshot: bool = False,
 ) -> tuple[Wal, Recovered]:
     """Open a node's directory: lock it, check it, and read snapshot and log.
 
-    ``boot_id`` is the kernel's (:func:`raftcache.storage.files.kernel_boot_id`).
+    ``boot_id`` is the kernel's (:func:`raftcache.storage.files.kernel_boot_id`). With
+    ``may_lack_snapshot``, a directory whose snapshots are all damaged is opened too; its node must
+    heed :attr:`Recovered.lacks_snapshot`.
 
     Raises:
         WrongDirectory: it is another's, was never made, is incomplete, or may be.
@@ -123,7 +126,9 @@ def open_directory(
         try:
             identity = _check_owner(files, directory, cluster_id, node_id, incarnation)
             _refuse_lost_writes(directory, identity, boot_id)
-            at, recovered, restart = recover(files, directory, identity)
+            at, recovered, restart = recover(
+                files, directory, identity, may_lack_snapshot=may_lack_snapshot
+            )
             opened = msgspec.structs.replace(
                 identity,
                 durability=durability,

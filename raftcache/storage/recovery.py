@@ -46,6 +46,10 @@ class Recovered:
     """Index and term that the log begins behind: those of ``snapshot``, or of nothing."""
     snapshot: StoredSnapshot | None = None
     """The newest sound snapshot, read to its last byte; None while there is none."""
+    lacks_snapshot: bool = False
+    """No sound snapshot reaches ``base``: the state up to there is gone from this directory. Term,
+    vote and log are whole, so the node may vote; it must not campaign, nor apply anything, before
+    it has installed a snapshot of ``base`` or later from another node."""
     torn_bytes: int = 0
     """Length of a last write that was never finished, and has been cleared."""
     notes: list[str] = field(default_factory=list)
@@ -67,7 +71,7 @@ def list_segments(files: Files, directory: str) -> list[int]:
 
 
 def recover(
-    files: Files, directory: str, identity: Identity
+    files: Files, directory: str, identity: Identity, *, may_lack_snapshot: bool = False
 ) -> tuple[WalPosition, Recovered, Batch | None]:
     """Read snapshot and log, and leave the log ready for appending.
 
@@ -81,15 +85,18 @@ def recover(
         WrongDirectory: files are missing, or another node's; nothing was changed.
         SnapshotFailed, OSError: the file system refused.
     """
-    return _Recovery(files, directory, identity).run()
+    return _Recovery(files, directory, identity, may_lack_snapshot=may_lack_snapshot).run()
 
 
 class _Recovery:
     """One run of :func:`recover`."""
 
-    def __init__(self, files: Files, directory: str, identity: Identity) -> None:
+    def __init__(
+        self, files: Files, directory: str, identity: Identity, *, may_lack_snapshot: bool
+    ) -> None:
         self._files = files
         self._directory = directory
+        self._may_lack_snapshot = may_lack_snapshot
         self._shelf = SnapshotShelf(files, directory, identity.cluster_id)
         self._recovered = Recovered(identity)
         self._log = LogReplay()
@@ -262,6 +269,9 @@ class _Recovery:
         needed = self._log.begin[0]
         found = finding.newest
         if needed and (found is None or found.meta.last_included_index < needed):
+            if self._may_lack_snapshot:
+                self._recovered.lacks_snapshot = True
+                return finding.damaged
             if finding.damaged:
                 raise _no_other_snapshot(finding.damaged[0], needed)
             raise self._incomplete_log(needed)
@@ -278,7 +288,7 @@ class _Recovery:
         """
         recovered, outline = self._recovered, self._log.outline
         recovered.hard_state = outline.hard_state
-        index, term = 0, 0
+        index, term = recovered.base = self._log.begin
         if recovered.snapshot is not None:
             meta = recovered.snapshot.meta
             index, term = recovered.base = (meta.last_included_index, meta.last_included_term)

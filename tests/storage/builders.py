@@ -51,6 +51,7 @@ def reopen(
     durability: Durability = "fsync",
     segment_bytes: int = SEGMENT_BYTES,
     boot_id: str = BOOT_ID,
+    may_lack_snapshot: bool = False,
 ) -> tuple[Wal, Recovered]:
     return open_directory(
         directory,
@@ -61,6 +62,7 @@ def reopen(
         segment_bytes=segment_bytes,
         files=files,
         boot_id=boot_id,
+        may_lack_snapshot=may_lack_snapshot,
     )
 
 

@@ -28,7 +28,7 @@ from .builders import (
     segment_path,
     written_disk,
 )
-from .snapshots import SLICES, meta, slices_of, take
+from .snapshots import meta, slices_of, take
 
 GOLDEN = Path(__file__).parent / "golden"
 CURRENT = GOLDEN / "format_2"
@@ -44,6 +44,7 @@ ENTRIES = [
 ]
 
 
+SLICES = [b"one", bytes(700), b"three"]
 RESTARTED = [Entry(10, 3, EntryKind.COMMANDS, b"set greeting bye")]
 
 
@@ -61,7 +62,7 @@ def example() -> SimulatedDisk:
     make(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
     wal, _ = reopen(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
     write_example(wal)
-    take(disk, 9, term=3)
+    take(disk, 9, term=3, slices=SLICES)
     append(wal, Batch(HardState(3), RESTARTED, (9, 3)))
     wal.close(clean=True)
     return disk
@@ -190,6 +191,14 @@ def test_the_hexdump_in_the_page_is_that_of_the_golden_file() -> None:
     assert "000005f0" in shown[1], "it shows two frames"
 
 
+def test_the_snapshot_in_the_page_is_the_golden_file() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    shown = re.search(r"```text\n(00000000 [^`]*\|RAFTCSNP.*?)```", page, re.DOTALL)
+    assert shown is not None, "the page has a snapshot's hexdump"
+
+    assert shown[1] == hexdump((CURRENT / "snapshot-00000000000000000009-3").read_bytes())
+
+
 def test_the_identity_in_the_page_is_that_of_the_golden_file() -> None:
     shown = re.search(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert shown is not None, "the page has an identity"
@@ -210,5 +219,5 @@ def hexdump(data: bytes) -> str:
         previous = row
         halves = "  ".join(row[half : half + 8].hex(" ") for half in (0, 8))
         text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
-        lines.append(f"{offset:08x}  {halves}  |{text}|")
+        lines.append(f"{offset:08x}  {halves:<48}  |{text}|")
     return "\n".join([*lines, f"{len(data):08x}", ""])

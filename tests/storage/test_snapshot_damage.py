@@ -219,6 +219,32 @@ def test_a_node_without_any_sound_snapshot_never_votes(what: str) -> None:
     assert {**before, "lock": b""} == {**after, "lock": b""}
 
 
+def test_a_node_without_any_sound_snapshot_may_ask_another_node_for_one() -> None:
+    """Term, vote and log are whole; what it must not do until then, it is told (failure E10)."""
+    sound = node_with_two_snapshots()
+    disk = flipped(flipped(sound, path_of(30)), path_of(20))
+
+    wal, recovered = reopen(DIRECTORY, disk, segment_bytes=4096, may_lack_snapshot=True)
+
+    assert recovered.lacks_snapshot
+    assert recovered.snapshot is None
+    assert recovered.base[0] <= 20
+    assert recovered.entries == ENTRIES[recovered.base[0] :]
+    assert recovered.hard_state == recovered_from(sound).hard_state
+    wal.close(clean=True)
+    with pytest.raises(WrongDirectory, match="or a snapshot of entry"):
+        recovered_from(disk)
+    take(disk, 35)
+    assert recovered_from(disk).entries == ENTRIES[35:]
+
+
+def test_a_sound_node_is_never_told_that_it_lacks_a_snapshot() -> None:
+    _, recovered = reopen(DIRECTORY, node_with_two_snapshots(), may_lack_snapshot=True)
+
+    assert not recovered.lacks_snapshot
+    assert recovered.base == (30, 1)
+
+
 def test_an_old_snapshot_does_not_stand_in_where_the_log_is_gone() -> None:
     """Between it and the log's beginning, acknowledged entries would be missing (failure D4)."""
     disk = node_with_two_snapshots()
