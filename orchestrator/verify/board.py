@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from .models import INITIAL, Anything, Change, State, Value
+from .models import INITIAL, Anything, Change, Count, State, Value
 from .moves import Move, Moves, Possible
 
 _HIGH = 2**64
@@ -33,14 +33,14 @@ class Node(NamedTuple):
     """A bit for each open required move that is linearized."""
     used: int
     """A counter for each pool of equal optional moves, packed."""
-    spent: int
-    """Their sum."""
+    overdrawn: bool
+    """Whether it used optional moves that there were not; only on a generous board."""
     state: State
     before: State | None
     """The state before the last move, if that was an optional one."""
 
 
-ROOT = Node(0, 0, 0, 0, INITIAL, None)
+ROOT = Node(0, 0, 0, False, INITIAL, None)
 
 
 class _OpenMove(NamedTuple):
@@ -68,23 +68,34 @@ class _Pool(msgspec.Struct, frozen=True):
     possible: Possible
     shift: int
     mask: int
+    exact: bool
+    """Whether no more may be used than there are."""
 
 
 class Board:
     """Knows the moves of one key; keeps nothing about the search."""
 
-    def __init__(self, moves: Moves) -> None:
+    def __init__(self, moves: Moves, *, generous: bool) -> None:
+        """Lay out the moves.
+
+        Args:
+            moves: of one key.
+            generous: optional moves other than increments may be made again and again from the
+                first one's call on.
+        """
+        self._generous = generous
         self.returns: list[tuple[int, Move]] = []
         """The required moves with their bits, in the order of their returns."""
         self._open: list[_Open] = []
         self._guards = 0
+        self._accounted = 0
         self._anywhere: list[_Pool] = []
         self._by_value: dict[Value, list[_Pool]] = {}
         self._by_revision: dict[int, list[_Pool]] = {}
         self._lay_out(moves.required)
         self._fill_pools(moves.optional)
         self._revisions = sorted(self._by_revision)
-        self.optional = bool(moves.optional)
+        self.has_options = bool(moves.optional)
 
     def _lay_out(self, required: Sequence[Move]) -> None:
         """Note for each return what is open, and give each move a bit while it is open."""
@@ -114,10 +125,13 @@ class Board:
         shift = 0
         for possible in optional:
             width = len(possible.calls_ns).bit_length()
-            pool = _Pool(possible, shift, (1 << width) - 1)
-            self._guards |= 1 << (shift + width)
-            shift += width + 1
             step = possible.step
+            exact = not self._generous or isinstance(step, Count)
+            pool = _Pool(possible, shift, (1 << width) - 1, exact)
+            self._guards |= 1 << (shift + width)
+            if exact:
+                self._accounted |= pool.mask << shift
+            shift += width + 1
             if step.revision is not None:
                 self._by_revision.setdefault(step.revision, []).append(pool)
             elif not isinstance(step.value, Anything):
@@ -127,7 +141,7 @@ class Board:
 
     def advance(self, node: Node) -> Node:
         """Get past the returns of what is linearized, and of reads that fit as things are."""
-        position, mask, used, spent, state, before = node
+        position, mask, used, overdrawn, state, before = node
         returns = self.returns
         while position < len(returns):
             bit, move = returns[position]
@@ -138,16 +152,16 @@ class Board:
             else:
                 break
             position += 1
-        return Node(position, mask, used, spent, state, before)
+        return Node(position, mask, used, overdrawn, state, before)
 
-    def absorb(self, node: Node) -> tuple[Node, list[Node]] | None:
+    def absorb(self, node: Node) -> tuple[Node, list[Node]] | int:
         """Linearize the open reads that fit.
 
         Returns:
             The node with them, and the nodes at which one more read settles an unsettled revision;
-            or None if some open read can never fit any more.
+            or, if some open read can never fit any more, the position of its return.
         """
-        position, mask, used, spent, state, before = node
+        position, mask, used, overdrawn, state, before = node
         settling: list[tuple[int, State]] = []
         floor = state[2]
         for bit, take, _low, revision in self._open[position].reads:
@@ -160,13 +174,21 @@ class Board:
             elif after is not None:
                 settling.append((bit, after))
             elif revision <= floor:
-                return None
-        settled = [Node(position, mask | bit, used, spent, after, None) for bit, after in settling]
-        return Node(position, mask, used, spent, state, before), settled
+                return self._position(bit, position)
+        settled = [
+            Node(position, mask | bit, used, overdrawn, after, None) for bit, after in settling
+        ]
+        return Node(position, mask, used, overdrawn, state, before), settled
+
+    def _position(self, bit: int, position: int) -> int:
+        """Return where the open move of this bit returns."""
+        while self.returns[position][0] != bit:
+            position += 1
+        return position
 
     def changes(self, node: Node) -> list[Node]:
         """Return what one more required change leads to; that of what returns now comes last."""
-        position, mask, used, spent, state, before = node
+        position, mask, used, overdrawn, state, before = node
         nodes: list[Node] = []
         now: Node | None = None
         returning = self.returns[position][0]
@@ -178,7 +200,7 @@ class Board:
             after = take(state)
             if after is None or (before is not None and take(before) == after):
                 continue
-            then = Node(position, mask | bit, used, spent, after, None)
+            then = Node(position, mask | bit, used, overdrawn, after, None)
             if bit == returning:
                 now = then
             else:
@@ -189,21 +211,22 @@ class Board:
 
     def options(self, node: Node) -> list[Node]:
         """Return what one more optional move leads to."""
-        position, mask, used, spent, state, before = node
+        position, mask, used, overdrawn, state, before = node
         nodes: list[Node] = []
         now_ns = self.returns[position][1].return_ns
         for pool in self._pools_for(state):
             calls = pool.possible.calls_ns
             count = (used >> pool.shift) & pool.mask
-            if count == len(calls) or calls[count] > now_ns:
+            lacks = count == len(calls) or calls[count] > now_ns
+            if lacks and (pool.exact or calls[0] > now_ns):
                 continue
             step = pool.possible.step
             after = step.take(state)
             if after is None or after == state:
                 continue
             if before is None or step.take(before) != after:
-                more = used + (1 << pool.shift)
-                nodes.append(Node(position, mask, more, spent + 1, after, state))
+                more = used if lacks else used + (1 << pool.shift)
+                nodes.append(Node(position, mask, more, overdrawn or lacks, after, state))
         return nodes
 
     def _pools_for(self, state: State) -> list[_Pool]:
@@ -220,9 +243,10 @@ class Board:
         return pools
 
     def spares(self, one: int, other: int) -> bool:
-        """Whether the counters ``one`` are none above their like in ``other``."""
+        """Whether the exact counters ``one`` are none above their like in ``other``."""
         # A guard bit above each counter survives where the subtraction does not borrow.
-        return ((other | self._guards) - one) & self._guards == self._guards
+        left = ((other & self._accounted) | self._guards) - (one & self._accounted)
+        return left & self._guards == self._guards
 
 
 def _open_move(bit: int, move: Move) -> _OpenMove:

@@ -51,8 +51,8 @@ class KeyCheck(msgspec.Struct, frozen=True):
     verdict: Verdict
     operations: tuple[Operation, ...]
     """All of the key's, in the order of the history."""
-    stuck_at: Operation | None
-    """Of an invalid key: up to this operation's return there is no explanation any more."""
+    stuck_ns: int
+    """Of an invalid key: what happened up to then has no explanation already."""
     nodes: int
 
 
@@ -103,12 +103,10 @@ def check_key(
         return nodes < budget.nodes and budget.clock() < until
 
     if budget.clock() >= until:
-        return KeyCheck(key, Verdict.UNKNOWN, tuple(operations), None, 0)
+        return KeyCheck(key, Verdict.UNKNOWN, tuple(operations), 0, 0)
     found = search(moves_of(operations), go_on)
     if found.explained is None:
         verdict = Verdict.UNKNOWN
     else:
         verdict = Verdict.VALID if found.explained else Verdict.INVALID
-    stuck = found.stuck_at
-    stuck_at = operations[stuck.position] if stuck is not None else None
-    return KeyCheck(key, verdict, tuple(operations), stuck_at, found.nodes)
+    return KeyCheck(key, verdict, tuple(operations), found.stuck_ns, found.nodes)

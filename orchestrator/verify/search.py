@@ -2,27 +2,24 @@
 
 Operations are linearized just in time (``board``). A node, that is how many returns are passed,
 which open operations are linearized, and the state, is visited once; unless it is reached again
-with fewer optional moves used up, which leaves more to do with.
+with fewer optional moves used up, which leaves more to do with. Depth first, on a stack of its own.
 
-First depth first: where there is an explanation, the first guess is mostly right. If that has gone
-astray too often, from the start again and breadth first: by how far a node has come, and by how
-much it has used up, so that none is visited before what makes it superfluous. That proves in the
-least time that there is no explanation; going deep first would come back to the same long tail with
-every small saving at its root. Neither recurses.
+First as if no optional write or delete were ever used up, so that a node really is visited once.
+That allows more than the history does: if even so there is no explanation, there is none, and the
+proof took no longer than the history is ambiguous. An explanation found that way is checked against
+what there was to use; if it overdrew, which is rare, the search is made again with exact accounts.
+(Increments are always counted exactly: an endless supply would lead to endlessly many states.)
 """
 
-import heapq
 from collections.abc import Callable
 
 import msgspec
 
 from .board import ROOT, Board, Node
 from .models import State
-from .moves import Move, Moves
+from .moves import Moves
 
 _LOOKS_AT_BUDGET_EVERY = 1024
-_DEPTH_FIRST_NODES = 20_000
-_DEPTH_FIRST_NODES_PER_MOVE = 4
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -30,8 +27,8 @@ class Found(msgspec.Struct, frozen=True):
 
     explained: bool | None
     """None: the budget ended first."""
-    stuck_at: Move | None
-    """The first move whose return no order gets past; None if all is explained."""
+    stuck_ns: int
+    """If there is none: what returned up to then, and what was called by then, has none already."""
     nodes: int
     """How many were visited."""
 
@@ -43,89 +40,63 @@ def search(moves: Moves, go_on: Callable[[int], bool]) -> Found:
         moves: of one key.
         go_on: asked now and then, with the number of nodes so far, whether the budget lasts.
     """
-    board = Board(moves)
-    patience = _DEPTH_FIRST_NODES + _DEPTH_FIRST_NODES_PER_MOVE * len(moves.required)
-    deep = _depth_first(board, lambda nodes: nodes < patience and go_on(nodes))
-    if deep.explained is not None:
-        return deep
-    return _breadth_first(board, deep.nodes, go_on)
+    generous = _Search(Board(moves, generous=True), go_on)
+    found, overdrawn = generous.run()
+    if not overdrawn:
+        return found
+    return _Search(Board(moves, generous=False), go_on, found.nodes).run()[0]
 
 
-class _Seen:
-    """The nodes that were visited."""
+class _Search:
+    def __init__(self, board: Board, go_on: Callable[[int], bool], nodes: int = 0) -> None:
+        self.board = board
+        self.go_on = go_on
+        self.nodes = nodes
+        self.seen: dict[tuple[int, int, State], list[int]] = {}
 
-    def __init__(self, board: Board) -> None:
-        self.spares = board.spares
-        self.used: dict[tuple[int, int, State], list[int]] = {}
+    def run(self) -> tuple[Found, bool]:
+        """Visit nodes until one has passed all returns, or none is left.
 
-    def add(self, node: Node) -> bool:
+        Returns:
+            What was found, and whether that used more than there was.
+        """
+        board = self.board
+        total = len(board.returns)
+        deepest = 0
+        stack: list[tuple[Node, bool]] = [(ROOT, False)]
+        while stack:
+            node, changes_tried = stack.pop()
+            if changes_tried:
+                stack.extend((then, False) for then in board.options(node))
+                continue
+            self.nodes += 1
+            if self.nodes % _LOOKS_AT_BUDGET_EVERY == 0 and not self.go_on(self.nodes):
+                return Found(None, 0, self.nodes), False
+            node = board.advance(node)
+            if node.position == total:
+                return Found(True, 0, self.nodes), node.overdrawn
+            deepest = max(deepest, node.position)
+            absorbed = board.absorb(node)
+            if isinstance(absorbed, int):
+                deepest = max(deepest, absorbed)
+                continue
+            if not self._is_new(absorbed[0]):
+                continue
+            node, settled = absorbed
+            if board.has_options:
+                stack.append((node, True))
+            stack.extend((then, False) for then in settled)
+            stack.extend((then, False) for then in board.changes(node))
+        return Found(False, board.returns[deepest][1].return_ns, self.nodes), False
+
+    def _is_new(self, node: Node) -> bool:
         """Note a node; return False if it was visited with no more used up of anything."""
         key = (node.position, node.mask, node.state)
-        earlier = self.used.get(key)
+        earlier = self.seen.get(key)
         if earlier is None:
-            self.used[key] = [node.used]
+            self.seen[key] = [node.used]
             return True
-        if any(self.spares(one, node.used) for one in earlier):
+        if any(self.board.spares(one, node.used) for one in earlier):
             return False
         earlier.append(node.used)
         return True
-
-
-def _depth_first(board: Board, go_on: Callable[[int], bool]) -> Found:
-    seen = _Seen(board)
-    total = len(board.returns)
-    nodes = deepest = 0
-    stack: list[tuple[Node, bool]] = [(ROOT, False)]
-    while stack:
-        node, changes_tried = stack.pop()
-        if changes_tried:
-            stack.extend((then, False) for then in board.options(node))
-            continue
-        nodes += 1
-        if nodes % _LOOKS_AT_BUDGET_EVERY == 0 and not go_on(nodes):
-            return Found(None, board.returns[deepest][1], nodes)
-        node = board.advance(node)
-        if node.position == total:
-            return Found(True, None, nodes)
-        deepest = max(deepest, node.position)
-        absorbed = board.absorb(node)
-        if absorbed is None or not seen.add(absorbed[0]):
-            continue
-        node, settled = absorbed
-        if board.optional:
-            stack.append((node, True))
-        stack.extend((then, False) for then in settled)
-        stack.extend((then, False) for then in board.changes(node))
-    return Found(False, board.returns[deepest][1], nodes)
-
-
-def _breadth_first(board: Board, nodes: int, go_on: Callable[[int], bool]) -> Found:
-    seen = _Seen(board)
-    total = len(board.returns)
-    # The running number keeps the comparison off the states, which have no order.
-    queue: list[tuple[int, int, int, Node]] = []
-    pushed = position = 0
-    following = [ROOT]
-    while True:
-        for then in following:
-            ahead = board.advance(then)
-            if ahead.position == total:
-                return Found(True, None, nodes)
-            pushed += 1
-            heapq.heappush(queue, (ahead.position, ahead.spent, pushed, ahead))
-        if not queue:
-            return Found(False, board.returns[position][1], nodes)
-        following = []
-        reached, _, _, node = heapq.heappop(queue)
-        if reached > position:
-            position = reached
-            # Nothing leads back, so what lies behind need not be remembered.
-            seen.used.clear()
-        nodes += 1
-        if nodes % _LOOKS_AT_BUDGET_EVERY == 0 and not go_on(nodes):
-            return Found(None, board.returns[position][1], nodes)
-        absorbed = board.absorb(node)
-        if absorbed is None or not seen.add(absorbed[0]):
-            continue
-        node, settled = absorbed
-        following = [*settled, *board.changes(node), *board.options(node)]
