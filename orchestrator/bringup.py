@@ -15,15 +15,17 @@ from pathlib import Path
 
 import msgspec
 
+from . import gateway
 from .bootstrap import bootstrap_nodes, write_settings
-from .errors import BadConfiguration
+from .errors import BadConfiguration, OrchestratorError
+from .gateway import GatewayView
 from .paths import FILE_NAME, Paths
 from .ports import find_base, is_free, owner_of
 from .probe import Prober
 from .processes import identify, sample, send
 from .readiness import await_ready
 from .spec import read_spec
-from .spec_values import Spec
+from .spec_values import GATEWAY, GATEWAY_OFFSET, Spec
 from .state import UP, ClusterState, load, locked, new_state, port_offsets, save
 from .supervisor import DESCRIPTORS_BESIDE_CLIENTS, Child, Supervisor, raise_descriptor_limit
 from .teardown import delete_data, end_run, kill_leftovers
@@ -49,6 +51,7 @@ class Brought(msgspec.Struct, frozen=True):
 
     plan: Plan
     view: ClusterView
+    gateway: GatewayView | None
     started: list[str]
     outdated: list[str]
     """Nodes that run on with the settings of before."""
@@ -83,15 +86,27 @@ def bring_up(
         plan = make_plan(paths, nodes=nodes, slow=slow, tell=tell)
         outdated, started = _carry_out(paths, plan, tell)
     with closing(Prober(endpoints(plan.state))) as prober:
-        view = await_ready(paths, plan.state, prober, seconds=seconds * plan.state.slowness)
+        try:
+            view = await_ready(paths, plan.state, prober, seconds=seconds * plan.state.slowness)
+        except OrchestratorError:
+            gateway.adjust(paths, plan.state, plan.spec)  # in front of what is left running
+            raise
     _remember_leader(paths, view)
     return Brought(
         plan=plan,
         view=view,
+        gateway=_bring_up_gateway(paths, plan),
         started=started,
         outdated=outdated,
         seconds=time.monotonic() - began,
     )
+
+
+def _bring_up_gateway(paths: Paths, plan: Plan) -> GatewayView | None:
+    """Start the HTTP gateway, or end it, as cluster.yaml says; the nodes came first."""
+    with locked(paths, "up"):
+        gateway.adjust(paths, plan.state, plan.spec)
+    return gateway.await_ready(paths, plan.state) if plan.state.gateway else None
 
 
 def make_plan(
@@ -118,12 +133,16 @@ def make_plan(
     else:
         state = known
         _refuse_another_cluster(state, spec, nodes)
-    children = Supervisor(paths).children()
+    before, state.gateway = state.gateway, gateway.address_of(spec, state.base_port)
+    supervisor = Supervisor(paths)
+    children = supervisor.children()
     if not children and not look_only and kill_leftovers(state.run_id):
         tell("supervisord was gone without its nodes: what it left behind was ended")
     running = [name for name, child in children.items() if child.has_process]
     to_start = [node.name for node in state.nodes if node.name not in running]
-    _refuse_taken_ports(state, to_start)
+    child = supervisor.gateway()
+    keeps_port = state.gateway == before and child is not None and child.has_process
+    _refuse_taken_ports(state, to_start if keeps_port else [*to_start, GATEWAY])
     return Plan(
         state=state,
         spec=spec,
@@ -178,7 +197,8 @@ def _fresh_state(paths: Paths, spec: Spec, nodes: int) -> ClusterState:
     base_port = spec.base_port
     if base_port is None:
         start = zlib.crc32(str(paths.state).encode()) + time.monotonic_ns()
-        base_port = find_base(spec.host, port_offsets(nodes), start=start)
+        offsets = [*port_offsets(nodes), *([GATEWAY_OFFSET] if spec.gateway_host else [])]
+        base_port = find_base(spec.host, offsets, start=start)
         if base_port is None:
             raise BadConfiguration("base_port: auto found no free row of ports on this host")
     return new_state(spec, nodes, base_port)

@@ -25,7 +25,7 @@ from .checking import (
 )
 from .errors import BadConfiguration
 from .paths import FILE_NAME
-from .spec_values import GIB, KIB, MIB, NODES_MAX, PORT_BAND, Spec
+from .spec_values import GATEWAY_OFFSET, GIB, KIB, MIB, NODES_MAX, PORT_BAND, Spec
 from .units import format_size, parse_duration_ms, parse_size_bytes
 from .yamltree import MalformedText, Mapping, Mark, Problem, Scalar, parse
 
@@ -122,6 +122,31 @@ def _check_together(spec: Spec, walk: Walk) -> None:
             "outgoing connections of other programs"
         )
         walk.warnings.append(Problem(walk.marks["base_port"], message))
+    _check_gateway(spec, walk)
+
+
+def _check_gateway(spec: Spec, walk: Walk) -> None:
+    port = spec.gateway_port
+    if port is None:
+        return
+    mark = walk.marks["gateway_port"]
+    if spec.gateway_host != spec.host:
+        message = f"gateway.http: the cluster lives at {spec.host}; use {spec.host}:{port}"
+        walk.problems.append(Problem(mark, message))
+    elif spec.base_port is None:
+        message = (
+            f"gateway.http: with `base_port: auto` a free port is chosen for it too, and {port} is"
+            " not used; write auto here as well"
+        )
+        walk.warnings.append(Problem(mark, message))
+    else:
+        band, k = divmod(port - spec.base_port, PORT_BAND)
+        if 0 <= band <= 2 and 1 <= k <= NODES_MAX:
+            message = (
+                f"gateway.http: {port} is among the ports of the nodes; "
+                f"{spec.base_port + GATEWAY_OFFSET} is not"
+            )
+            walk.problems.append(Problem(mark, message))
 
 
 def _loopback(value: Scalar) -> str:
@@ -139,10 +164,12 @@ def _loopback(value: Scalar) -> str:
     return str(address)
 
 
-def _address(value: Scalar) -> tuple[str, int]:
+def _address(value: Scalar) -> tuple[str, int | None]:
+    if value.text == "auto":
+        return "127.0.0.1", None
     host, colon, port = value.text.rpartition(":")
     if not colon:
-        raise Refused(f"'{shorten(value.text)}' is no address and port; use 127.0.0.1:7480")
+        raise Refused(f"'{shorten(value.text)}' is no address and port; use 127.0.0.1:7480 or auto")
     number: int = whole(1024, 65_535, " after the colon")(Scalar(value.mark, port, quoted=False))
     return _loopback(Scalar(value.mark, host, quoted=False)), number
 
@@ -217,7 +244,7 @@ _KEYS: dict[str, Entry] = {
     },
     "chaos": {"enabled": (truth, ("chaos_enabled",))},
     "restart": (choice("on-crash", "never"), ("restart",)),
-    "gateway": {"http": WithoutEffect(_address)},
+    "gateway": {"http": (_address, ("gateway_host", "gateway_port"))},
     "cache": {
         "max_bytes": WithoutEffect(
             measure(parse_size_bytes, MIB, 64 * 1024 * GIB, "use 1MiB to 64TiB")

@@ -5,6 +5,10 @@ import msgspec
 NODES_MAX = 25
 PORT_BAND = 100
 """Client ports are base + k, peer ports one band above, event ports two."""
+GATEWAY = "gateway"
+"""What the HTTP gateway is called where nodes have names."""
+GATEWAY_OFFSET = 80
+"""Where a gateway listens when its port is left open: beyond all client ports."""
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
 
@@ -29,3 +33,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     clients: int = 10_000
     chaos_enabled: bool = False
     restart: str = "on-crash"
+    gateway_host: str = ""
+    """Where the HTTP gateway listens; empty: there is none."""
+    gateway_port: int | None = None
+    """None: ``base_port`` and :data:`GATEWAY_OFFSET`."""

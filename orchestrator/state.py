@@ -17,7 +17,7 @@ import msgspec
 from .errors import BadConfiguration, NoCluster, TryAgain
 from .paths import Paths
 from .processes import Process
-from .spec_values import PORT_BAND, Spec
+from .spec_values import GATEWAY, PORT_BAND, Spec
 
 FORMAT = 1
 LOCK_SECONDS_MAX = 30.0
@@ -66,6 +66,8 @@ class ClusterState(msgspec.Struct, kw_only=True):
     old_leader: str | None = None
     slowness: float = 1.0
     """How many times longer than by default elections of this run may take; at least 1."""
+    gateway: str = ""
+    """Where the HTTP gateway listens, ``host:port``, as the last `up` had it; empty: nowhere."""
 
     def node(self, name: str) -> NodeRecord:
         """Return the record of a node by its name."""
@@ -76,8 +78,8 @@ class ClusterState(msgspec.Struct, kw_only=True):
         return len(self.nodes) // 2 + 1
 
     def ports(self) -> list[tuple[str, str, int]]:
-        """Return every port of the cluster: (node, what for, port)."""
-        return [
+        """Return every port of the cluster: (node or gateway, what for, port)."""
+        nodes = [
             (record.name, what, int(endpoint.rpartition(":")[2]))
             for record in self.nodes
             for what, endpoint in (
@@ -86,6 +88,12 @@ class ClusterState(msgspec.Struct, kw_only=True):
                 ("events", record.events),
             )
         ]
+        return [*nodes, (GATEWAY, "HTTP", self.gateway_port)] if self.gateway else nodes
+
+    @property
+    def gateway_port(self) -> int:
+        """The port of the gateway; assumes that there is one."""
+        return int(self.gateway.rpartition(":")[2])
 
     def saw_leader(self, node: str, term: int) -> bool:
         """Remember who leads; tell whether that is news."""

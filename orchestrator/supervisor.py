@@ -22,6 +22,7 @@ import raftcache
 from .errors import BadConfiguration, TryAgain
 from .paths import Paths
 from .processes import RUN_ID_VARIABLE, Process, identify, is_alive
+from .spec_values import GATEWAY
 from .xmlrpc import Fault, Unreachable, call
 
 NEVER_RESTARTED = (0, 74, 78)
@@ -29,11 +30,14 @@ NEVER_RESTARTED = (0, 74, 78)
 LOG_BYTES_MAX = 5 * 1024 * 1024
 LOG_BACKUPS = 3
 START_SECONDS_MAX = 10.0
+GATEWAY_STOP_SECONDS = 4
+"""How long the gateway may take to end, before supervisord kills it."""
 DESCRIPTORS_BESIDE_CLIENTS = 256
 """File descriptors that a node needs for its log, its peers and itself."""
 
 _FAULT_NOT_RUNNING, _FAULT_ALREADY_STARTED, _FAULT_BAD_NAME = 70, 60, 10
 _COMMAND_VARIABLE = "RAFTCACHE_NODE_COMMAND"
+_GATEWAY_COMMAND_VARIABLE = "RAFTCACHE_GATEWAY_COMMAND"
 _MISLEADING = ("PYTHONHOME", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONINSPECT")
 
 
@@ -76,6 +80,13 @@ class Supervisor:
 
     def children(self) -> dict[str, Child]:
         """Return all nodes by name; empty when it does not answer."""
+        return {name: child for name, child in self._programs().items() if name != GATEWAY}
+
+    def gateway(self) -> Child | None:
+        """Return the HTTP gateway, running or not; None when it does not answer."""
+        return self._programs().get(GATEWAY)
+
+    def _programs(self) -> dict[str, Child]:
         try:
             found: list[dict[str, Any]] = call(self._socket, "supervisor.getAllProcessInfo")
         except (Unreachable, Fault):
@@ -96,6 +107,14 @@ class Supervisor:
         is not started again behind our back.
         """
         self._command("supervisor.stopProcess", name, _FAULT_NOT_RUNNING)
+
+    def start_program(self, name: str) -> None:
+        """Have any program started, as :meth:`start_node` does."""
+        self.start_node(name)
+
+    def stop_program(self, name: str) -> None:
+        """Have any program stopped by its own ``stopsignal``, without waiting for it."""
+        self.kill_node(name)
 
     def _command(self, method: str, name: str, harmless: int) -> None:
         try:
@@ -208,7 +227,29 @@ def configuration(paths: Paths, nodes: list[str], *, restart: str) -> str:
             f"stdout_logfile_maxbytes={LOG_BYTES_MAX}",
             f"stdout_logfile_backups={LOG_BACKUPS}",
         ]
+    lines += _gateway_section(paths, here, restart=restart)
     return "\n".join(lines) + "\n"
+
+
+def _gateway_section(paths: Paths, here: "_Here", *, restart: str) -> list[str]:
+    """Return the gateway's program: always known, and started only when it is wanted."""
+    return [
+        f"[program:{GATEWAY}]",
+        f"command=%(ENV_{_GATEWAY_COMMAND_VARIABLE})s {GATEWAY}.json",
+        "directory=%(here)s",
+        "autostart=false",
+        f"autorestart={'unexpected' if restart == 'on-crash' else 'false'}",
+        f"exitcodes={','.join(str(code) for code in NEVER_RESTARTED)}",
+        "startsecs=1",
+        f"startretries={3 if restart == 'on-crash' else 0}",
+        "stopsignal=TERM",
+        f"stopwaitsecs={GATEWAY_STOP_SECONDS}",
+        "killasgroup=true",
+        "redirect_stderr=true",
+        f"stdout_logfile={here.path(paths.log(GATEWAY)).replace('%', '%%')}",
+        f"stdout_logfile_maxbytes={LOG_BYTES_MAX}",
+        f"stdout_logfile_backups={LOG_BACKUPS}",
+    ]
 
 
 class _Here:
@@ -250,7 +291,11 @@ def _environment(run_id: str) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
     environment[RUN_ID_VARIABLE] = run_id
     # -P: no folder that a node stands in can put a module in its way.
-    environment[_COMMAND_VARIABLE] = shlex.join([sys.executable, "-P", "-m", "raftcache.node"])
+    for variable, module in (
+        (_COMMAND_VARIABLE, "raftcache.node"),
+        (_GATEWAY_COMMAND_VARIABLE, "raftcache.gateway"),
+    ):
+        environment[variable] = shlex.join([sys.executable, "-P", "-m", module])
     assert raftcache.__file__ is not None, "raftcache is a package with a file"
     environment["PYTHONPATH"] = str(Path(raftcache.__file__).resolve().parent.parent)
     return environment

@@ -7,6 +7,7 @@ import time
 
 import msgspec
 
+from .gateway import stop as stop_gateway
 from .paths import Paths
 from .processes import Process, find_run, identify, send, wait_gone
 from .proof import Proof, prove
@@ -47,6 +48,7 @@ def end_run(paths: Paths, state: ClusterState, *, wipe: bool) -> Ended:
     """Do what `down` does, for a caller that holds the lock."""
     started = time.monotonic()
     supervisor = Supervisor(paths)
+    stop_gateway(supervisor)  # before the nodes, so that it can bring to an end what it has taken
     keeper = supervisor.process()
     nodes = _node_processes(supervisor) if keeper else []
     for node in nodes:

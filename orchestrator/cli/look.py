@@ -8,6 +8,7 @@ from ..errors import EXIT_OK
 from ..logs import SUPERVISOR, follow, last_lines, log_path
 from ..paths import Paths
 from ..selectors import HELP, Candidates, resolve
+from ..spec_values import GATEWAY
 from ..state import ClusterState, load_existing
 from .call import Call
 from .console import SCHEMA, printable
@@ -20,7 +21,10 @@ _LISTEN_SECONDS = 2.0
 
 def _configure_logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "nodes", nargs="*", metavar="NODES", help=f"{HELP}; or supervisord (default: all)"
+        "nodes",
+        nargs="*",
+        metavar="NODES",
+        help=f"{HELP}; gateway; supervisord (default: nodes)",
     )
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes")
     parser.add_argument("-n", type=int, default=20, metavar="N", help="so many lines each (20)")
@@ -53,8 +57,11 @@ def _chosen(call: Call, paths: Paths, state: ClusterState) -> list[str]:
     names = [node.name for node in state.nodes]
     if not texts:
         return names
-    plain = [text for text in texts if text != SUPERVISOR]
-    chosen = [SUPERVISOR] if len(plain) < len(texts) else []
+    others = (SUPERVISOR, GATEWAY)
+    plain = [text for text in texts if text not in others]
+    chosen = [name for name in others if name in texts]
+    if not plain:
+        return chosen
     if all(name in names for text in plain for name in text.split(",")):
         # Names need nobody to be asked: logs are wanted most when nobody answers.
         candidates = Candidates(names, [], [], None, state.old_leader)

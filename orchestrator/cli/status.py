@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 
 from ..errors import EXIT_CHECK_FAILED, EXIT_OK, EXIT_UNAVAILABLE
+from ..gateway import GatewayView, look
 from ..probe import Prober
 from ..processes import command_line, find_run, sample
 from ..state import load_existing
@@ -13,7 +14,7 @@ from ..units import format_size, parse_duration_ms
 from ..view import ClusterView, endpoints, observe, observe_once
 from .call import Call
 from .console import Console
-from .tables import print_nodes, view_as_json
+from .tables import gateway_as_json, print_nodes, view_as_json
 from .verbs import Verb
 
 _REFRESH_SECONDS = 0.5
@@ -35,43 +36,60 @@ def _run_status(call: Call) -> int:
     paths = call.paths
     state = load_existing(paths)
     if not call.options.watch:
-        return _report(call.console, observe_once(paths, state))
+        return _report(call.console, observe_once(paths, state), look(paths, state))
     with closing(Prober(endpoints(state))) as prober:
         while True:
             view = observe(paths, state, prober)
             if sys.stdout.isatty():
                 sys.stdout.write("\033[H\033[2J")
-            _report(call.console, view)
+            _report(call.console, view, look(paths, state))
             sys.stdout.flush()
             time.sleep(_REFRESH_SECONDS)
 
 
-def _report(console: Console, view: ClusterView) -> int:
+def _report(console: Console, view: ClusterView, gateway: GatewayView | None) -> int:
+    health = view.health
+    if health == "ok" and gateway is not None and gateway.state != "ready":
+        health = "degraded"
     print_nodes(console, view)
     console.say()
-    console.say(_summary(console, view))
+    console.say(_summary(console, view, health))
     for advice in _advice(view):
         console.say(f"  {advice}")
+    if gateway is not None:
+        console.say(_gateway_line(console, gateway))
     for node in view.nodes:
         for alarm in (node.status or {}).get("alarms", []):
             console.say(console.paint(f"  {node.name}: {alarm}", "red"))
-    console.document(ok=view.health == "ok", **view_as_json(view))
+    console.document(
+        **{**view_as_json(view), "health": health},
+        ok=health == "ok",
+        gateway=gateway_as_json(gateway),
+    )
     codes = {"ok": EXIT_OK, "degraded": EXIT_CHECK_FAILED}
-    return codes.get(view.health, EXIT_UNAVAILABLE)
+    return codes.get(health, EXIT_UNAVAILABLE)
 
 
-def _summary(console: Console, view: ClusterView) -> str:
+def _gateway_line(console: Console, gateway: GatewayView) -> str:
+    if gateway.state == "ready":
+        return f"HTTP at {gateway.url}"
+    advice = "bin/cluster up" if gateway.state == "down" else "bin/cluster logs gateway"
+    state = console.paint(gateway.state, "red")
+    return f"HTTP at {gateway.url}: the gateway is {state}:  {advice}"
+
+
+def _summary(console: Console, view: ClusterView, health: str) -> str:
     ready = sum(node.state == "ready" for node in view.nodes)
-    if view.health == "ok":
+    if health == "ok":
         words = console.paint("ok", "green")
         return f"{words}: {view.leader} leads in term {view.term}, all {ready} nodes are ready"
-    if view.health == "degraded":
+    if health == "degraded":
         words = console.paint("degraded", "yellow")
         return (
             f"{words}: {view.leader} leads in term {view.term}, {ready} of {len(view.nodes)} nodes "
             "are ready"
         )
-    if view.health == "down":
+    if health == "down":
         return f"{console.paint('down', 'red')}: no node is running"
     answering = sum(node.role is not None for node in view.nodes)
     if answering >= view.quorum:

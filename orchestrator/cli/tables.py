@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..gateway import GatewayView
 from ..units import format_size
 from ..view import ClusterView, NodeView
 from .console import Console
@@ -55,6 +56,19 @@ def view_as_json(view: ClusterView) -> dict[str, Any]:
         "quorum": view.quorum,
         "supervisor_running": view.supervisor_running,
         "nodes": [node_as_json(node) for node in view.nodes],
+    }
+
+
+def gateway_as_json(gateway: GatewayView | None) -> dict[str, Any] | None:
+    """Return the gateway's view as plain values."""
+    if gateway is None:
+        return None
+    return {
+        "url": gateway.url,
+        "state": gateway.state,
+        "pid": gateway.pid,
+        "memory_bytes": gateway.resident_bytes,
+        "supervisor": gateway.supervisor,
     }
 
 

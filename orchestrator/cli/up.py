@@ -15,7 +15,7 @@ from ..spec_values import NODES_MAX
 from .call import Call
 from .console import Console, printable
 from .down import report_end
-from .tables import print_nodes, view_as_json
+from .tables import gateway_as_json, print_nodes, view_as_json
 from .verbs import Verb
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def _show_plan(console: Console, plan: "Plan") -> int:
         for node in state.nodes
     ]
     console.table(["node", "clients", "peers", "events", "what"], rows, "lllll")
+    if state.gateway:
+        console.say(f"and in front of it, HTTP at http://{state.gateway}")
     console.document(
         cluster=state.cluster,
         first=plan.first,
@@ -115,6 +117,7 @@ def _show_plan(console: Console, plan: "Plan") -> int:
             }
             for node in state.nodes
         ],
+        gateway=f"http://{state.gateway}" if state.gateway else None,
     )
     return EXIT_OK
 
@@ -142,6 +145,8 @@ def _report(console: Console, brought: "Brought", log_folder: Path) -> None:
     console.say("python  from raftcache.client import Client")
     console.say(f'        cache = Client("{endpoints}")')
     console.say('        cache.set("greeting", "hello"); print(cache.get("greeting"))')
+    if brought.gateway is not None:
+        console.say(f"http    curl {brought.gateway.url}/api/v1/key/greeting")
     console.say(f"logs    {where if not where.startswith('..') else log_folder}")
     console.document(
         seconds=round(brought.seconds, 3),
@@ -149,6 +154,7 @@ def _report(console: Console, brought: "Brought", log_folder: Path) -> None:
         outdated=brought.outdated,
         warnings=brought.plan.warnings,
         endpoints=[node.client for node in view.nodes],
+        gateway=gateway_as_json(brought.gateway),
         logs=str(log_folder),
         **view_as_json(view),
     )

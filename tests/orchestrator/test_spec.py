@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import BadConfiguration
+from orchestrator.gateway import address_of
 from orchestrator.spec import parse_spec, read_spec
 from orchestrator.spec_values import MIB, Spec
 
@@ -19,10 +20,10 @@ def refusal(text: str | bytes) -> str:
 
 
 def test_the_file_in_the_repository_says_what_the_defaults_are() -> None:
-    """All but chaos, which is on there because that file is for trying things out."""
+    """All but chaos and HTTP, which are there because that file is for trying things out."""
     reading = read_spec(ROOT / "cluster.yaml")
 
-    assert reading.spec == Spec(chaos_enabled=True)
+    assert reading.spec == Spec(chaos_enabled=True, gateway_host="127.0.0.1", gateway_port=7480)
     assert reading.warnings == []
 
 
@@ -243,7 +244,7 @@ REFUSALS = [
     ("cache: {size: 1B}", "1:9: unknown key `cache.size`. Allowed in `cache`: max_bytes, eviction"),
     (
         "gateway: {http: 7480}",
-        "1:17: gateway.http: '7480' is no address and port; use 127.0.0.1:7480",
+        "1:17: gateway.http: '7480' is no address and port; use 127.0.0.1:7480 or auto",
     ),
     (
         "gateway: {http: '0.0.0.0:7480'}",
@@ -258,6 +259,14 @@ REFUSALS = [
             "1:17: gateway.http: 'x' is not allowed; "
             "expected a whole number from 1024 to 65535 after the colon"
         ),
+    ),
+    (
+        "gateway: {http: '127.0.0.1:7403'}",
+        "1:17: gateway.http: 7403 is among the ports of the nodes; 7480 is not",
+    ),
+    (
+        "gateway: {http: '127.0.0.2:7480'}",
+        "1:17: gateway.http: the cluster lives at 127.0.0.1; use 127.0.0.1:7480",
     ),
     # Text that is not YAML of our kind.
     ("raft:\n\theartbeat: 3ms", "2:1: a tab; YAML is indented with spaces only"),
@@ -323,7 +332,6 @@ def test_what_has_no_effect_yet_is_taken_with_a_warning() -> None:
     text = b"""
 raft: {detect_disconnects: true}
 cache: {max_bytes: 512MiB, eviction: volatile-lru}
-gateway: {http: 127.0.0.1:7480}
 """
     reading = parse_spec(text)
 
@@ -332,8 +340,36 @@ gateway: {http: 127.0.0.1:7480}
         "cluster.yaml:2:28: raft.detect_disconnects: has no effect in this version",
         "cluster.yaml:3:20: cache.max_bytes: has no effect in this version",
         "cluster.yaml:3:38: cache.eviction: has no effect in this version",
-        "cluster.yaml:4:17: gateway.http: has no effect in this version",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("", ""),
+        ("gateway: {http: 127.0.0.1:7480}", "127.0.0.1:7480"),
+        ("gateway: {http: localhost:9000}", "127.0.0.1:9000"),
+        ("gateway: {http: auto}", "127.0.0.1:7480"),
+        ("gateway: {http: auto}\nbase_port: auto", "127.0.0.1:20080"),
+        ("gateway: {http: 127.0.0.1:7480}\nbase_port: auto", "127.0.0.1:20080"),
+        ("gateway: {http: auto}\nbase_port: 8000\nhost: 127.0.0.3", "127.0.0.3:8080"),
+    ],
+)
+def test_the_gateway_listens_where_it_is_told_or_where_nobody_else_does(
+    text: str, address: str
+) -> None:
+    """No key, no gateway; and `base_port: auto` chooses its port as well."""
+    spec = parse_spec(text.encode()).spec
+
+    assert address_of(spec, spec.base_port or 20_000) == address
+
+
+def test_a_port_that_is_not_used_is_warned_about() -> None:
+    reading = parse_spec(b"base_port: auto\ngateway: {http: 127.0.0.1:7480}")
+
+    (warning,) = reading.warnings
+    assert warning.startswith("cluster.yaml:2:17: gateway.http: ")
+    assert "7480 is not used" in warning
 
 
 def test_ports_that_others_may_take_at_any_moment_are_warned_about() -> None:

@@ -11,7 +11,7 @@ import pytest
 from orchestrator import state as state_module
 from orchestrator.errors import BadConfiguration, NoCluster, TryAgain
 from orchestrator.paths import SOCKET_PATH_BYTES_MAX, Paths, locate
-from orchestrator.spec_values import Spec
+from orchestrator.spec_values import GATEWAY_OFFSET, NODES_MAX, PORT_BAND, Spec
 from orchestrator.state import (
     changing,
     load,
@@ -59,6 +59,15 @@ def test_a_node_has_three_ports_by_its_number() -> None:
     assert sorted(7400 + offset for offset in port_offsets(2)) == sorted(
         port for _, _, port in state.ports()
     )
+
+
+def test_the_gateway_s_port_is_one_of_the_cluster() -> None:
+    """What `up` finds taken and `down` proves free."""
+    state = new_state(Spec(), 1, 7400)
+    state.gateway = "127.0.0.1:7480"
+
+    assert state.ports()[-1] == ("gateway", "HTTP", 7480)
+    assert NODES_MAX < GATEWAY_OFFSET < PORT_BAND
 
 
 @pytest.mark.parametrize(("nodes", "quorum"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])

@@ -26,6 +26,7 @@ def test_supervisord_reads_odd_paths_as_they_are(
     monkeypatch.setattr(paths, "supervisor_socket", paths.run / "supervisor.sock")
     paths.make()
     monkeypatch.setenv("RAFTCACHE_NODE_COMMAND", "'/py thon%d' -P -m raftcache.node")
+    monkeypatch.setenv("RAFTCACHE_GATEWAY_COMMAND", "'/py thon%d' -P -m raftcache.gateway")
     paths.conf.write_text(configuration(paths, ["n1", "n2"], restart="on-crash"))
 
     options = ServerOptions()
@@ -33,12 +34,13 @@ def test_supervisord_reads_odd_paths_as_they_are(
 
     assert Path(options.logfile).resolve() == paths.supervisor_log.resolve()
     programs = [group.process_configs[0] for group in options.process_group_configs]
-    assert [program.name for program in programs] == ["n1", "n2"]
+    assert [program.name for program in programs] == ["gateway", "n1", "n2"]
     for program in programs:
-        assert program.command == f"'/py thon%d' -P -m raftcache.node {program.name}.json"
+        kind = "gateway" if program.name == "gateway" else "node"
+        assert program.command == f"'/py thon%d' -P -m raftcache.{kind} {program.name}.json"
         assert Path(program.directory).resolve() == paths.run.resolve()
         assert Path(program.stdout_logfile).resolve() == paths.log(program.name).resolve()
-        assert program.autostart
+        assert program.autostart == (kind == "node"), "the gateway comes after the nodes"
         assert program.exitcodes == [0, 74, 78]
     (server,) = options.server_configs
     assert Path(server["file"]).resolve() == paths.supervisor_socket.resolve()
@@ -56,7 +58,7 @@ def test_a_node_is_only_ever_stopped_by_force(tmp_path: Path) -> None:
     """A process that supervisord itself stops is the only one it does not start again."""
     text = configuration(Paths(tmp_path / ".cluster", None), ["n1"], restart="on-crash")
 
-    assert "stopsignal=KILL" in text
+    assert "stopsignal=KILL" in text.split("[program:gateway]")[0]
     assert "inet_http_server" not in text  # nobody commands it over TCP (failure G6)
 
 

@@ -1,0 +1,173 @@
+"""The HTTP gateway of a cluster: one more program under supervisord, in front of the nodes.
+
+It holds nothing, so it is started, stopped and moved without much ado: `up` brings it to what
+cluster.yaml says, after the nodes are ready, and `down` ends it before them. Whether it works is
+asked of itself, over HTTP.
+"""
+
+import signal
+import socket
+import time
+
+import msgspec
+
+from .errors import BadConfiguration, TryAgain
+from .paths import Paths
+from .processes import identify, sample, send, wait_gone
+from .spec_values import GATEWAY, GATEWAY_OFFSET, Spec
+from .state import ClusterState
+from .supervisor import NEVER_RESTARTED, Child, Supervisor
+
+SETTINGS_FORMAT = 1
+START_SECONDS_MAX = 10.0
+STOP_SECONDS_MAX = 5.0
+ASK_SECONDS = 0.5
+POLL_SECONDS = 0.02
+TIMEOUT_MS = 5_000
+"""How long a request may take: longer than any failover, at the usual pace of elections."""
+CONNECTIONS_MAX = 2_000
+
+
+class GatewayView(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway, as it is."""
+
+    url: str
+    state: str
+    """ready, starting, silent, paused, crashed or down."""
+    pid: int | None
+    resident_bytes: int | None
+    supervisor: str | None
+    """supervisord's word for it."""
+
+
+def address_of(spec: Spec, base_port: int) -> str:
+    """Return where the gateway shall listen, ``host:port``; empty: there shall be none."""
+    if not spec.gateway_host:
+        return ""
+    port = spec.gateway_port
+    if port is None or spec.base_port is None:
+        port = base_port + GATEWAY_OFFSET
+    return f"{spec.host}:{port}"
+
+
+def write_settings(paths: Paths, state: ClusterState, spec: Spec) -> bool:
+    """Write the settings that the gateway is started with; tell whether that is news."""
+    host, _, port = state.gateway.rpartition(":")
+    settings = {
+        "format": SETTINGS_FORMAT,
+        "cluster": state.cluster,
+        "host": host,
+        "port": int(port),
+        "nodes": [{"id": node.name, "client": node.client} for node in state.nodes],
+        "value_bytes": spec.value_bytes,
+        "timeout_ms": int(TIMEOUT_MS * state.slowness),
+        "connections": min(CONNECTIONS_MAX, spec.clients),
+    }
+    data = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
+    path = paths.settings(GATEWAY)
+    if path.exists() and path.read_bytes() == data:
+        return False
+    beside = path.with_suffix(".tmp")
+    beside.write_bytes(data)
+    beside.replace(path)
+    return True
+
+
+def adjust(paths: Paths, state: ClusterState, spec: Spec) -> None:
+    """Have the gateway run as the state says, with the settings of now, or not at all."""
+    supervisor = Supervisor(paths)
+    if not state.gateway:
+        stop(supervisor)
+        return
+    if write_settings(paths, state, spec):
+        stop(supervisor)
+    child = supervisor.gateway()
+    if child is not None and child.has_process:
+        process = identify(child.pid)
+        if process is not None:
+            send(process, signal.SIGCONT)  # one that was paused by hand goes on
+        return
+    supervisor.start_program(GATEWAY)
+
+
+def stop(supervisor: Supervisor) -> None:
+    """End the gateway in order, by force if it takes too long; one that is down is left alone."""
+    child = supervisor.gateway()
+    if child is None or child.state not in {"STARTING", "RUNNING", "STOPPING", "BACKOFF"}:
+        return
+    process = identify(child.pid) if child.has_process else None
+    if process is not None:
+        send(process, signal.SIGCONT)  # a paused one hears nothing else
+    supervisor.stop_program(GATEWAY)
+    if process is not None:
+        for stubborn in wait_gone([process], STOP_SECONDS_MAX):
+            send(stubborn, signal.SIGKILL)
+
+
+def await_ready(paths: Paths, state: ClusterState) -> GatewayView:
+    """Wait until the gateway answers.
+
+    Raises:
+        BadConfiguration: it refused to start; its last words are in the message.
+        TryAgain: it did not answer in time.
+    """
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while True:
+        view = look(paths, state)
+        assert view is not None, "only a gateway that shall be there is waited for"
+        if view.state == "ready":
+            return view
+        refused = view.state == "crashed" and view.supervisor in {"EXITED", "FATAL"}
+        if refused or time.monotonic() > deadline:
+            raise _explain(paths, view)
+        time.sleep(POLL_SECONDS)
+
+
+def look(paths: Paths, state: ClusterState) -> GatewayView | None:
+    """Look at the gateway; None when there shall be none."""
+    if not state.gateway:
+        return None
+    child = Supervisor(paths).gateway()
+    seen = sample(child.pid) if child is not None and child.has_process else None
+    return GatewayView(
+        url=f"http://{state.gateway}",
+        state=_state_of(child, paused=seen is not None and seen.paused, address=state.gateway),
+        pid=child.pid if child is not None and seen is not None else None,
+        resident_bytes=None if seen is None else seen.resident_bytes,
+        supervisor=None if child is None else child.state,
+    )
+
+
+def answers(address: str, seconds: float = ASK_SECONDS) -> bool:
+    """Ask a gateway whether it works."""
+    host, _, port = address.rpartition(":")
+    request = f"GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection((host, int(port)), timeout=seconds) as connection:
+            connection.sendall(request.encode())
+            return connection.recv(64).startswith(b"HTTP/1.1 200 ")
+    except OSError:
+        return False
+
+
+def _state_of(child: Child | None, *, paused: bool, address: str) -> str:
+    if child is None or child.state == "STOPPED":
+        return "down"
+    if child.has_process:
+        if paused:
+            return "paused"
+        if answers(address):
+            return "ready"
+        return "starting" if child.state == "STARTING" else "silent"
+    return "crashed"
+
+
+def _explain(paths: Paths, view: GatewayView) -> BadConfiguration | TryAgain:
+    from .readiness import last_log_lines  # noqa: PLC0415 - only for this bad news
+
+    lines = [f"the cluster is up, but its HTTP gateway is {view.state}"]
+    lines += [f"  | {line}" for line in last_log_lines(paths, GATEWAY, 3)]
+    hint = "bin/cluster logs gateway   shows more"
+    if view.supervisor == "EXITED" and Supervisor(paths).last_exit(GATEWAY) in NEVER_RESTARTED:
+        return BadConfiguration("\n".join(lines), hint=hint)
+    return TryAgain("\n".join(lines), hint=hint)
