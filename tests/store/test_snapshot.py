@@ -166,6 +166,19 @@ def test_a_value_that_just_fits_or_just_does_not(size: int) -> None:
     assert_same(restored(slices), machine)
 
 
+@pytest.mark.parametrize("size", [*range(0, 120, 7), 65535, 65536])
+def test_large_revisions_need_more_room_and_have_it(size: int) -> None:
+    """After years, each of a record's numbers takes nine bytes instead of one."""
+    machine = machine_of([])
+    machine._keyspace.store_rev = machine._keyspace.oldest_rev = 2**62
+    apply(machine, *numbered(30, size)[0])
+
+    slices = slices_of(machine, max(SLICE_BYTES_MIN, size + 2 * SLICE_BYTES_MIN))
+
+    assert max(map(len, slices)) <= max(SLICE_BYTES_MIN, size + 2 * SLICE_BYTES_MIN)
+    assert_same(restored(slices), machine)
+
+
 def test_a_key_longer_than_a_slice_makes_a_longer_one() -> None:
     machine = machine_of([[Set(b"a" * 1000, b"v" * 1000)]])
 

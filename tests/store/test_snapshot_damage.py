@@ -224,6 +224,16 @@ KK, UV = [b"k", b"k"], [b"", b"u"]
         ),
         pytest.param([HEADER, HEADER], "slice 0", id="two headers"),
         pytest.param([RECORDS], "slice 0 of a snapshot was expected", id="no header"),
+        pytest.param(
+            [msgspec.structs.replace(RECORDS, number=number) for number in range(2)],
+            "slice 0 of a snapshot was expected",
+            id="another first",
+        ),
+        pytest.param(
+            [msgspec.structs.replace(RECORDS, number=7)],
+            "slice 0 of a snapshot was expected",
+            id="a late slice as the first",
+        ),
     ],
 )
 def test_what_no_server_writes_is_refused(slices: list[Slice], message: str) -> None:
