@@ -1,7 +1,9 @@
 """`kill`, `stop`, `pause`, `resume`, `start` and `restart`."""
 
 import argparse
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,6 +12,7 @@ from .. import actions
 from ..errors import EXIT_OK
 from ..failover import Failover
 from ..selectors import HELP
+from ..undo import Undoing
 from ..view import ClusterView
 from .call import Call
 from .console import Console
@@ -32,39 +35,56 @@ def _configure_blow(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _configure_stop(parser: argparse.ArgumentParser) -> None:
-    _nodes_required(parser)
-    parser.add_argument(
-        "--no-wait", action="store_true", help="do not wait for who leads afterwards"
-    )
-
-
 def _run_kill(call: Call) -> int:
-    failover = actions.kill(call.paths, call.options.nodes, wait=not call.options.no_wait)
-    _report(call.console, "killed", failover)
-    if call.options.duration is not None:
-        time.sleep(call.options.duration)
-        return _start(call, failover.nodes)
-    _document(call.console, failover)
-    return EXIT_OK
-
-
-def _run_pause(call: Call) -> int:
-    failover = actions.pause(call.paths, call.options.nodes, wait=not call.options.no_wait)
-    _report(call.console, "paused", failover)
-    if call.options.duration is not None:
-        time.sleep(call.options.duration)
-        actions.resume(call.paths, failover.nodes)
-        call.console.say(f"resumed {', '.join(failover.nodes)}")
-    _document(call.console, failover)
-    return EXIT_OK
+    return _strike(call, "killed", actions.kill, _start_again)
 
 
 def _run_stop(call: Call) -> int:
-    failover = actions.stop(call.paths, call.options.nodes, wait=not call.options.no_wait)
-    _report(call.console, "stopped", failover)
-    _document(call.console, failover)
+    return _strike(call, "stopped", actions.stop, _start_again)
+
+
+def _run_pause(call: Call) -> int:
+    return _strike(call, "paused", actions.pause, _resume_again)
+
+
+def _strike(
+    call: Call,
+    did: str,
+    strike: Callable[..., Failover],
+    undo: Callable[[Call, list[str]], dict[str, Any]],
+) -> int:
+    """Do it; with ``--for``, also undo it, however this command ends."""
+    wait, seconds = not call.options.no_wait, call.options.duration
+    if seconds is None:
+        failover = strike(call.paths, call.options.nodes, wait=wait)
+        _report(call.console, did, failover)
+        _document(call.console, failover)
+        return EXIT_OK
+    # Whom it will hit must be known before it falls, for a Ctrl-C may come at any moment.
+    names = actions.choose(call.paths, call.options.nodes)
+    undone: dict[str, Any] = {}
+    with Undoing() as undoing:
+        undoing.register(lambda: undone.update(undo(call, names)))
+        failover = strike(call.paths, names, wait=wait)
+        _report(call.console, did, failover)
+        sys.stdout.flush()
+        time.sleep(seconds)
+    _document(call.console, failover, for_s=seconds, **undone)
     return EXIT_OK
+
+
+def _start_again(call: Call, names: list[str]) -> dict[str, Any]:
+    began = time.monotonic()
+    started, view = actions.start(call.paths, names)
+    seconds = time.monotonic() - began
+    _say_started(call.console, "started", started, view, seconds)
+    return {"started": started, "seconds": round(seconds, 3), "view": view_as_json(view)}
+
+
+def _resume_again(call: Call, names: list[str]) -> dict[str, Any]:
+    resumed = actions.resume(call.paths, names)
+    call.console.say(f"resumed {', '.join(resumed)}" if resumed else "none of these was paused")
+    return {"resumed": resumed}
 
 
 def _report(console: Console, did: str, failover: Failover) -> None:
@@ -157,15 +177,21 @@ def _run_restart(call: Call) -> int:
 def _report_started(
     console: Console, did: str, names: list[str], view: ClusterView, seconds: float
 ) -> None:
+    _say_started(console, did, names, view, seconds)
+    console.document(nodes=names, seconds=round(seconds, 3), view=view_as_json(view))
+
+
+def _say_started(
+    console: Console, did: str, names: list[str], view: ClusterView, seconds: float
+) -> None:
     if not names:
         console.say("nothing to do: none of these is down")
-    else:
-        caught = "has" if len(names) == 1 else "have"
-        console.say(
-            f"{did} {', '.join(names)}: {caught} caught up with {view.leader}, which leads term "
-            f"{view.term}  ({seconds:.1f} s)"
-        )
-    console.document(nodes=names, seconds=round(seconds, 3), view=view_as_json(view))
+        return
+    caught = "has" if len(names) == 1 else "have"
+    console.say(
+        f"{did} {', '.join(names)}: {caught} caught up with {view.leader}, which leads term "
+        f"{view.term}  ({seconds:.1f} s)"
+    )
 
 
 KILL = Verb(
@@ -176,7 +202,7 @@ KILL = Verb(
     ),
     examples=(
         "  bin/cluster kill leader\n"
-        "  bin/cluster kill leader --for 5s      and start it again\n"
+        "  bin/cluster kill leader --for 5s      and start it again, however this ends\n"
         "  bin/cluster kill minority             what a cluster must survive\n"
         "  bin/cluster kill n1,n3 --no-wait"
     ),
@@ -185,8 +211,8 @@ KILL = Verb(
 )
 STOP = Verb(
     description="End nodes in order: a leader hands over first. They stay down until `start`.",
-    examples="  bin/cluster stop leader\n  bin/cluster stop one-follower",
-    configure=_configure_stop,
+    examples="  bin/cluster stop leader\n  bin/cluster stop one-follower --for 10s",
+    configure=_configure_blow,
     run=_run_stop,
 )
 PAUSE = Verb(

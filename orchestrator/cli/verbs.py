@@ -47,6 +47,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
     },
     "breaking things": {
         "demo": Entry("demo", "demo", "a failover in 30 seconds, told line by line"),
+        "chaos": Entry("chaos", "chaos run|list", "scenarios: break it under load, and judge"),
+        "run": Entry("command", "run -- CMD", "a command against a cluster of its own"),
         "kill": Entry("process", "kill NODES", "SIGKILL; says who takes over, and how fast"),
         "stop": Entry("process", "stop NODES", "end in order; a leader hands over first"),
         "pause": Entry("process", "pause NODES", "freeze: alive, connected, silent"),
@@ -56,7 +58,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
     },
     "looking": {
         "logs": Entry("look", "logs [NODES]", "what the nodes printed; -f follows"),
-        "events": Entry("look", "events", "elections and votes as they happen"),
+        "events": Entry("events", "events", "elections as they happen, explained; -f follows"),
+        "env": Entry("command", "env", "the endpoints, for your shell"),
         "check": Entry("check", "check [FILE]", "check a cluster.yaml without starting anything"),
     },
 }
@@ -78,12 +81,9 @@ COMES_LATER = {
     "transfer": "transferring the leadership by hand (a graceful `stop leader` hands over already)",
     "watch": "watches",
     "lock": "locks",
-    "chaos": "chaos scenarios",
     "simulate": "simulation from the command line",
-    "run": "throwaway clusters",
     "bench": "benchmarks from the command line",
     "snapshot": "snapshots",
     "schema": "a schema of cluster.yaml",
-    "env": "printing the environment",
 }
 """Verbs that are planned: asking for one deserves a better answer than `unknown`."""

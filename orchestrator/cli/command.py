@@ -1,0 +1,202 @@
+"""`run` and `env`: other people's programs against a cluster."""
+
+import argparse
+import os
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from ..errors import EXIT_OK, NoCluster, UsageError
+from ..spec_values import NODES_MAX
+from .call import Call
+from .console import Console
+from .options import number
+from .verbs import Verb
+
+if TYPE_CHECKING:
+    from ..chaos.faults import Fault
+    from ..chaos.scenario import Scenario
+    from ..throwaway import Throwaway
+
+ENDPOINTS = "RAFTCACHE_ENDPOINTS"
+EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_SIGNALLED = 127, 126, 128
+_ENDING_SECONDS = 5.0
+_TURN_SECONDS = 0.05
+
+
+def _configure_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--nodes", type=number(1, NODES_MAX), metavar="N", help="so many nodes (3)")
+    parser.add_argument(
+        "--chaos", metavar="FILE|NAME", help="fire this scenario's steps meanwhile; see `chaos`"
+    )
+    parser.add_argument("command", nargs="*", metavar="CMD", help="after --, with its arguments")
+
+
+def _run_run(call: Call) -> int:
+    from ..throwaway import NODES, Throwaway  # noqa: PLC0415 - its help page is quicker without
+
+    options, console = call.options, call.console
+    command: list[str] = options.command
+    if not command:
+        raise UsageError("which command?", hint="bin/cluster run -- CMD ARGUMENTS")
+    found = _lookup(console, command[0])
+    if found:
+        return found
+    scenario = _scenario(call)
+    size = scenario.nodes if scenario else options.nodes or NODES
+    shape = scenario.shape if scenario else ""
+    began = time.monotonic()
+    with Throwaway(size, prefix="raftcache-run-", shape=shape) as site:
+        site.up()
+        endpoints = ",".join(site.endpoints.values())
+        console.note(f"{size} nodes are up for {shlex.join(command)[:60]}")
+        code = _perform(console, site, command, endpoints, scenario)
+    console.note(f"it ended with {code}; the cluster is gone, nothing is left")
+    console.document(
+        ok=code == EXIT_OK,
+        command=command,
+        exit_code=code,
+        endpoints=endpoints.split(","),
+        seconds=round(time.monotonic() - began, 3),
+    )
+    return code
+
+
+def _lookup(console: Console, program: str) -> int:
+    """Say before anything is started that there is no such program; 0 if there is."""
+    if shutil.which(program) is not None:
+        return 0
+    if os.path.sep in program and os.path.exists(program):  # noqa: PTH110 - as the shell would look
+        code, what = EXIT_NOT_EXECUTABLE, "can't be executed"
+    else:
+        code, what = EXIT_NOT_FOUND, "there is no such command"
+    console.error("command", f"{program}: {what}", "", code)
+    return code
+
+
+def _scenario(call: Call) -> "Scenario | None":
+    if call.options.chaos is None:
+        return None
+    from ..chaos.grammar import read_scenario  # noqa: PLC0415 - as above
+    from ..chaos.scenario import find  # noqa: PLC0415 - likewise
+
+    return read_scenario(find(call.options.chaos), nodes=call.options.nodes)
+
+
+def _perform(
+    console: Console,
+    site: "Throwaway",
+    command: list[str],
+    endpoints: str,
+    scenario: "Scenario | None",
+) -> int:
+    """Run the command to its end, whatever that is; return what a shell would."""
+    child = subprocess.Popen(
+        command,
+        env={**os.environ, ENDPOINTS: endpoints},
+        # Its output is the result, unless that is to be a document.
+        stdout=sys.stderr if console.as_json else None,
+    )
+    try:
+        if scenario is not None:
+            _disturb(console, site, child, scenario)
+        code = child.wait()
+    except KeyboardInterrupt:
+        code = _end(child)
+    except BaseException:
+        _end(child)
+        raise
+    return code if code >= 0 else EXIT_SIGNALLED - code
+
+
+def _end(child: "subprocess.Popen[bytes]") -> int:
+    """End the command: a Ctrl-C of the terminal it has heard itself; others it hears now."""
+    if child.poll() is None:
+        child.terminate()
+    try:
+        return child.wait(_ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
+
+
+def _disturb(
+    console: Console,
+    site: "Throwaway",
+    child: "subprocess.Popen[bytes]",
+    scenario: "Scenario",
+) -> None:
+    """Fire the scenario's steps while the command runs, and undo them all."""
+    from ..chaos.account import describe  # noqa: PLC0415 - as above
+    from ..chaos.faults import Faults, drive  # noqa: PLC0415 - likewise
+    from ..chaos.timeline import chance_of_targets, plan  # noqa: PLC0415 - likewise
+    from ..undo import Undoing  # noqa: PLC0415 - likewise
+
+    began_ms = time.monotonic() * 1_000
+
+    def tell(fault: "Fault") -> None:
+        now_s = time.monotonic() - began_ms / 1_000
+        if fault.undone_ms is not None:
+            console.note(f"{now_s:7.2f} s  {', '.join(fault.targets)} again")
+        elif not fault.skipped:
+            console.note(f"{now_s:7.2f} s  {describe(fault)}")
+
+    seed = scenario.seed if scenario.seed is not None else secrets.randbelow(1_000_000)
+    console.note(f"{scenario.name}, seed {seed}")
+    faults = Faults(site.cluster, chance_of_targets(seed), tell)
+    with Undoing() as undoing:
+        undoing.register(faults.undo_all)
+        drive(
+            faults,
+            plan(scenario, seed),
+            began_ms=began_ms,
+            end_ms=scenario.duration_ms,
+            go_on=lambda _now_ms: child.poll() is None,
+        )
+
+
+def _configure_env(_parser: argparse.ArgumentParser) -> None:
+    """It has no options of its own."""
+
+
+def _run_env(call: Call) -> int:
+    from ..state import load_existing  # noqa: PLC0415 - its help page is quicker without
+    from ..supervisor import Supervisor  # noqa: PLC0415 - likewise
+
+    state = load_existing(call.paths)
+    if not Supervisor(call.paths).is_running():
+        raise NoCluster("the cluster is not running", hint="bin/cluster up   starts it")
+    endpoints = [node.client for node in state.nodes]
+    call.console.say(f"export {ENDPOINTS}={shlex.quote(','.join(endpoints))}")
+    call.console.document(environment={ENDPOINTS: ",".join(endpoints)}, endpoints=endpoints)
+    return EXIT_OK
+
+
+RUN = Verb(
+    description=(
+        "Start a cluster of its own on free ports, run a command with its endpoints in\n"
+        "RAFTCACHE_ENDPOINTS (separated by commas), and take all of it down again, however the\n"
+        "command ends. The exit code is the command's. With --chaos, a scenario's steps fire\n"
+        "meanwhile (its load does not run: the command is the load)."
+    ),
+    examples=(
+        "  bin/cluster run -- pytest tests/\n"
+        "  bin/cluster run --nodes 5 -- ./my-service --check\n"
+        "  bin/cluster run --chaos leader-killed-over-and-over -- ./my-service\n"
+        "  bin/cluster run -- sh -c 'echo $RAFTCACHE_ENDPOINTS'"
+    ),
+    configure=_configure_run,
+    run=_run_run,
+)
+ENV = Verb(
+    description=(
+        "Print what `run` would set, for the cluster that runs: a line for a shell to take in."
+    ),
+    examples='  eval "$(bin/cluster env)"\n  bin/cluster env --json',
+    configure=_configure_env,
+    run=_run_env,
+)
