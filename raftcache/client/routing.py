@@ -41,6 +41,9 @@ class Options(msgspec.Struct, frozen=True):
     stranger_ms: float = 10_000
     """For a hinted leader that can't be reached from here and is none of the endpoints (behind
     an address translation, say): so long the known nodes have to hand requests on."""
+    last_try_ms: float = 200
+    """A mutation that was refused for the moment is not sent again with less time left than this.
+    Too small: refusals turn into unknown outcomes. Too large: calls end that much early."""
     redirects_max: int = 3
     """Hints to another leader that are followed without a pause: two nodes may point at each
     other for a moment."""
@@ -211,7 +214,7 @@ class Call:
         Raises:
             RequestError: the deadline has come; the class says whether it may have happened.
         """
-        if now_ms >= self.deadline_ms:
+        if now_ms >= self.deadline_ms or self._has_its_answer(now_ms):
             raise self._out_of_time()
         if self._pause_until_ms > now_ms:
             return Pause(min(self._pause_until_ms, self.deadline_ms))
@@ -306,6 +309,18 @@ class Call:
             self._pause_until_ms = now_ms + self.routing.backoff(self._refusals)
             self._refusals += 1
         self.routing.on_trouble(endpoint, now_ms, rest_ms=rest_ms)
+
+    def _has_its_answer(self, now_ms: float) -> bool:
+        """Tell whether a definite no at hand is worth more than a last try.
+
+        The answer to a mutation that is sent shortly before the deadline may come too late, and
+        then nobody could say any more that nothing was done.
+        """
+        return (
+            self.kind is Kind.MUTATION
+            and self._refusal is not None
+            and self.deadline_ms - now_ms < self.routing.options.last_try_ms
+        )
 
     def _out_of_time(self) -> RequestError:
         if self._silences:

@@ -67,7 +67,10 @@ def test_a_dead_node_is_passed_over(dead_endpoint: str) -> None:
 
 
 def test_nobody_there_is_unreachable_by_the_deadline(dead_endpoint: str) -> None:
-    with client_of(dead_endpoint) as client, pytest.raises(Unreachable, match="refused"):
+    with (
+        client_of(dead_endpoint) as client,
+        pytest.raises(Unreachable, match="no node could"),
+    ):
         client.set("k", "v", timeout=0.1)
 
 

@@ -29,7 +29,7 @@ KEY = "/api/v1/key/k"
 )
 def test_a_definite_no_is_never_504(method: str, code: str, status: int) -> None:
     script = always(refusal(code) | leader_at(None))
-    with FakeNode(script) as node, Running([node.endpoint], timeout_ms=100) as running:
+    with FakeNode(script) as node, Running([node.endpoint], timeout_ms=300) as running:
         answer = running.ask(method, KEY, b"v" if method == "PUT" else None)
 
     assert answer.status == status
