@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from raftcache.store.ordered import OrderedKeys
 from raftcache.store.restore import Restorer
 
+from ..effort import scaled
 from .snapshots import machine_of, numbered, slices_of
 
 
@@ -37,7 +38,7 @@ def test_an_unfinished_restore_is_dismantled_too() -> None:
         restorer.feed(b"")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scaled(100), deadline=None)
 @given(st.lists(st.integers(1, 2500), max_size=8), st.integers(0, 3000))
 def test_sorted_keys_are_appended_as_if_one_by_one(sizes: list[int], shed: int) -> None:
     """This also tells when a release of sortedcontainers keeps its items in another way."""
