@@ -20,6 +20,7 @@ from zlib import crc32
 
 import msgspec
 
+from .buckets import Buckets
 from .ordered import OrderedKeys
 
 RECORD_OVERHEAD_BYTES: Final = 64
@@ -74,7 +75,7 @@ class Keyspace:
         self.store_rev = 0
         self.data_bytes = 0
         self.oldest_rev = 0
-        self._records: dict[bytes, Record] = {}
+        self._records: Buckets[Record] = Buckets()
         self._ordered = OrderedKeys()
         self._digest_sum = 0
         self._history: deque[Change] = deque()
@@ -86,7 +87,7 @@ class Keyspace:
 
     def __len__(self) -> int:
         """Return the number of keys."""
-        return len(self._records)
+        return len(self._ordered)
 
     def digest(self) -> int:
         """Return 64 bits that are equal for equal states and, but for chance, only for these."""
@@ -219,13 +220,12 @@ class Keyspace:
 
         To free a million records at once takes a tenth of a second.
         """
-        records, history = self._records, self._history
-        for _ in range(min(keys_max, len(records))):
-            records.popitem()
+        history = self._history
+        records_gone = self._records.dismantle(keys_max)
         for _ in range(min(keys_max, len(history))):
             history.popleft()
         self._ordered.shed(keys_max)
-        return not (records or history or self._ordered)
+        return records_gone and not (history or self._ordered)
 
 
 def state_digest(digest_sum: int, store_rev: int) -> int:
