@@ -104,9 +104,9 @@ def test_an_interrupted_demo_leaves_nothing(number: signal.Signals, tmp_path: Pa
     assert processes_of(folder)
 
     demo.send_signal(number)
-    demo.communicate(timeout=30)
+    out, err = demo.communicate(timeout=30)
 
-    assert demo.returncode == 130
+    assert demo.returncode == 130, out + err
     assert list(tmp_path.iterdir()) == []
     assert processes_of(folder) == []
 
