@@ -1,8 +1,8 @@
 """One sentence about a contradiction, for someone who has not read the history.
 
-The operation that was sent last is told first: what was answered to it cannot be, although the others
-were answered as they were. Times are in seconds since the load began: when the last one was sent,
-and when the others were answered, so that their order can be read off.
+The operation that was sent last is told first: what was answered to it cannot be, although the
+others were answered as they were. Times are in seconds since the load began: when the last one was
+sent, and when the others were answered, so that their order can be read off.
 """
 
 from collections.abc import Sequence
@@ -24,26 +24,35 @@ def explain(contradiction: Contradiction, operations: Sequence[Operation], start
     """
     last = max(contradiction.operations, key=lambda o: o.call_ns)
     others = [o for o in contradiction.operations if o is not last]
-    sentence = (
-        f"{_asked(last)} {show(last.key)} by {last.client} at {_time(last.call_ns, start_ns)} "
-        f"{_answered(last)}"
-    )
+    clock = _Clock(start_ns, [last.call_ns, *(o.return_ns or 0 for o in others)])
+    asked = f"{_asked(last)} {show(last.key)} by {last.client} at {clock.tell(last.call_ns)}"
+    sentence = f"{asked} {_answered(last, '')}"
     if not others:
-        return f"{sentence}, {_alone(last, operations, start_ns)}"
+        return f"{sentence}, {_alone(last, operations, clock)}"
     # The latest answers say the most.
-    told = [_evidence(o, last, start_ns) for o in others[-_EVIDENCE_MAX:]]
+    told = [_evidence(o, last, clock) for o in others[-_EVIDENCE_MAX:]]
     more = len(others) - len(told)
     if more:
         told.insert(0, f"{more} more answers had been given")
     sentence += f", although {_and(told)}"
     writers = [o for o in contradiction.context if o.args.value == last.result.value]
     if last.op == "get" and len(writers) == 1:
-        writer = writers[0]
-        sentence += (
-            f"; {show(writer.args.value)} was written by {writer.client}, "
-            f"sent at {_time(writer.call_ns, start_ns)}"
-        )
+        shown = show(writers[0].args.value)
+        sent = clock.tell(writers[0].call_ns)
+        sentence += f"; {shown} was written by {writers[0].client}, sent at {sent}"
     return sentence
+
+
+class _Clock:
+    """Tells times, in milliseconds unless that would make two of a sentence look the same."""
+
+    def __init__(self, start_ns: int, told_ns: Sequence[int]) -> None:
+        self._start_ns = start_ns
+        milliseconds = {ns // 1_000_000 for ns in told_ns}
+        self._digits = 3 if len(milliseconds) == len(told_ns) else 6
+
+    def tell(self, ns: int) -> str:
+        return f"{(ns - self._start_ns) / 1e9:.{self._digits}f} s"
 
 
 def show(text: Text | None) -> str:
@@ -57,32 +66,28 @@ def show(text: Text | None) -> str:
 
 def _asked(operation: Operation) -> str:
     """Say what was asked, without the key."""
-    args = operation.args
-    words = [operation.op]
     if operation.op == "set":
-        words.append(f"{show(args.value)} in")
-    if operation.op == "incr" and args.by != 1:
-        words.append(f"by {args.by} of")
-    return " ".join(words)
+        return f"set {show(operation.args.value)} in"
+    if operation.op == "incr" and operation.args.by != 1:
+        return f"incr by {operation.args.by} of"
+    return operation.op
 
 
-def _answered(operation: Operation) -> str:
+def _answered(operation: Operation, when: str) -> str:
     """Say what was answered."""
     result = operation.result
     revision = f" (revision {result.mod_rev})" if result.mod_rev else ""
     if operation.outcome == "failed":
         found = "" if operation.error != "conflict" else f", finding {show(result.value)}{revision}"
-        return f"was refused with {operation.error}{found}"
-    if operation.op == "get":
-        return f"returned {show(result.value)}{revision}" if result.found else "returned nothing"
-    if operation.op == "incr":
-        return f"returned {show(result.value)}{revision}"
+        return f"was refused with {operation.error}{when}{found}"
+    if operation.op in {"get", "incr"}:
+        return f"returned {show(result.value)}{when}{revision}"
     was = ""
     if operation.op == "delete" and result.deleted is not None:
         was = ", deleting the key" if result.deleted else ", finding no key"
-    if operation.op == "set" and result.created is not None:
-        was = ", creating the key" if result.created else ", replacing a value"
-    return f"was acknowledged{revision}{_condition(operation)}{was}"
+    if operation.op == "set" and result.created:
+        was = ", creating the key"
+    return f"was acknowledged{when}{revision}{_condition(operation)}{was}"
 
 
 def _condition(operation: Operation) -> str:
@@ -96,19 +101,18 @@ def _condition(operation: Operation) -> str:
     return ""
 
 
-def _evidence(operation: Operation, last: Operation, start_ns: int) -> str:
+def _evidence(operation: Operation, last: Operation, clock: _Clock) -> str:
     """Say what stands against the last operation."""
     return_ns = operation.return_ns or 0
-    what = f"{operation.op} {show(operation.args.value)}" if operation.op == "set" else operation.op
-    answered = _answered(operation)
+    what = f"set {show(operation.args.value)}" if operation.op == "set" else operation.op
+    answered = _answered(operation, f" at {clock.tell(return_ns)}")
     if return_ns < last.call_ns:
-        answered = answered.removeprefix("was ")
-        link = "had been" if answered != _answered(operation) else "had"
-        return f"{what} by {operation.client} {link} {answered} at {_time(return_ns, start_ns)}"
-    return f"{what} by {operation.client} {answered} at {_time(return_ns, start_ns)}"
+        was = answered.startswith("was ")
+        answered = f"had been {answered[4:]}" if was else f"had {answered}"
+    return f"{what} by {operation.client} {answered}"
 
 
-def _alone(last: Operation, operations: Sequence[Operation], start_ns: int) -> str:
+def _alone(last: Operation, operations: Sequence[Operation], clock: _Clock) -> str:
     """Say why an answer is wrong all by itself."""
     value = last.result.value
     if last.op == "get" and value is not None:
@@ -119,7 +123,7 @@ def _alone(last: Operation, operations: Sequence[Operation], start_ns: int) -> s
             return "which nobody had ever tried to write"
         if effective and all(o.call_ns > return_ns for o in effective):
             first = min(effective, key=lambda o: o.call_ns)
-            when = _time(first.call_ns, start_ns)
+            when = clock.tell(first.call_ns)
             return f"before the write of it was sent, by {first.client} at {when}"
         if writers and not effective:
             refused = writers[0]
@@ -132,7 +136,3 @@ def _alone(last: Operation, operations: Sequence[Operation], start_ns: int) -> s
 
 def _and(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def _time(ns: int, start_ns: int) -> str:
-    return f"{(ns - start_ns) / 1e9:.3f} s"

@@ -1,12 +1,12 @@
 """The few operations that already contradict each other, out of a history that has no explanation.
 
 Leaving operations out of a history can break it: without the write, a read of its value is absurd.
-So nothing is left out. An operation is *loosened* instead: its answer is no longer believed, as if its
-outcome were unknown; a read without an answer says nothing at all. What explains a history explains
-every loosened one, so a contradiction that is left is one of the whole history, and believing more
-never makes it go away. That makes the smallest set easy to come by: go through the answers from the
-last one back, find by bisection the nearest one without which nothing contradicts, keep it, and look
-no further back than it. Each answer that is kept is needed.
+So nothing is left out. An operation is *loosened* instead: its answer is no longer believed, as if
+its outcome were unknown; a read without an answer says nothing at all. What explains a history
+explains every loosened one, so a contradiction that is left is one of the whole history, and
+believing more never makes it go away. That makes a smallest set easy to come by: go through the
+answers from the last one back, find by bisection the nearest one without which nothing contradicts,
+keep it, and look no further back than it. Each answer that is kept is needed.
 """
 
 from collections.abc import Callable, Collection, Sequence

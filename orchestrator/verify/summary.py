@@ -1,9 +1,10 @@
 """What can be counted in a history: what was answered, what was lost, and when nothing was.
 
-The counts explain a run; the verdict is ``linearizability``'s. ``lost`` counts only what the last read
-of a key proves, so it is never too high. It is 0 in every linearizable history.
+The counts explain a run; the verdict is ``linearizability``'s. ``lost`` counts only what the last
+read of a key proves, so it is never too high. It is 0 in every linearizable history.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -82,8 +83,7 @@ def _windows(answered: Iterable[Operation], start_ns: int, end_ns: int) -> tuple
     """Return the longest gaps, those before the first and after the last answer among them."""
     edges = sorted({start_ns, end_ns, *(o.return_ns for o in answered if o.return_ns is not None)})
     gaps = [
-        Window(before - start_ns, after - start_ns)
-        for before, after in zip(edges, edges[1:], strict=False)
+        Window(before - start_ns, after - start_ns) for before, after in itertools.pairwise(edges)
     ]
     gaps.sort(key=lambda gap: (-gap.length_ns, gap.start_ns))
     return tuple(gaps[:WINDOWS])
@@ -97,7 +97,7 @@ def _lost(operations: Sequence[Operation]) -> int:
 
 
 def _lost_of_key(operations: Sequence[Operation]) -> int:
-    """Count the acknowledged writes that the read that was sent last should have shown, or newer."""
+    """Count the acknowledged writes that the last read should have shown, or something newer."""
     reads = [o for o in operations if o.op == "get" and o.outcome == "ok"]
     if not reads:
         return 0
