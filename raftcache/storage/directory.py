@@ -7,6 +7,7 @@ is missing, incomplete or another's never votes (failures A2, C10, C11).
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -113,12 +114,7 @@ def open_directory(  # noqa: PLR0913 - each is one fact about the node that asks
         StorageError: the durability is not available.
         DiskFailed: the file system refused.
     """
-    if durability == "memory":
-        raise StorageError(
-            "durability `memory` is not available yet: a node that forgets its vote at each start "
-            "may only return as a learner, and learners come with membership changes. "
-            "Use `fsync`, or `os`"
-        )
+    _refuse_memory(durability)
     try:
         # Looked at before the lock file is touched: nothing is written to another's directory.
         _check_owner(files, directory, cluster_id, node_id, incarnation)
@@ -143,15 +139,6 @@ def open_directory(  # noqa: PLR0913 - each is one fact about the node that asks
     except OSError as error:
         raise _unusable(directory, error) from error
 
-    def release(clean: bool) -> None:  # noqa: FBT001 - Wal.close hands it through
-        try:
-            if clean and durability == "os":
-                write_identity(files, directory, msgspec.structs.replace(opened, clean=True))
-        except OSError as error:
-            raise _unusable(directory, error) from error
-        finally:
-            files.close(lock)
-
     try:
         wal = Wal(
             files,
@@ -159,7 +146,7 @@ def open_directory(  # noqa: PLR0913 - each is one fact about the node that asks
             at,
             segment_bytes=_rounded(segment_bytes),
             synced=durability == "fsync",
-            release=release,
+            release=_release(files, directory, opened, lock),
         )
     except DiskFailed:
         files.close(at.handle)
@@ -168,6 +155,30 @@ def open_directory(  # noqa: PLR0913 - each is one fact about the node that asks
     if restart is not None:
         _write_first(wal, restart)
     return wal, recovered
+
+
+def _refuse_memory(durability: Durability) -> None:
+    if durability == "memory":
+        raise StorageError(
+            "durability `memory` is not available yet: a node that forgets its vote at each start "
+            "may only return as a learner, and learners come with membership changes. "
+            "Use `fsync`, or `os`"
+        )
+
+
+def _release(files: Files, directory: str, opened: Identity, lock: int) -> Callable[[bool], None]:
+    """Return what ends the use of the directory: how it was left is noted, the lock given up."""
+
+    def release(clean: bool) -> None:  # noqa: FBT001 - Wal.close hands it through
+        try:
+            if clean and opened.durability == "os":
+                write_identity(files, directory, msgspec.structs.replace(opened, clean=True))
+        except OSError as error:
+            raise _unusable(directory, error) from error
+        finally:
+            files.close(lock)
+
+    return release
 
 
 def _write_first(wal: Wal, batch: Batch) -> None:
