@@ -43,7 +43,14 @@ class Store:
         if fields is not None:
             return fields
         if request["op"] == "status":
-            return {"role": "leader", "term": 1, "commit": 7, "applied": 7, "caught_up": True}
+            return {
+                "role": "leader",
+                "term": 1,
+                "commit": 7,
+                "applied": 7,
+                "caught_up": True,
+                "alarms": [],
+            }
         with self._lock:
             reply: Fields = msgspec.msgpack.decode(self._reply(request))
         del reply["leader"]  # the fake node tells of itself
