@@ -9,6 +9,7 @@ from raftcache.errors import StorageError
 from raftcache.raft.configuration import Member, bootstrap_configuration, server_id_of
 from raftcache.storage.directory import bootstrap
 from raftcache.storage.identity import Identity
+from raftcache.storage.snapshots import SnapshotReader
 
 from .errors import BadConfiguration
 from .paths import Paths
@@ -18,8 +19,12 @@ from .state import ClusterState
 SETTINGS_FORMAT = 1
 
 
-def bootstrap_nodes(paths: Paths, state: ClusterState, spec: Spec) -> None:
-    """Make every node's directory, each with the same initial configuration.
+def bootstrap_nodes(
+    paths: Paths, state: ClusterState, spec: Spec, seed: SnapshotReader | None = None
+) -> None:
+    """Make every node's directory, each with the same initial configuration and data.
+
+    The data is that of the snapshot ``seed``, or none.
 
     Killed midway and called again with the same state, it completes what is missing. It must not
     be called once ``state.bootstrapped`` is set: a directory that was lost since then held a vote.
@@ -48,7 +53,12 @@ def bootstrap_nodes(paths: Paths, state: ClusterState, spec: Spec) -> None:
             durability="os" if spec.durability == "os" else "fsync",
         )
         try:
-            bootstrap(str(paths.data(node.name)), identity, segment_bytes=spec.segment_bytes)
+            bootstrap(
+                str(paths.data(node.name)),
+                identity,
+                segment_bytes=spec.segment_bytes,
+                seed=seed,
+            )
         except StorageError as error:
             raise BadConfiguration(
                 str(error), hint="bin/cluster up --wipe   begins anew, without the data"

@@ -77,11 +77,11 @@ def bring_up(
         TryAgain: some node was not ready in time; what runs is left running.
     """
     began = time.monotonic()
-    read_spec(_file(paths))  # before a folder is made for it
+    read_spec(file_of(paths))  # before a folder is made for it
     paths.make()
     with locked(paths, "up"):
         if wipe:
-            _wipe(paths, tell)
+            wipe_data(paths, tell)
             paths.make()
         plan = make_plan(paths, nodes=nodes, slow=slow, tell=tell)
         outdated, started = _carry_out(paths, plan, tell)
@@ -124,14 +124,15 @@ def make_plan(
     Raises:
         BadConfiguration: cluster.yaml, the existing state or this host does not allow it.
     """
-    reading = read_spec(_file(paths))
+    reading = read_spec(file_of(paths))
     spec = _slowed(reading.spec, slow)
     raise_descriptor_limit(spec.clients + DESCRIPTORS_BESIDE_CLIENTS)
     known = load(paths)
     if known is None:
-        state = _fresh_state(paths, spec, nodes or spec.nodes)
+        state = fresh_state(paths, spec, nodes or spec.nodes)
     else:
         state = known
+        _refuse_half_restored(state)
         _refuse_another_cluster(state, spec, nodes)
     before, state.gateway = state.gateway, gateway.address_of(spec, state.base_port)
     supervisor = Supervisor(paths)
@@ -153,7 +154,12 @@ def make_plan(
     )
 
 
-def _file(paths: Paths) -> Path:
+def file_of(paths: Paths) -> Path:
+    """Return cluster.yaml, which is needed to make or start anything.
+
+    Raises:
+        BadConfiguration: there is none.
+    """
     if paths.file is None:
         raise BadConfiguration(
             f"there is no {FILE_NAME}", hint="name it: bin/cluster --file PATH up"
@@ -170,7 +176,12 @@ def _slowed(spec: Spec, times: int) -> Spec:
     )
 
 
-def _wipe(paths: Paths, tell: Callable[[str], None]) -> None:
+def wipe_data(paths: Paths, tell: Callable[[str], None]) -> None:
+    """End the cluster and delete its data, for a caller that holds the lock.
+
+    Raises:
+        BadConfiguration: something of it is still there, so nothing was deleted.
+    """
     try:
         state = load(paths)
     except BadConfiguration:
@@ -188,7 +199,12 @@ def _wipe(paths: Paths, tell: Callable[[str], None]) -> None:
         tell("the old cluster and its data are deleted")
 
 
-def _fresh_state(paths: Paths, spec: Spec, nodes: int) -> ClusterState:
+def fresh_state(paths: Paths, spec: Spec, nodes: int) -> ClusterState:
+    """Return the state of a new cluster, with an identity and ports of its own; write nothing.
+
+    Raises:
+        BadConfiguration: there is data of which nobody knows whose it is, or no port is free.
+    """
     if paths.nodes.is_dir() and any(paths.nodes.iterdir()):
         raise BadConfiguration(
             f"{paths.nodes} holds data, but {paths.cluster_json.name}, which says whose, is gone",
@@ -202,6 +218,15 @@ def _fresh_state(paths: Paths, spec: Spec, nodes: int) -> ClusterState:
         if base_port is None:
             raise BadConfiguration("base_port: auto found no free row of ports on this host")
     return new_state(spec, nodes, base_port)
+
+
+def _refuse_half_restored(state: ClusterState) -> None:
+    if state.restoring:
+        raise BadConfiguration(
+            "restoring a snapshot was interrupted here: some nodes have its data, others none",
+            hint=f"bin/cluster snapshot restore {state.restoring}   does it again\n"
+            "bin/cluster up --wipe   begins an empty cluster instead",
+        )
 
 
 def _refuse_another_cluster(state: ClusterState, spec: Spec, nodes: int | None) -> None:

@@ -59,6 +59,8 @@ class ClusterState(msgspec.Struct, kw_only=True):
     nodes: list[NodeRecord]
     bootstrapped: bool = False
     """Whether all node directories were made. They are made once; one that is lost stays lost."""
+    restoring: str = ""
+    """The snapshot that the nodes' directories are being made from; empty once all of them are."""
     run_id: str = ""
     """Carried by every process of the run; empty once `down` has proved that none is left."""
     supervisor: Process | None = None
@@ -66,6 +68,7 @@ class ClusterState(msgspec.Struct, kw_only=True):
     old_leader: str | None = None
     slowness: float = 1.0
     """How many times longer than by default elections of this run may take; at least 1."""
+
     gateway: str = ""
     """Where the HTTP gateway listens, ``host:port``, as the last `up` had it; empty: nowhere."""
 

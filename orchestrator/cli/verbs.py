@@ -37,6 +37,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "wait": Entry("status", "wait", "wait for a leader, or until all have caught up"),
         "ps": Entry("status", "ps", "the processes behind it"),
         "down": Entry("down", "down", "end it, and prove that nothing is left"),
+        "snapshot": Entry("snapshot", "snapshot WHAT FILE", "save all data to a file, or restore"),
     },
     "data": {
         "set": Entry("data", "set KEY VALUE", "write a key"),
@@ -83,7 +84,6 @@ COMES_LATER = {
     "lock": "locks",
     "simulate": "simulation from the command line",
     "bench": "benchmarks from the command line",
-    "snapshot": "snapshots",
     "schema": "a schema of cluster.yaml",
 }
 """Verbs that are planned: asking for one deserves a better answer than `unknown`."""
