@@ -2,24 +2,33 @@
 
 A process that lives for a tenth of a second wants no client that learns; it asks the node that led
 last, then the others. A read may be asked again anywhere. A write is asked again only when it
-certainly did nothing; otherwise its outcome is unknown, and the caller is told so.
+certainly did nothing; otherwise its outcome is unknown, and the caller is told so: at once when the
+node that took it dies.
 """
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import msgspec
+import zmq
+
+from raftcache.client.connection import Connection
+
 from .errors import CheckFailed, NoCluster, NoQuorum, OutcomeUnknown, TryAgain, UsageError
-from .probe import Prober, Reply, is_listening
+from .probe import Reply, is_listening
 from .state import ClusterState
-from .view import endpoints
 
 TIMEOUT_SECONDS = 5.0
 CONNECT_SECONDS = 0.4
 READ_ATTEMPT_SECONDS = 1.0
 RETRY_SECONDS = 0.05
 PAGE = 1_000
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 
 _USAGE = {"bad_request", "unsupported", "too_large"}
 _CHECK = {"conflict", "wrong_type", "out_of_range", "compacted"}
@@ -31,11 +40,15 @@ class Shot:
     def __init__(self, state: ClusterState, *, seconds: float = TIMEOUT_SECONDS) -> None:
         self._state = state
         self._seconds = seconds
-        self._prober = Prober(endpoints(state))
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._connections: dict[str, Connection] = {}
+        self._ids = itertools.count(1)
 
     def close(self) -> None:
-        """Close the sockets."""
-        self._prober.close()
+        """Close the sockets; what was not sent never will be."""
+        for name in list(self._connections):
+            self._hang_up(name)
+        self._context.destroy(linger=0)
 
     def read(self, **fields: Any) -> Reply:
         """Ask for something that changes nothing.
@@ -87,14 +100,35 @@ class Shot:
         """Ask one node; None when it certainly did nothing and another may be asked."""
         seconds = left if mutation else min(left, READ_ATTEMPT_SECONDS)
         request = {**fields, "timeout_ms": max(1, int(seconds * 1000))}
-        # The node itself answers at its deadline; a little more lets that answer arrive.
-        asked = self._prober.ask([name], request, seconds + 0.25, CONNECT_SECONDS)[name]
-        if asked.reply is None and asked.sent and mutation:
+        number = next(self._ids)
+        connection = self._connection(name)
+        reply: Reply | None = None
+        try:
+            body = _encode({**request, "id": number})
+            if not connection.send(body, min(CONNECT_SECONDS, seconds) * 1000):
+                return None
+            # The node itself answers at its deadline; a little more lets that answer arrive.
+            reply = _await_reply(connection, number, time.monotonic() + seconds + 0.25)
+        finally:
+            if reply is None:  # nothing of this request may stay, to be sent or answered late
+                self._hang_up(name)
+        if reply is None and mutation:
             raise OutcomeUnknown(
                 f"{name} took the request and did not answer: it may or may not have happened",
                 hint="look with  bin/cluster get",
             )
-        return asked.reply
+        return reply
+
+    def _connection(self, name: str) -> Connection:
+        if name in self._connections and self._connections[name].has_ended():
+            self._hang_up(name)
+        if name not in self._connections:
+            endpoint = self._state.node(name).client
+            self._connections[name] = Connection(self._context, endpoint)
+        return self._connections[name]
+
+    def _hang_up(self, name: str) -> None:
+        self._connections.pop(name).close()
 
     def _listening(self) -> Iterator[str]:
         """Yield the nodes that accept connections, the last known leader first.
@@ -138,6 +172,23 @@ class Shot:
 def shot(state: ClusterState, *, seconds: float = TIMEOUT_SECONDS) -> "closing[Shot]":
     """Return a :class:`Shot` for a ``with`` block."""
     return closing(Shot(state, seconds=seconds))
+
+
+def _await_reply(connection: Connection, number: int, deadline: float) -> Reply | None:
+    """Return the reply to a request; None at the deadline, and when the node is gone."""
+    ended = False
+    while not ended and (left_ms := (deadline - time.monotonic()) * 1000) > 0:
+        connection.wait(left_ms)
+        # In this order: what came before the connection's end is still to be read.
+        ended = connection.has_ended()
+        while (frame := connection.receive()) is not None:
+            try:
+                reply = _decode(frame)
+            except msgspec.DecodeError:
+                continue
+            if isinstance(reply, dict) and reply.get("id") == number:
+                return reply
+    return None
 
 
 def _worth_another_try(reply: Reply) -> bool:
