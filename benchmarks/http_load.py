@@ -48,9 +48,12 @@ class Load(NamedTuple):
     path: str
 
 
+FIRST_KEY = "/api/v1/key/key-000000007919"
+"""The key that the script writes first: it is there when it is read."""
+
 LOADS = (
     Load("PUT", "PUT", "/api/v1/key/key-%012d"),
-    Load("GET", "GET", "/api/v1/key/key-000000000000"),
+    Load("GET", "GET", FIRST_KEY),
     Load("floor", "GET", "/healthz"),
 )
 
@@ -130,7 +133,7 @@ def by_hand(url: str, load: Load, *, connections: int, seconds: float) -> tuple[
 
 def _requests(load: Load, host: str) -> Iterator[bytes]:
     for number in range(1_000):
-        path = load.path % (number * 7_919 % KEYS) if "%" in load.path else load.path
+        path = load.path % ((number + 1) * 7_919 % KEYS) if "%" in load.path else load.path
         body = VALUE if load.method == "PUT" else ""
         length = f"Content-Length: {len(body)}\r\n" if body else ""
         yield f"{load.method} {path} HTTP/1.1\r\nHost: {host}\r\n{length}\r\n{body}".encode()
