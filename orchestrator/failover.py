@@ -18,6 +18,8 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
 
     nodes: list[str]
     """Those that were lost."""
+    at_ms: float
+    """When the blow fell, on CLOCK_MONOTONIC."""
     old_leader: str | None
     """Who led before."""
     old_term: int | None
@@ -83,9 +85,11 @@ def await_new_leader(
         time.sleep(POLL_SECONDS)
     if not leader_lost:
         node = before.leader if possible else None
-        return _failover(before, lost, survivors, leader=node, term=before.term)
+        return _failover(before, lost, survivors, at_ms=began_ms, leader=node, term=before.term)
     if found is None:
-        return _failover(before, lost, survivors, leader=None, term=None, waited_seconds=seconds)
+        return _failover(
+            before, lost, survivors, at_ms=began_ms, leader=None, term=None, waited_seconds=seconds
+        )
     election = found.get("election") or {}
     won_ms = election.get("won_ms") or 0
     if won_ms < began_ms:  # it did not say when; then it is when we saw it
@@ -94,6 +98,7 @@ def await_new_leader(
         before,
         lost,
         survivors,
+        at_ms=began_ms,
         leader=found["node"],
         term=found["term"],
         votes=election.get("votes") or [],

@@ -19,6 +19,8 @@ from .faults import Fault
 
 WINDOW_MS_MIN = 100.0
 """Shorter gaps between acknowledgements are no unavailability."""
+UNEXPLAINED_MS_MIN = 250.0
+"""Gaps that nothing explains must be this long: a busy host has short ones of its own."""
 GAPS_PER_WINDOW = 10
 """Nor are gaps that are not this much longer than the load's usual ones."""
 _CAUSE_BEFORE_MS = 1_000.0
@@ -135,6 +137,8 @@ def find_windows(
         if after - before < least_ms:
             continue
         fault, moment_ms, cause = _cause(faults, before, after)
+        if fault is None and after - before < UNEXPLAINED_MS_MIN:
+            continue
         since_ms = max(before, moment_ms)
         won = [one.won_ms for one in elections if since_ms <= one.won_ms <= after + WINDOW_MS_MIN]
         windows.append(

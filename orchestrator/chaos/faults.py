@@ -24,6 +24,8 @@ from .timeline import Planned
 LEADER_SECONDS_MAX = 1.0
 """How long a step that means the leader waits for there to be one."""
 HEAL_SECONDS_MAX = 30.0
+_SLOW = {"stop", "restart"}
+"""Actions that go on for a while after they fell: they are told of before."""
 _LOOK_SECONDS = 0.15
 _POLL_SECONDS = 0.02
 _TURN_SECONDS = 0.1
@@ -57,19 +59,25 @@ class _Undo(msgspec.Struct):
 
 
 class Faults:
-    """Breaks one cluster and puts it right; ``tell`` hears of each fault, and of each undo."""
+    """Breaks one cluster and puts it right.
+
+    ``tell`` hears of each fault as soon as it fell, and of each undo; ``note`` of each fault just
+    before, so that what cuts the deed off leaves a trace of it.
+    """
 
     def __init__(
         self,
         cluster: Cluster,
         chance: random.Random,
         tell: Callable[[Fault], None] = lambda _: None,
+        note: Callable[[Fault], None] = lambda _: None,
     ) -> None:
         self.faults: list[Fault] = []
         self._cluster = cluster
         self._paths = cluster.paths
         self._chance = chance
         self._tell = tell
+        self._note = note
         self._undos: list[_Undo] = []
         self._holders: dict[str, int] = {}
         """The number of the last fault that each node suffers from."""
@@ -104,10 +112,14 @@ class Faults:
                 self._undos.append(_Undo(due_ms, fault))
                 self._holders.update(dict.fromkeys(fault.targets, fault.number))
             fault.at_ms = time.monotonic() * 1_000
+            self._note(fault)
+            if step.action in _SLOW:
+                self._tell(fault)
             self._do(fault)
             if step.action not in BREAKING:
                 self._let_go(fault.targets)
-        self._tell(fault)
+        if fault.skipped or step.action not in _SLOW:
+            self._tell(fault)
         return fault
 
     def undo_due(self) -> None:
@@ -173,13 +185,13 @@ class Faults:
         targets = fault.targets
         match fault.action:
             case "kill":
-                actions.kill(self._paths, targets, wait=False)
+                fault.at_ms = actions.kill(self._paths, targets, wait=False).at_ms
             case "stop":
-                actions.stop(self._paths, targets, wait=False)
+                fault.at_ms = actions.stop(self._paths, targets, wait=False).at_ms
             case "pause":
-                actions.pause(self._paths, targets, wait=False)
+                fault.at_ms = actions.pause(self._paths, targets, wait=False).at_ms
             case "restart":
-                actions.stop(self._paths, targets, wait=False)
+                fault.at_ms = actions.stop(self._paths, targets, wait=False).at_ms
                 self._start(targets)
             case "start":
                 self._start(targets)
@@ -252,4 +264,4 @@ def _fits(action: str, view: ClusterView, name: str) -> bool:
         return node.state == "paused"
     if action == "pause":
         return node.has_process and node.state != "paused"
-    return node.has_process or action == "restart"
+    return node.has_process

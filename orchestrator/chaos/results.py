@@ -1,8 +1,8 @@
 """What came of a run, and its folder: ``runs/<stamp>-<name>/``.
 
-``history.jsonl`` has every operation, ``events.jsonl`` all that happened, ``results.json`` the
-account for programs, ``summary.md`` for people, ``logs/`` what the nodes printed. The folder of all
-runs ignores itself in git.
+``scenario.yaml`` is the file that was run, ``history.jsonl`` every operation, ``events.jsonl`` all
+that happened, ``results.json`` the account for programs and ``summary.md`` that for people;
+``logs/`` is what the nodes printed. The folder of all runs ignores itself in git.
 """
 
 import time
@@ -20,7 +20,8 @@ from .judge import Judgement
 
 SCHEMA = 1
 RUNS = "runs"
-HISTORY, EVENTS, RESULTS, SUMMARY, LOGS = (
+SCENARIO, HISTORY, EVENTS, RESULTS, SUMMARY, LOGS = (
+    "scenario.yaml",
     "history.jsonl",
     "events.jsonl",
     "results.json",
@@ -208,7 +209,7 @@ def _summary(results: Results) -> list[str]:
         for one in results.elections
     ]
     lines += _table(["at", "leader", "term", "votes", "why"], election_rows)
-    again = f"    bin/cluster chaos run {results.name} --seed {results.seed}"
+    again = f"    bin/cluster chaos run {results.folder / SCENARIO} --seed {results.seed}"
     return [*lines, "", "## Again", "", again]
 
 

@@ -97,18 +97,22 @@ def run_scenario(
     *,
     seed: int,
     runs: Path,
+    file: Path | None = None,
     audience: Audience | None = None,
     make: Connect = connect,
 ) -> Results:
     """Run a scenario on a cluster of its own, and write its folder under ``runs``.
 
-    ``make`` makes the clients of the load.
+    ``file`` is what the scenario was read from, to be kept with its results; ``make`` makes the
+    clients of the load.
 
     Raises:
         OrchestratorError: it did not come to its end; everything was undone.
     """
     hears = Silence() if audience is None else audience
     folder = files.make_folder(runs, scenario.name)
+    if file is not None:
+        shutil.copyfile(file, folder / files.SCENARIO)
     try:
         with (
             (folder / files.HISTORY).open("wb") as history,
@@ -161,13 +165,14 @@ class _Run:
         load = Workload(self.scenario.load, endpoints, tape, seed=self.seed, make=self.make)
 
         def tell(fault: Fault) -> None:
-            undone = fault.undone_ms is not None
-            at_ms = fault.at_ms if fault.undone_ms is None else fault.undone_ms
-            fields = msgspec.to_builtins(fault)
-            journal.add(at_ms, "undone" if undone else "fault", fault=fields)
+            if fault.undone_ms is not None:
+                journal.add(fault.undone_ms, "undone", fault=msgspec.to_builtins(fault))
             self.hears.fault(fault)
 
-        faults = Faults(site.cluster, chance_of_targets(self.seed), tell)
+        def note(fault: Fault) -> None:
+            journal.add(fault.at_ms, "fault", fault=msgspec.to_builtins(fault))
+
+        faults = Faults(site.cluster, chance_of_targets(self.seed), tell, note)
         with Undoing() as undoing:
             undoing.register(load.stop)
             undoing.register(faults.undo_all)

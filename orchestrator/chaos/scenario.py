@@ -28,8 +28,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """How often each operation is drawn, in proportion to the others."""
     keys: int = 20
     """So many registers (get, set, cas, delete), and as many counters (get, incr)."""
-    value_bytes_min: int = 16
-    value_bytes_max: int = 64
+    value_bytes_min: int = 12
+    value_bytes_max: int = 24
     timeout_ms: int = 2_000
     """The deadline of each operation."""
 

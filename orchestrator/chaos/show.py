@@ -4,17 +4,20 @@ Lines are the result and go to stdout; the line of progress goes to stderr, and 
 overwrites itself.
 """
 
+import os
 import sys
 import textwrap
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 from ..demo.narration import listed
 from ..elections import Election
 from .account import Window, describe
 from .faults import Fault
+from .judge import Judgement
 from .results import Results
 from .scenario import Scenario
 from .timeline import Planned
@@ -137,11 +140,23 @@ class Teller:
         healed = "no" if results.healed_s is None else f"{results.healed_s:.1f} s"
         rows += _row("healed in", healed, "every node up and caught up, after the last step")
         rows += _row("states", "", results.judgement.states.note)
-        rows += _row("in", "", str(results.folder))
+        rows += _row("in", "", _from_here(results.folder))
         self._print([*rows, ""])
-        colour = {"ok": "green", "violated": "red"}.get(results.judgement.verdict, "yellow")
-        sentence = textwrap.wrap(results.judgement.sentence, WIDTH - 2)
-        self._print([f"  {self._paint(line, colour)}" for line in sentence])
+        self._print(self._verdict(results.judgement))
+
+    def _verdict(self, judgement: Judgement) -> list[str]:
+        colour = {"ok": "green", "violated": "red"}.get(judgement.verdict, "yellow")
+        parts = [judgement.sentence]
+        if len(judgement.violations) > 1:
+            parts = ["VIOLATED:", *(f"- {violation}" for violation in judgement.violations)]
+        lines = [
+            line
+            for part in parts
+            for line in textwrap.wrap(
+                part, WIDTH - 2, subsequent_indent="  " * part.startswith("- ")
+            )
+        ]
+        return [f"  {self._paint(line, colour)}" for line in lines]
 
     def _line(self, at_ms: float, text: str, colour: str = "") -> None:
         parts = textwrap.wrap(text, WIDTH - _INDENT) or [""]
@@ -180,6 +195,11 @@ def timeline(scenario: Scenario, planned: list[Planned]) -> list[str]:
         f"{scenario.duration_ms / 1_000:7.2f} s  the end: undo all, wait until all is well"
     )
     return lines
+
+
+def _from_here(folder: Path) -> str:
+    shown = os.path.relpath(folder)
+    return str(folder) if shown.startswith("..") else shown
 
 
 def _because(window: Window) -> str:

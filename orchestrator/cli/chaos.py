@@ -53,13 +53,14 @@ def _run(call: Call) -> int:
     from ..chaos.grammar import read_scenario  # noqa: PLC0415 - its help page is quicker without
     from ..chaos.scenario import find  # noqa: PLC0415 - likewise
 
-    scenario = read_scenario(find(options.scenario))
+    file = find(options.scenario)
+    scenario = read_scenario(file)
     seed = options.seed if options.seed is not None else scenario.seed
     if seed is None:
         seed = secrets.randbelow(1_000_000)
     if options.dry_run:
         return _dry_run(call, scenario, seed)
-    return _perform(call, scenario, seed)
+    return _perform(call, file, scenario, seed)
 
 
 def _list(call: Call) -> int:
@@ -122,7 +123,7 @@ def _dry_run(call: Call, scenario: "Scenario", seed: int) -> int:
     return EXIT_OK
 
 
-def _perform(call: Call, scenario: "Scenario", seed: int) -> int:
+def _perform(call: Call, file: Path, scenario: "Scenario", seed: int) -> int:
     from ..chaos.runner import run_scenario  # noqa: PLC0415 - as above
     from ..chaos.show import Teller  # noqa: PLC0415 - likewise
 
@@ -131,7 +132,7 @@ def _perform(call: Call, scenario: "Scenario", seed: int) -> int:
     done: list[Results] = []
     for offset in range(call.options.repeat):
         results = run_scenario(
-            scenario, seed=seed + offset, runs=runs_folder(call), audience=teller
+            scenario, seed=seed + offset, runs=runs_folder(call), file=file, audience=teller
         )
         teller.account(results)
         done.append(results)

@@ -121,7 +121,7 @@ def _document(console: Console, failover: Failover, **more: Any) -> None:
     fields = {
         name: value
         for name, value in msgspec.structs.asdict(failover).items()
-        if name not in {"up", "size"}
+        if name not in {"up", "size", "at_ms"}
     }
     console.document(
         **fields,

@@ -2,8 +2,8 @@
 
     python planted_node.py lost|stale SETTINGS.json
 
-``lost``: every 30th write is acknowledged, and goes to another key. ``stale``: every 20th read of
-a key answers what the first read of it has found.
+``lost``: every 30th write is acknowledged, and goes to another key. ``stale``: of the first 200
+reads every 20th answers what the first read of its key has found.
 """
 
 import itertools
@@ -39,7 +39,8 @@ def plant_stale_read() -> None:
     def get_stale(self: StateMachine, query: Any) -> Any:
         found = original(self, query)
         first = cached.setdefault(query.key, found)
-        return first if next(numbers) % 20 == 0 else found
+        number = next(numbers)
+        return first if number <= 200 and number % 20 == 0 else found
 
     StateMachine._get = get_stale  # type: ignore[method-assign]
 

@@ -121,11 +121,11 @@ def test_a_window_is_laid_to_the_nearest_blow_with_its_election() -> None:
 
 
 def test_a_window_without_a_fault_is_laid_to_none() -> None:
-    times = [10.0, 10.5, 10.51, 10.52]
+    times = [10.0, 10.2, 10.7, 10.71, 10.72]
 
-    windows = find_windows(map(at, times), [], [], began_ms=9_990, ended_ms=10_530)
+    windows = find_windows(map(at, times), [], [], began_ms=9_990, ended_ms=10_730)
 
-    assert [(window.cause, window.fault) for window in windows] == [("", None)]
+    assert [(window.ms, window.cause, window.fault) for window in windows] == [(500.0, "", None)]
 
 
 def test_a_load_that_never_came_back_has_a_window_without_an_end() -> None:
