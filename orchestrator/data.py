@@ -199,12 +199,21 @@ def _worth_another_try(reply: Reply) -> bool:
     }
 
 
+def _conflict(reply: Reply) -> str:
+    """Say what the key is like, where a condition on its revision did not hold."""
+    if reply.get("mod_rev"):
+        return f"nothing was done: the key is at revision {reply['mod_rev']}"
+    return "nothing was done: there is no such key"
+
+
 def _as_error(reply: Reply) -> Exception:
     code, message = reply.get("error"), f"{reply.get('message')}"
     if reply.get("applied") == "unknown":
         return OutcomeUnknown(
             f"{message} (it may or may not have happened)", hint="look with  bin/cluster get"
         )
+    if code == "conflict":
+        return CheckFailed(_conflict(reply))
     if code in _CHECK:
         return CheckFailed(message)
     if code in _USAGE:

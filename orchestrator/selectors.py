@@ -80,6 +80,8 @@ def _resolve_one(text: str, candidates: Candidates, chance: random.Random) -> li
     counted = re.fullmatch(r"random\(([0-9]{1,3})\)", text)
     if counted:
         draws[text] = (up, int(counted[1]))
+        if not int(counted[1]):
+            raise UsageError(f"{text} means no node at all; K is 1 or more")
     if text in draws:
         return _draw(*draws[text], text, chance)
     if text in {"leader", "old-leader"}:
@@ -107,5 +109,6 @@ def _unknown(text: str, candidates: Candidates) -> UsageError:
     guess = f"; did you mean {near[0]}?" if near else ""
     return UsageError(
         f"no node is called '{text[:40]}'{guess}",
-        hint=f"the nodes are {', '.join(candidates.names)}; the words: {', '.join(WORDS)}",
+        hint=f"the nodes are {', '.join(candidates.names)}; or say\n"
+        f"{', '.join(WORDS[:6])},\n{', '.join(WORDS[6:])}",
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from typing import Any
 
@@ -24,8 +25,29 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def _condition(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--if-rev", type=int, metavar="N", help="only at this revision; 0: only if it is not there"
+        "--if-rev",
+        type=_revision,
+        metavar="N",
+        help="only at this revision; 0: only if it is not there",
     )
+
+
+def _amount(text: str) -> int:
+    return _whole(text, -(2**63), "of 64 bits")
+
+
+def _revision(text: str) -> int:
+    return _whole(text, 0, "from 0")
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1, "from 1")
+
+
+def _whole(text: str, least: int, kind: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,19}", text, re.ASCII) or not least <= int(text) < 2**63:
+        raise argparse.ArgumentTypeError(f"'{text[:40]}' is not a whole number {kind}")
+    return int(text)
 
 
 def _key(text: str) -> bytes:
@@ -117,7 +139,7 @@ def _run_delete(call: Call) -> int:
 
 def _configure_incr(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key", metavar="KEY")
-    parser.add_argument("by", metavar="BY", type=int, nargs="?", default=1)
+    parser.add_argument("by", metavar="BY", type=_amount, nargs="?", default=1)
     _common(parser)
 
 
@@ -131,7 +153,7 @@ def _run_incr(call: Call) -> int:
 
 def _configure_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prefix", metavar="PREFIX", nargs="?", default="")
-    parser.add_argument("--limit", type=int, metavar="N", help="so many at most")
+    parser.add_argument("--limit", type=_count, metavar="N", help="so many at most")
     _common(parser)
 
 

@@ -5,6 +5,7 @@ import difflib
 import importlib
 import sys
 import tempfile
+import textwrap
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,7 +29,7 @@ def run(arguments: list[str]) -> int:
     )
     try:
         if verb is None or verb == "help":
-            return _help(leading, rest, asked=verb is not None or bool(leading))
+            return _help(leading, rest, asked=verb is not None or bool(_ASKS & {*leading}))
         entry = _find(verb)
         module = importlib.import_module(f".{entry.module}", __package__)
         found: Verb = getattr(module, verb.upper())
@@ -48,6 +49,11 @@ def run(arguments: list[str]) -> int:
     return code
 
 
+_ASKS = {"-h", "--help"}
+"""Words that ask for the help page."""
+_HELP_COLUMNS = 79
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse, but an error is ours to report, with our exit code."""
 
@@ -59,7 +65,7 @@ def _parser(verb: str, usage: str, found: Verb) -> _Parser:
     parser = _Parser(
         prog=f"{PROGRAM} {verb}",
         usage=f"{PROGRAM} {usage} [options]",
-        description=localised(found.description),
+        description=textwrap.fill(localised(found.description), _HELP_COLUMNS),
         epilog=localised(f"examples:\n{found.examples}"),
         formatter_class=_Formatter,
         allow_abbrev=False,
@@ -73,10 +79,10 @@ def _parser(verb: str, usage: str, found: Verb) -> _Parser:
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help pages 80 columns wide at most, texts as they were written."""
+    """Help pages that fit any terminal, examples as they were written."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
-        super().__init__(prog, **{**settings, "width": 79, "max_help_position": 26})
+        super().__init__(prog, **{**settings, "width": _HELP_COLUMNS, "max_help_position": 26})
 
 
 def _split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
@@ -100,9 +106,8 @@ def _help(leading: list[str], rest: list[str], *, asked: bool) -> int:
 
         sys.stdout.write(f"raftcache {raftcache.__version__}\n")
         return 0
-    strange = [word for word in leading if word not in {"-h", "--help", "--json"}]
-    if strange:
-        raise UsageError(f"a verb is missing after {strange[0]}", hint=f"{PROGRAM} --help")
+    if leading and not asked:
+        raise UsageError("a verb is missing", hint=f"{PROGRAM} --help")
     if rest and rest[0] in ENTRIES:
         return run([rest[0], "--help"])
     (sys.stdout if asked else sys.stderr).write(_page())
@@ -113,7 +118,7 @@ def _page() -> str:
     lines = [
         f"usage: {PROGRAM} [--file cluster.yaml] [--state DIR] [--json] VERB ...",
         "",
-        "A strongly consistent, replicated key-value cache on this host, and ways to break it.",
+        "A strongly consistent, replicated cache on this host, and ways to break it.",
         "",
         f"  {PROGRAM} up                      start three nodes",
         f"  {PROGRAM} set greeting hello      write",
@@ -129,8 +134,8 @@ def _page() -> str:
         "one-follower, one, random(2), minority, majority, all, down, paused.",
         "",
         "exit codes: 0 done; 1 degraded, not found, or a check failed; 2 unknown whether",
-        "a write happened; 64 usage; 69 no cluster or no quorum; 75 try again, nothing was",
-        "done; 78 bad configuration.",
+        "a write happened; 64 usage; 69 no cluster or no quorum; 75 try again, nothing",
+        "was done; 78 bad configuration.",
         "",
         f"{PROGRAM} VERB --help says more about each, with examples.",
         "",

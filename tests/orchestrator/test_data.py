@@ -83,11 +83,11 @@ def test_a_write_goes_to_another_node_only_after_a_definite_no(stack: ExitStack)
 
 def test_a_refused_compare_is_not_tried_again(stack: ExitStack) -> None:
     def conflicts(_node: FakeNode, _request: Request) -> Fields:
-        return refusal("conflict")
+        return refusal("conflict", mod_rev=7)
 
     nodes = nodes_of(stack, conflicts, writes)
 
-    with pytest.raises(CheckFailed, match="as scripted"):
+    with pytest.raises(CheckFailed, match="nothing was done: the key is at revision 7"):
         shot(stack, nodes).write(op="set", key=b"k", value=b"v", if_mod_rev=1)
 
     assert [len(node.requests) for node in nodes] == [1, 0]

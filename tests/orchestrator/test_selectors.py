@@ -29,7 +29,6 @@ FIVE = Candidates(
         (["paused"], ["n3"]),
         (["leader,down"], ["n2", "n5"]),
         (["random(4)"], ["n1", "n2", "n3", "n4"]),
-        (["random(0)"], []),
     ],
 )
 def test_what_leaves_no_choice(texts: list[str], meant: list[str]) -> None:
@@ -94,4 +93,9 @@ def test_an_unknown_word_is_refused_with_the_nearest(text: str, message: str) ->
         resolve([text], FIVE)
 
     assert caught.value.message.startswith(message)
-    assert caught.value.hint.startswith("the nodes are n1, n2, n3, n4, n5; the words: leader,")
+    assert caught.value.hint.startswith("the nodes are n1, n2, n3, n4, n5; or say\nleader,")
+
+
+def test_a_draw_of_nobody_is_refused() -> None:
+    with pytest.raises(UsageError, match="means no node at all; K is 1 or more"):
+        resolve(["random(0)"], FIVE)
