@@ -161,7 +161,7 @@ class _Reading:
         try:
             resolve([selector], everything)
         except OrchestratorError as error:
-            more = f"; {error.hint}" if error.hint else ""
+            more = f"; {' '.join(error.hint.split())}" if error.hint else ""
             self._problem(mark, f"{action}: {error.message}{more}")
 
     def _problem(self, mark: Mark, message: str) -> None:
