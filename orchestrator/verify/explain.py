@@ -7,7 +7,7 @@ sent, and when the others were answered, so that their order can be read off.
 
 from collections.abc import Sequence
 
-from .history import Binary, Operation, Text
+from .history import Binary, Operation, Text, number
 from .shrink import Contradiction
 
 _EVIDENCE_MAX = 3
@@ -115,6 +115,12 @@ def _evidence(operation: Operation, last: Operation, clock: _Clock) -> str:
 def _alone(last: Operation, operations: Sequence[Operation], clock: _Clock) -> str:
     """Say why an answer is wrong all by itself."""
     value = last.result.value
+    total = number(value)
+    if total is not None and all(o.op in {"get", "incr"} for o in operations):
+        sent = [o for o in operations if o.mutates and o.call_ns <= (last.return_ns or 0)]
+        most = sum(max(0, o.args.by) for o in sent)
+        if most < total:
+            return f"although all increments sent by then add up to no more than {most}"
     if last.op == "get" and value is not None:
         return_ns = last.return_ns or 0
         writers = [o for o in operations if o.args.value == value and o.op == "set"]

@@ -136,6 +136,14 @@ class History(msgspec.Struct, frozen=True):
         return min((operation.call_ns for operation in self.operations), default=0)
 
 
+class _Marks(msgspec.Struct):
+    """What a header must have, though whoever writes one need not spell it out."""
+
+    schema: int
+    kind: Literal["history"]
+
+
+_marks_decoder = msgspec.json.Decoder(_Marks)
 _header_decoder = msgspec.json.Decoder(Header)
 _operation_decoder = msgspec.json.Decoder(Operation)
 _encoder = msgspec.json.Encoder()
@@ -183,12 +191,12 @@ def read_header(lines: Iterator[bytes]) -> Header:
     """
     line = next(lines, b"")
     try:
-        header = _header_decoder.decode(line)
+        schema = _marks_decoder.decode(line).schema
+        if schema != SCHEMA:
+            raise HistoryError(f"line 1: schema {schema}, but this program reads {SCHEMA}")
+        return _header_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HistoryError(f"line 1: not the header of a history: {error}") from None
-    if header.schema != SCHEMA:
-        raise HistoryError(f"line 1: schema {header.schema}, but this program reads {SCHEMA}")
-    return header
 
 
 def read_operations(lines: Iterable[bytes], first_line: int = 2) -> Iterator[Operation]:

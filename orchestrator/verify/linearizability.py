@@ -52,7 +52,7 @@ class KeyCheck(msgspec.Struct, frozen=True):
     operations: tuple[Operation, ...]
     """All of the key's, in the order of the history."""
     stuck_ns: int
-    """Of an invalid key: what happened up to then has no explanation already."""
+    """Of an invalid key: the time of an answer that no order got past."""
     nodes: int
 
 

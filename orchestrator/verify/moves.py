@@ -68,8 +68,8 @@ class Sighting(msgspec.Struct):
 def moves_of(operations: Sequence[Operation], binding: Collection[int] | None = None) -> Moves:
     """Make one key's operations ready.
 
-    With ``binding`` only the operations at these positions are held to their answers; the other
-    changes may have happened or not, and under any condition, and the other reads are left out.
+    With ``binding`` only the answers to the operations at these positions are believed. The other
+    changes may have happened or not, and whatever their condition; the other reads are left out.
     Whatever explains all answers explains these too: so if these have no explanation, nor have all.
     """
     return _Preparation(operations, binding).moves()
@@ -79,7 +79,6 @@ class _Preparation:
     """Collects what is mentioned, then what is possible."""
 
     def __init__(self, operations: Sequence[Operation], binding: Collection[int] | None) -> None:
-        self.loose = binding is not None
         self.required: list[tuple[int, Operation]] = []
         self.optional: list[tuple[int, Operation]] = []
         for position, operation in enumerate(operations):
@@ -94,8 +93,8 @@ class _Preparation:
         self.sightings: dict[Value, Sighting] = {}
         for _, operation in self.required:
             self._mention(operation)
-        if not self.loose:
-            for _, operation in self.optional:
+        for _, operation in self.optional:
+            if operation.outcome == "unknown":
                 self._mention_condition(operation)
 
     def moves(self) -> Moves:
@@ -103,7 +102,7 @@ class _Preparation:
         seen = self._seen_writes()
         for position, operation in self.optional:
             condition = operation.args.if_mod_rev
-            if position in seen and condition is not None and not self.loose:
+            if position in seen and condition is not None and operation.outcome == "unknown":
                 self.revisions.add(condition)
             sighting = seen.get(position)
             if sighting is not None and sighting.revision is not None:
@@ -197,7 +196,9 @@ class _Preparation:
         return Move(position, step, operation.call_ns, return_ns, reads, revision)
 
     def _step(self, operation: Operation, sighting: Sighting | None, *, answered: bool) -> Step:
-        step = step_of(operation, answered=answered, conditional=answered or not self.loose)
+        # An answer that is not believed says no more that its condition held.
+        conditional = answered or operation.outcome == "unknown"
+        step = step_of(operation, answered=answered, conditional=conditional)
         changes: dict[str, object] = {}
         if step.revision:
             answered_to_change = step.revision in self.answered

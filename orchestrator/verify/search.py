@@ -28,7 +28,8 @@ class Found(msgspec.Struct, frozen=True):
     explained: bool | None
     """None: the budget ended first."""
     stuck_ns: int
-    """If there is none: what returned up to then, and what was called by then, has none already."""
+    """If there is none: when something returned that no order got past. Answers given later may
+    have a part in that, as their revisions say what came before."""
     nodes: int
     """How many were visited."""
 

@@ -5,8 +5,9 @@ So nothing is left out. An operation is *loosened* instead: its answer is no lon
 its outcome were unknown; a read without an answer says nothing at all. What explains a history
 explains every loosened one, so a contradiction that is left is one of the whole history, and
 believing more never makes it go away. That makes a smallest set easy to come by: go through the
-answers from the last one back, find by bisection the nearest one without which nothing contradicts,
-keep it, and look no further back than it. Each answer that is kept is needed.
+answers from where the search got stuck backwards (and then forwards), find by bisection the first
+one without which nothing contradicts, keep it, and look no further than it. So each that is kept is
+needed.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -36,36 +37,35 @@ class Contradiction(msgspec.Struct, frozen=True):
 def shrink(
     operations: Sequence[Operation], stuck_ns: int, budget: Budget = DEFAULT_BUDGET
 ) -> Contradiction:
-    """Find the smallest contradiction that ends where the search got stuck.
+    """Find a smallest contradiction near where the search got stuck.
 
     Args:
         operations: of one key; invalid.
         stuck_ns: as the check of this key says.
         budget: for all searches together.
     """
-    early = [o for o in operations if o.call_ns <= stuck_ns]
-    ended = [(o.return_ns or 0, i) for i, o in enumerate(early) if o.observes]
-    # The latest answers first: they are what a reader expects to be told.
-    candidates = [i for return_ns, i in sorted(ended, reverse=True) if return_ns <= stuck_ns]
+    # What had been answered before is better evidence than what came to light afterwards.
+    ended = [((o.return_ns or 0) - stuck_ns, i) for i, o in enumerate(operations) if o.observes]
+    nearest = sorted((late > 0, abs(late), i) for late, i in ended)
     deadline = budget.clock() + budget.seconds
     unsure = False
 
     def contradict(binding: Collection[int]) -> bool:
         nonlocal unsure
         found = search(
-            moves_of(early, binding),
+            moves_of(operations, binding),
             lambda nodes: nodes < budget.nodes and budget.clock() < deadline,
         )
         unsure = unsure or found.explained is None
         return found.explained is False
 
-    kept = _smallest(candidates, contradict)
-    chosen = sorted((early[i] for i in kept), key=lambda o: (o.return_ns or 0, o.call_ns))
-    return Contradiction(tuple(chosen), _context(early, chosen), not unsure)
+    kept = _smallest([i for _, _, i in nearest], contradict)
+    chosen = sorted((operations[i] for i in kept), key=lambda o: (o.return_ns or 0, o.call_ns))
+    return Contradiction(tuple(chosen), _context(operations, chosen), not unsure)
 
 
 def _smallest(candidates: list[int], contradict: Callable[[Collection[int]], bool]) -> list[int]:
-    """Return a smallest part of the candidates that contradict; all, if it cannot be shown.
+    """Return a smallest part of the candidates that contradict; more, where it cannot be shown.
 
     ``contradict`` must stay true when more is added.
     """
@@ -76,7 +76,10 @@ def _smallest(candidates: list[int], contradict: Callable[[Collection[int]], boo
         enough = 1
         while enough < len(rest) and not contradict([*kept, *rest[:enough]]):
             enough *= 2
-        enough = min(len(rest), enough)
+        if enough >= len(rest):
+            if not contradict([*kept, *rest]):
+                return [*kept, *rest]
+            enough = len(rest)
         too_few = enough // 2
         while enough - too_few > 1:
             middle = (enough + too_few) // 2
@@ -84,14 +87,12 @@ def _smallest(candidates: list[int], contradict: Callable[[Collection[int]], boo
                 enough = middle
             else:
                 too_few = middle
-        if not rest:
-            return candidates
         kept.append(rest[enough - 1])
         rest = rest[: enough - 1]
     return kept
 
 
-def _context(early: Sequence[Operation], chosen: Sequence[Operation]) -> tuple[Operation, ...]:
+def _context(operations: Sequence[Operation], chosen: Sequence[Operation]) -> tuple[Operation, ...]:
     """Return the other operations that may have written what the chosen ones show."""
     shown: dict[Value, int | None] = {
         value_of(o.result.value): o.result.mod_rev
@@ -99,7 +100,7 @@ def _context(early: Sequence[Operation], chosen: Sequence[Operation]) -> tuple[O
         if o.op != "incr" and o.result.value is not None
     }
     writers = []
-    for o in early:
+    for o in operations:
         if o.op != "set" or not o.mutates or o.args.value is None or o in chosen:
             continue
         value, mod_rev = value_of(o.args.value), o.result.mod_rev

@@ -41,7 +41,12 @@ class Store:
         self.revision = 0
         self.keys: dict[str, tuple[str, int]] = {}
 
-    def apply(self, operation: Operation) -> tuple[str | None, Result]:
+    def apply(
+        self,
+        operation: Operation,
+        *,
+        answered: bool = True,  # noqa: ARG002 - for FaultyStore
+    ) -> tuple[str | None, Result]:
         """Do it; return the error's code, and the answer."""
         before = self.keys.get(operation.key)  # type: ignore[arg-type]
         args = operation.args
@@ -72,13 +77,53 @@ class Store:
         return None, Result(mod_rev=self.revision, created=before is None)
 
 
+class FaultyStore(Store):
+    """One that breaks its promise once: at the first chance after ``nth`` operations."""
+
+    def __init__(self, fault: str, nth: int) -> None:
+        super().__init__()
+        self.fault = fault
+        self.nth = nth
+        self.count = 0
+        self.spoilt: Operation | None = None
+        """What it lied about."""
+        self.old: dict[str, Result] = {}
+
+    def apply(self, operation: Operation, *, answered: bool = True) -> tuple[str | None, Result]:
+        """Do it, or not quite; never lie to nobody."""
+        key = operation.key
+        assert isinstance(key, str)
+        before = self.keys.get(key)
+        self.count += 1
+        error, result = super().apply(operation)
+        if not answered:
+            return error, result
+        if operation.op == "get" and result.found:
+            self.old.setdefault(key, result)
+        if self.spoilt is not None or self.count < self.nth or error is not None:
+            return error, result
+        if self.fault == "lost write" and operation.op == "set" and before is not None:
+            self.keys[key] = before
+            self.spoilt = operation
+        elif self.fault == "double incr" and operation.op == "incr":
+            super().apply(operation)
+            self.spoilt = operation
+        elif self.fault == "stale read" and operation.op == "get" and result.found:
+            # The first answer it ever gave about the key.
+            old = self.old[key]
+            if old.mod_rev != result.mod_rev:
+                self.spoilt = operation
+                return None, old
+        return error, result
+
+
 class Recording:
     """Runs a load and records it."""
 
-    def __init__(self, load: Load, seed: int) -> None:
+    def __init__(self, load: Load, seed: int, store: Store | None = None) -> None:
         self.load = load
         self.random = random.Random(seed)
-        self.store = Store()
+        self.store = store if store is not None else Store()
         self.operations: list[Operation] = []
         self._events: list[tuple[int, int, Callable[[int], None]]] = []
         self._sequence = 0
@@ -127,7 +172,7 @@ class Recording:
 
     def _discard(self, operation: Operation) -> None:
         """Have an effect whose answer nobody gets."""
-        self.store.apply(operation)
+        self.store.apply(operation, answered=False)
 
     def _end(self, now: int, operation: Operation) -> None:
         self.operations.append(msgspec.structs.replace(operation, return_ns=now))
