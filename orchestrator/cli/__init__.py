@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+EXIT_OUTPUT_FAILED = 74
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,13 +19,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # bin/start.py
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        _open_what_is_closed()
         from .run import run  # noqa: PLC0415 - a Ctrl-C during the imports is met here as well
 
-        return run(list(sys.argv[1:] if arguments is None else arguments))
+        try:
+            return run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            _flush()
     except KeyboardInterrupt:
         sys.stderr.write("\n")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has enough, as `head` does. Python would complain at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has enough, as `head` does.
+        _give_up_output()
         return EXIT_BROKEN_PIPE
+    except _OutputFailed as error:
+        sys.stderr.write(f"the output could not be written: {error}\n")
+        _give_up_output()
+        return EXIT_OUTPUT_FAILED
+
+
+class _OutputFailed(Exception):  # noqa: N818 - named for the fact
+    """Stdout takes nothing any more, as on a full disk."""
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _OutputFailed(error.strerror) from error
+
+
+def _give_up_output() -> None:
+    """Let what is still buffered go nowhere: Python would complain of it at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _open_what_is_closed() -> None:
+    """Send what was closed, as by ``>&-``, nowhere, before a socket takes its number."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: its own
+            setattr(sys, name, os.fdopen(nowhere, "r" if name == "stdin" else "w"))

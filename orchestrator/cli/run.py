@@ -35,7 +35,6 @@ def run(arguments: list[str]) -> int:
         found: Verb = getattr(module, verb.upper())
         options = _parser(verb, entry.usage, found).parse_args([*leading, *rest])
         code = found.run(Call(options, console))
-        sys.stdout.flush()
     except OrchestratorError as error:
         console.error(error.code, error.message, error.hint, error.exit_code)
         return error.exit_code
