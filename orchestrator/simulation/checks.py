@@ -4,7 +4,7 @@ Promises are checked where they leave: a vote or an acknowledgement in a frame m
 sender's disk by then, and what is committed must be on a majority's (Figure 2, §5.3).
 """
 
-from collections import defaultdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,8 +12,13 @@ import msgspec
 from raftcache.protocol.peer import decode_peer_frame
 from raftcache.raft.configuration import Configuration
 from raftcache.raft.invariants import ClusterChecks, Snapshot, check_step, snapshot
-from raftcache.raft.messages import AppendEntriesResponse, RequestVoteResponse
-from raftcache.raft.types import Entry, HardState, Index, Role, ServerId, Term
+from raftcache.raft.messages import (
+    AppendEntriesResponse,
+    InstallSnapshotResponse,
+    RequestVoteResponse,
+)
+from raftcache.raft.types import HardState, Index, Role, ServerId, Term
+from raftcache.storage.recovery import Recovered
 from raftcache.storage.wal import Batch
 
 if TYPE_CHECKING:
@@ -24,36 +29,70 @@ FULL_CHECK_TURNS = 200
 
 
 class DurableLog:
-    """What a node's disk certainly has: what was synced, and recovered since."""
+    """What a node's disk certainly has: what was synced, and recovered since.
 
-    def __init__(self) -> None:
+    Args:
+        newest_snapshot: tells up to which entry a snapshot on that disk reaches.
+    """
+
+    def __init__(self, newest_snapshot: Callable[[], Index]) -> None:
         self.hard_state = HardState()
+        self.base: Index = 0
+        """What comes after it was written entry by entry; for the rest a snapshot stands."""
         self.terms: list[Term] = []
+        self.restarted: Index = 0
+        """Behind which entry the log last restarted: older snapshots are worth nothing to it."""
+        self._newest_snapshot = newest_snapshot
 
-    def reset(self, hard_state: HardState, entries: list[Entry]) -> None:
+    @property
+    def last_index(self) -> Index:
+        """The last entry that the log itself has."""
+        return self.base + len(self.terms)
+
+    def reset(self, recovered: Recovered) -> None:
         """Begin again with what a start of the node has found."""
-        self.hard_state = hard_state
-        self.terms = [entry.term for entry in entries]
+        self.hard_state = recovered.hard_state
+        base = recovered.base[0]
+        if base > self.base and self.term_at(base) is None:
+            self.restarted = base  # Or not, if that much was written and nobody was told.
+        self.base = base
+        self.terms = [entry.term for entry in recovered.entries]
 
     def add(self, batches: list[Batch]) -> None:
         """Take in what was synced."""
         for batch in batches:
             if batch.hard_state is not None:
                 self.hard_state = batch.hard_state
+            if batch.base is not None:
+                self.base, self.terms = batch.base[0], []
+                self.restarted = self.base
+                reached = self._newest_snapshot()
+                assert reached >= self.base, (
+                    f"a log begins behind entry {self.base}, and snapshots reach {reached}"
+                )
             if batch.entries:
-                del self.terms[batch.entries[0].index - 1 :]
+                del self.terms[batch.entries[0].index - self.base - 1 :]
                 self.terms += [entry.term for entry in batch.entries]
 
+    def reaches(self, index: Index) -> bool:
+        """Tell whether something stands for everything up to ``index``, log or snapshot."""
+        return index <= self.last_index or index <= self._newest_snapshot()
+
+    def term_at(self, index: Index) -> Term | None:
+        """Return the term of an entry that was written; None for others."""
+        position = index - self.base - 1
+        return self.terms[position] if 0 <= position < len(self.terms) else None
+
     def has(self, index: Index, term: Term) -> bool:
-        """Tell whether the entry at ``index`` is there, with this term."""
-        return index <= len(self.terms) and self.terms[index - 1] == term
+        """Tell whether the entry at ``index`` is there, with this term, or a snapshot of it."""
+        return index <= self.base or self.term_at(index) == term or index <= self._newest_snapshot()
 
 
 class Checks:
     """Watches all nodes of one run."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self.durable: dict[str, DurableLog] = defaultdict(DurableLog)
+        self.durable: dict[str, DurableLog] = {}
         self.digests: dict[Index, int] = {}
         self.leaders: dict[Term, ServerId] = {}
         self.committed_index: Index = 0
@@ -62,6 +101,24 @@ class Checks:
         self._cluster = ClusterChecks()
         self._before: dict[str, tuple[Process, Snapshot]] = {}
         self._turns = 0
+
+    def on_start(self, name: str, recovered: Recovered) -> None:
+        """Check that a start has found what was durable, and begin again with what it found."""
+        durable = self.durable[name]
+        if self.enabled:
+            known, found = durable.hard_state, recovered.hard_state
+            assert found.current_term >= known.current_term, "a term that was written is read back"
+            if found.current_term == known.current_term and known.voted_for is not None:
+                assert found.voted_for == known.voted_for, "a vote that was written is read back"
+            base = recovered.base[0]
+            assert base <= self.committed_index, "a snapshot holds committed entries only"
+            last = min(self.committed_index, durable.last_index)
+            for index in range(max(base, durable.base) + 1, last + 1):
+                position = index - base - 1
+                assert position < len(recovered.entries), f"entry {index} was durable, and is gone"
+                term = recovered.entries[position].term
+                assert term == durable.term_at(index), f"entry {index} was durable in another term"
+        durable.reset(recovered)
 
     def on_frame(self, source: "Process", frame: bytes) -> None:
         """Check that a frame promises nothing that its sender's disk lacks."""
@@ -78,8 +135,14 @@ class Checks:
                 if message.term != state.current_term or message.match_index == 0:
                     continue  # Within its term, what an acknowledgement speaks of stays.
                 term = state.log.term_at(message.match_index)
-                kept = term is not None and durable.has(message.match_index, term)
+                if term is None:  # It is behind the log's base.
+                    kept = durable.reaches(message.match_index)
+                else:
+                    kept = durable.has(message.match_index, term)
                 assert kept, f"what is acknowledged is durable: {message}"
+            elif isinstance(message, InstallSnapshotResponse):
+                kept = durable.reaches(message.match_index)
+                assert kept, f"a snapshot is durable before it is acknowledged: {message}"
 
     def on_turn(self, process: "Process", processes: list["Process"]) -> None:
         """Check one node after its turn, and now and then all of them."""

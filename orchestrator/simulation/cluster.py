@@ -5,22 +5,24 @@ of a real cluster: start, kill, stop, pause, resume, cut, heal; time passes only
 ``run_until``.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
 from raftcache.node.server import ADMIN_SOCKET, CLIENT_SOCKET
 from raftcache.raft.configuration import Member, bootstrap_configuration, server_id_of
+from raftcache.raft.types import Index
 from raftcache.storage.directory import bootstrap
 from raftcache.storage.identity import Identity
+from raftcache.storage.snapshots import snapshot_name, snapshot_position
 from raftcache.storage.wal import Batch
 
 from .calls import Call, call_number, decode_reply, request_frames
-from .checks import Checks
+from .checks import Checks, DurableLog
 from .disk import SimulatedDisk
 from .network import Network
-from .process import Process
+from .process import Process, directory_of
 from .profile import CALM, Profile
 from .scheduler import Scheduler
 
@@ -41,6 +43,31 @@ class SimulatedHost:
         self.lives = 0
         self.last_exit: int | None = None
         self.died_us = 0
+
+    @property
+    def directory(self) -> str:
+        """Where the node's directory is on the disk."""
+        return directory_of(self.identity)
+
+    def snapshots(self) -> list[Index]:
+        """Return the positions of the snapshots in the directory, rising."""
+        names = self.disk.names(self.directory)
+        return sorted(at[0] for name in names if (at := snapshot_position(name)))
+
+    def newest_snapshot(self) -> Index:
+        """Return up to where the snapshots reach that a power cut would leave; 0: there is none."""
+        names = self.disk.durable_names(self.directory)
+        return max((at[0] for name in names if (at := snapshot_position(name))), default=0)
+
+    def damage_newest_snapshot(self, random: Random) -> str:
+        """Change one byte of the newest snapshot on the disk; return its path."""
+        names = self.disk.names(self.directory)
+        newest = max(position for name in names if (position := snapshot_position(name)))
+        path = f"{self.directory}/{snapshot_name(*newest)}"
+        data = self.disk.content(path)
+        offset = random.randrange(len(data))
+        self.disk.overwrite(path, offset, bytes([data[offset] ^ 1 << random.randrange(8)]))
+        return path
 
 
 class SimulatedCluster:
@@ -64,6 +91,8 @@ class SimulatedCluster:
         )
         self.trace: deque[str] = deque(maxlen=TRACE_LINES)
         self.calls: dict[int, Call] = {}
+        self.bulk_bytes: Counter[tuple[str, str]] = Counter()
+        """How much each node has sent of snapshots, by source and target."""
         self.on_defect: Callable[[str, Exception], None] | None = None
         """Told of a node that ended by a defect; None: the run ends with that defect."""
         members = tuple(_member(number) for number in range(1, profile.nodes + 1))
@@ -79,12 +108,13 @@ class SimulatedCluster:
             )
             host = SimulatedHost(identity, number, capacity_bytes)
             bootstrap(
-                f"/nodes/{member.node_id}",
+                host.directory,
                 identity,
                 segment_bytes=profile.segment_bytes,
                 files=host.disk,
             )
             self.hosts[member.node_id] = host
+            self.checks.durable[member.node_id] = DurableLog(host.newest_snapshot)
 
     @property
     def names(self) -> list[str]:
@@ -132,8 +162,10 @@ class SimulatedCluster:
             self.profile.clock_rate(host.number),
         )
         recovered = process.recovered
-        self.checks.durable[name].reset(recovered.hard_state, recovered.entries)
-        self.note(f"{name} starts: last={len(recovered.entries)} {recovered.hard_state}")
+        self.checks.on_start(name, recovered)
+        self.note(
+            f"{name} starts: base={recovered.base} +{len(recovered.entries)} {recovered.hard_state}"
+        )
         return process
 
     def kill(self, name: str, *, power: bool = False) -> None:
@@ -285,6 +317,13 @@ class SimulatedCluster:
             return False
         self.network.send(name, peer, frame)
         return True
+
+    def send_bulk(self, name: str, peer: str, frame: bytes) -> None:
+        """Carry a piece of a snapshot to another node; nobody is told what becomes of it."""
+        process = self.hosts[peer].process
+        if process is not None and process.alive:
+            self.bulk_bytes[name, peer] += len(frame)
+            self.network.send(name, peer, frame, bulk=True)
 
     def send_to_client(self, name: str, socket: int, envelope: list[bytes], reply: bytes) -> None:
         """Carry a reply to the client whose routing id is in the envelope."""

@@ -49,11 +49,14 @@ class SimulatedDisk:
     """How often each call that changes something was made."""
     interrupt_at: int | None
     """Raise ``PowerCut`` instead of making this change: 1 is the next one, None for never."""
+    before_change: Callable[[str], None] | None
+    """Called with a call's name before it changes anything; what it raises, the call raises."""
 
     def __init__(self, capacity_bytes: int | None = None) -> None:
         self.capacity_bytes = capacity_bytes
         self.ignore_syncs = False
         self.interrupt_at = None
+        self.before_change = None
         self.calls = Counter()
         self._faults: list[_Fault] = []
         self._directories: set[str] = set()
@@ -76,6 +79,7 @@ class SimulatedDisk:
 
     def kill_process(self) -> None:
         """Let the process that used the disk die: handles and locks end, the cache stays."""
+        self.before_change = None
         self._handles.clear()
         self._locks.clear()
 
@@ -115,6 +119,20 @@ class SimulatedDisk:
     def content(self, path: str) -> bytes:
         """Return what a process would read from a file."""
         return bytes(self._file(path).cache)
+
+    def durable_names(self, directory: str) -> list[str]:
+        """Return the names in a directory that a power cut leaves, of whole files."""
+        start = directory + "/"
+        return sorted(
+            name.removeprefix(start)
+            for name, file in self._durable_names.items()
+            if name.startswith(start) and not file.dirty and len(file.cache) == len(file.disk)
+        )
+
+    @property
+    def open_handles(self) -> list[str]:
+        """The paths of all files that are open."""
+        return sorted(path for path, _ in self._handles.values())
 
     def put(self, path: str, data: bytes) -> None:
         """Let a file have this content, durably; it is made if need be, and its directory."""
@@ -235,6 +253,8 @@ class SimulatedDisk:
 
     def _begin(self, call: str, path: str = "") -> None:
         """Count a call that changes something; this is where it may come to grief."""
+        if self.before_change is not None:
+            self.before_change(call)
         if self.interrupt_at is not None:
             self.interrupt_at -= 1
             if self.interrupt_at <= 0:

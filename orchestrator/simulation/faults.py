@@ -12,6 +12,7 @@ from .cluster import SimulatedCluster
 from .profile import CALM
 
 LASTS_US: Final = (10_000, 800_000)
+AWAY_US: Final = 400_000
 
 
 class Faults:
@@ -169,6 +170,36 @@ class Faults:
             self._cluster.stop(name)
             self._start_later(name)
 
+    def away(self) -> None:
+        """Kill a process for so long that the others go on far without it."""
+        name = self._some_node()
+        if name is not None:
+            self._cluster.kill(name)
+            self._cluster.scheduler.after(AWAY_US, lambda: self._start_later(name))
+
+    def rot(self) -> None:
+        """Kill a process, and let a byte of its newest snapshot rot where an older one stands in.
+
+        That takes an older one which the log goes on from: a log that has restarted behind the
+        newest one does not.
+        """
+        name = self._some_node()
+        if name is None:
+            return
+        self._cluster.kill(name)
+        self._start_later(name)
+        host = self._cluster.hosts[name]
+        positions = host.snapshots()
+        if len(positions) >= 2 and self._cluster.checks.durable[name].restarted <= positions[-2]:
+            self._cluster.note(f"{name}: snapshot {positions[-1]} rots")
+            host.damage_newest_snapshot(self._random)
+
+    def snapshot(self) -> None:
+        """Ask some node to take a snapshot now."""
+        name = self._some_node()
+        if name is not None:
+            self._cluster.request(name, "snapshot", admin=True)
+
     def transfer(self) -> None:
         """Ask the leader to hand over to some node, perhaps itself."""
         leader = self._cluster.leader()
@@ -188,5 +219,8 @@ KINDS: Final[dict[str, Callable[[Faults], None]]] = {
     "split": Faults.split,
     "stop": Faults.terminate,
     "transfer": Faults.transfer,
+    "away": Faults.away,
+    "rot": Faults.rot,
+    "snapshot": Faults.snapshot,
 }
 """Every kind of fault, by the name that profiles use."""

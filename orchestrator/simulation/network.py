@@ -39,20 +39,25 @@ class Network:
         self._scheduler = scheduler
         self._random = random
         self._deliver = deliver
-        self._last_us: dict[tuple[str, str], int] = {}
+        self._last_us: dict[tuple[str, str, bool], int] = {}
 
-    def send(self, source: str, target: str, data: bytes) -> None:
-        """Take a frame; whether and when it arrives is the network's business."""
+    def send(self, source: str, target: str, data: bytes, *, bulk: bool = False) -> None:
+        """Take a frame; whether and when it arrives is the network's business.
+
+        ``bulk`` frames have a connection of their own: they keep their order among themselves.
+        """
         random, profile = self._random, self.profile
-        if self._is_lost(source, target, data) or random.randrange(1000) < profile.loss:
+        loss = profile.loss + profile.bulk_loss if bulk else profile.loss
+        if self._is_lost(source, target, data) or random.randrange(1000) < loss:
             return
+        link = (source, target, bulk)
         now_us = self._scheduler.now_us
         due_us = now_us + random.randint(*profile.delay_us)
         if random.randrange(1000) < profile.reorder:
             due_us += random.randint(0, profile.late_us)
         else:
-            due_us = max(due_us, self._last_us.get((source, target), 0))
-            self._last_us[source, target] = due_us
+            due_us = max(due_us, self._last_us.get(link, 0))
+            self._last_us[link] = due_us
         self._arrive(due_us - now_us, source, target, data)
         if random.randrange(1000) < profile.duplicate:
             late_us = random.randint(0, profile.late_us)

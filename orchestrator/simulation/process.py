@@ -10,7 +10,8 @@ from random import Random
 from typing import Any, Protocol
 
 from raftcache.errors import DiskFailed
-from raftcache.node.server import About, Durable, Effects, Server
+from raftcache.node.durable import durable_of
+from raftcache.node.server import About, Effects, Server
 from raftcache.protocol.limits import Limits
 from raftcache.storage.directory import open_directory
 from raftcache.storage.files import Files
@@ -18,8 +19,10 @@ from raftcache.storage.identity import Identity
 from raftcache.storage.recovery import Recovered
 from raftcache.storage.wal import Batch, Wal
 
+from .disk import SimulatedDisk
 from .profile import Profile
 from .scheduler import Scheduler
+from .worker import SimulatedWorker
 from .writer import SimulatedWriter
 
 PEER_FRAMES_PER_TURN = 200
@@ -48,6 +51,9 @@ class World(Protocol):
     def send_to_peer(self, name: str, peer: str, frame: bytes) -> bool:
         """Carry a frame; False when there is no connection."""
 
+    def send_bulk(self, name: str, peer: str, frame: bytes) -> None:
+        """Carry a piece of a snapshot, by a connection of its own."""
+
     def send_to_client(self, name: str, socket: int, envelope: list[bytes], reply: bytes) -> None:
         """Carry a reply."""
 
@@ -74,7 +80,7 @@ class Process:
         self,
         world: World,
         identity: Identity,
-        files: Files,
+        files: SimulatedDisk,
         random: Random,
         profile: Profile,
         clock_rate: int,
@@ -108,12 +114,22 @@ class Process:
             on_durable=lambda batches: world.on_durable(self.name, batches),
             point=self._point,
         )
-        self.server = self._new_server(identity)
+        self.worker = SimulatedWorker(
+            world.scheduler,
+            random,
+            profile,
+            notify=self._on_disk,
+            guarded=self.guarded,
+            point=self._point,
+        )
+        self.server = self._new_server(identity, files)
+        files.before_change = lambda call: self._point(f"disk {call}")
         self._last_tick_ms = self.now_ms()
         self.server.start(self._last_tick_ms)
         self._wake_at_tick()
 
-    def _new_server(self, identity: Identity) -> Server:
+    def _new_server(self, identity: Identity, files: Files) -> Server:
+        profile = self._profile
         return Server(
             about=About(
                 cluster="simulated",
@@ -124,13 +140,17 @@ class Process:
                 build="simulated",
                 pid=1,
             ),
-            durable=Durable(
-                self.recovered.identity.configuration,
-                self.recovered.hard_state,
-                self.recovered.entries,
+            durable=durable_of(
+                self.recovered,
+                files=files,
+                directory=directory_of(identity),
+                runner=self.worker,
+                log_bytes=profile.snapshot_log_bytes,
+                kept=profile.snapshots_kept,
+                sizes=profile.sizes(),
             ),
-            options=self._profile.options(),
-            tick_ms=self._profile.tick_ms,
+            options=profile.options(),
+            tick_ms=profile.tick_ms,
             limits=Limits(),
             storage=self.writer,
             random=self._random,
@@ -228,6 +248,7 @@ class Process:
             if self.writer.failure is not None:
                 raise self.writer.failure
             server.on_persisted()
+            self.worker.deliver()
         frames, self._peer_frames = _split(self._peer_frames, PEER_FRAMES_PER_TURN)
         for frame in frames:
             server.on_peer_frame(frame)
@@ -264,14 +285,22 @@ class Process:
             peer = outgoing.peer.partition("#")[0]
             if not self._world.send_to_peer(self.name, peer, outgoing.frame):
                 self.server.on_not_sent(outgoing)
+        for chunk in effects.bulk:
+            self._point("send bulk")
+            self._world.send_bulk(self.name, chunk.peer.partition("#")[0], chunk.frame)
         for socket, envelope, reply in effects.replies:
             self._point("reply")
             self._world.send_to_client(self.name, socket, envelope, reply)
 
 
+def directory_of(identity: Identity) -> str:
+    """Return where a node's directory is on its host's disk."""
+    return f"/nodes/{identity.node_id}"
+
+
 def _open(identity: Identity, files: Files, profile: Profile) -> tuple[Wal, Recovered]:
     return open_directory(
-        f"/nodes/{identity.node_id}",
+        directory_of(identity),
         cluster_id=identity.cluster_id,
         node_id=identity.node_id,
         incarnation=identity.incarnation,

@@ -8,6 +8,7 @@ from random import Random
 
 import msgspec
 
+from raftcache.node.snapshots import SnapshotSizes
 from raftcache.raft.options import Options
 
 
@@ -22,6 +23,18 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     clock_rates: tuple[int, ...] = (1000,)
     """How fast each node's clock runs, in thousandths; the last one holds for all further nodes."""
     segment_bytes: int = 8192
+
+    snapshot_log_bytes: int = 64 * 1024 * 1024
+    """How much log calls for a snapshot: by default more than a run ever writes."""
+    snapshots_kept: int = 2
+    slice_bytes: int = 4096
+    chunk_bytes: int = 4096
+    tail_bytes: int = 4 * 1024 * 1024
+    """How much log stays in memory behind a snapshot; it bounds what is held for a receiver too."""
+    job_us: tuple[int, int] = (50, 1_000)
+    """How long a piece of work on a snapshot's file takes."""
+    bulk_loss: int = 0
+    """The chance that a piece of a snapshot is lost on its way."""
 
     turn_us: tuple[int, int] = (20, 200)
     """How long input lies before the loop takes it."""
@@ -54,6 +67,15 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             election_ticks_max=self.election_ticks_max,
         )
 
+    def sizes(self) -> SnapshotSizes:
+        """Return into what pieces snapshots are cut."""
+        return SnapshotSizes(
+            slice_bytes=self.slice_bytes,
+            chunk_bytes=self.chunk_bytes,
+            tail_bytes=self.tail_bytes,
+            held_bytes=4 * self.tail_bytes,
+        )
+
     def clock_rate(self, number: int) -> int:
         """Return how fast the clock of the node with this number, from 0, runs."""
         return self.clock_rates[min(number, len(self.clock_rates) - 1)]
@@ -83,4 +105,30 @@ def draw_profile(random: Random, kinds: tuple[str, ...]) -> Profile:
         faults=chosen or (random.choice(kinds),),
         clients=random.choice((2, 4, 8)),
         think_us=random.choice(((0, 2_000), (0, 50_000))),
+        # Each entry counts about a hundred bytes.
+        snapshot_log_bytes=random.choice((64 * 1024 * 1024, 300, 700, 2_000)),
+        snapshots_kept=random.choice((1, 2, 2, 3)),
+        slice_bytes=random.choice((256, 4_096)),
+        chunk_bytes=random.choice((512, 4_096)),
+        tail_bytes=random.choice((0, 0, 500)),
+        job_us=random.choice(((50, 500), (50, 500), (500, 20_000))),
+        bulk_loss=random.choice((0, 0, 100)),
+    )
+
+
+def draw_busy_profile(random: Random, kinds: tuple[str, ...]) -> Profile:
+    """Draw a world with peace enough to get work done, so that snapshots come and go all the time.
+
+    Where faults never pause, nobody leads for long, and logs stay too short to be compacted.
+    """
+    return msgspec.structs.replace(
+        draw_profile(random, kinds),
+        disk_us=random.choice(((50, 500), (500, 5_000))),
+        delay_us=random.choice(((50, 500), (200, 3_000))),
+        loss=random.choice((0, 0, 20)),
+        late_us=random.choice((5_000, 50_000)),
+        fault_pause_us=random.choice(((100_000, 500_000), (200_000, 1_200_000))),
+        clients=8,
+        think_us=random.choice(((0, 2_000), (0, 20_000))),
+        snapshot_log_bytes=random.choice((300, 1_000, 3_000)),
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from raftcache.errors import DiskFailed
+from raftcache.raft.types import Index
 from raftcache.storage.wal import Batch, Wal
 from raftcache.storage.writer import GROUP_BYTES_MAX
 
@@ -62,6 +63,7 @@ class SimulatedWriter:
         self._under_way: list[Batch] = []
         self._busy = False
         self._submitted = 0
+        self._release_index: Index | None = None
         if not self.has_room:
             self._retry_later()
 
@@ -74,10 +76,15 @@ class SimulatedWriter:
         self._start_soon()
         return self._submitted
 
-    def release(self) -> None:
+    def go_on(self) -> None:
         """Let a held disk go on."""
         self.held = False
         self._start_soon()
+
+    def release(self, index: Index) -> None:
+        """Free segments whose entries are all at or before ``index``, after what was submitted."""
+        self._release_index = index
+        self._free_soon()
 
     def close(self, *, clean: bool) -> None:
         """Write all that waits, at once, and close the log."""
@@ -137,8 +144,28 @@ class SimulatedWriter:
                 return
             self._busy = False
             self._start_soon()
+            self._free_soon()
 
         return finish
+
+    def _free_soon(self) -> None:
+        if self._release_index is not None:
+            self._scheduler.after(1, lambda: self._guarded(self._free))
+
+    def _free(self) -> None:
+        """Free one segment, unless something is to be written first."""
+        if self._busy or self._waiting or self._release_index is None:
+            return
+        try:
+            more = self.wal.release(self._release_index, segments_max=1)
+        except DiskFailed as failure:
+            self._fail(failure)
+            return
+        self.size_bytes = self.wal.size_bytes
+        if more:
+            self._free_soon()
+        else:
+            self._release_index = None
 
     def _prepare(self) -> None:
         self.wal.prepare()

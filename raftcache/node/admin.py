@@ -9,6 +9,7 @@ from ..errors import RaftCacheError
 from ..protocol.replies import hash_fields, ping_fields
 from ..raft.configuration import Member
 from ..storage.snapshots import StoredSnapshot
+from .answers import UNKNOWN
 from .pending import Pending
 from .requests import WAITING_MAX
 from .status import members_fields, status_fields
@@ -69,11 +70,25 @@ def _hash(server: "Server", pending: Pending) -> None:
         server.answers.result(pending, hash_fields(digest, index))
 
 
+def expire_snapshots(server: "Server", message: str, *, all_of_them: bool = False) -> None:
+    """Answer those who have waited long enough for a snapshot; it may be finished all the same."""
+    for pending in list(server.snapshot_waiting):
+        if all_of_them or pending.deadline_ms <= server.now_ms:
+            server.snapshot_waiting.remove(pending)
+            server.answers.refuse(pending, "timeout", message, applied=UNKNOWN)
+
+
 def _snapshot(server: "Server", pending: Pending) -> None:
     """Take a snapshot now; answer once it is durable, with the file it is in."""
     assert server.keeper is not None, "the caller asked"
+    if len(server.snapshot_waiting) >= WAITING_MAX:
+        server.desk.refuse_overloaded(pending)
+        return
 
     def done(outcome: StoredSnapshot | RaftCacheError) -> None:
+        if pending not in server.snapshot_waiting:
+            return  # Its time was up.
+        server.snapshot_waiting.remove(pending)
         if isinstance(outcome, RaftCacheError):
             server.answers.refuse(pending, "conflict", f"no snapshot was taken: {outcome}")
         else:
@@ -88,6 +103,7 @@ def _snapshot(server: "Server", pending: Pending) -> None:
                 },
             )
 
+    server.snapshot_waiting.append(pending)
     server.keeper.snapshots.wait_for_one(done)
 
 

@@ -2,7 +2,7 @@
 
 Published kinds: ``role``, ``vote_granted``, ``vote_refused``, ``election_started``, ``leader``,
 ``leader_lost``, ``transfer``, ``truncated``, ``commit``, ``ready``, ``stopping``, ``slow_turn``,
-and what ``snapshots`` and ``transfers`` tell. Nothing depends on their arrival.
+and what ``snapshots``, ``sending`` and ``receiving`` tell. Nothing depends on their arrival.
 """
 
 import logging

@@ -1,6 +1,7 @@
 """All that a node does about snapshots, behind one door: taking, sending, receiving, installing.
 
-``snapshots`` and ``transfers`` do the work; this file only ties them to the server's turns.
+``snapshots``, ``sending`` and ``receiving`` do the work; this file only ties them to the server's
+turns.
 """
 
 from random import Random
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..protocol.peer import PeerFrame
 from .plausible import is_plausible_snapshot
+from .receiving import SnapshotInstaller
+from .sending import Bulk, SnapshotSender
 from .snapshots import Snapshots, SnapshotSetup
-from .transfers import Bulk, SnapshotInstaller, SnapshotSender
 
 if TYPE_CHECKING:
     from .server import Server
@@ -60,6 +62,7 @@ class SnapshotKeeper:
         """Let one tick pass."""
         self.snapshots.on_tick()
         self._sender.on_tick()
+        self._installer.on_tick()
 
     def turn(self) -> list[Bulk]:
         """Do one slice of whatever is under way; return the chunks to be sent."""

@@ -22,20 +22,16 @@ from ..protocol.limits import Limits
 from ..storage.directory import open_directory
 from ..storage.files import OS_FILES, kernel_boot_id
 from ..storage.recovery import Recovered
-from ..storage.snapshot_shelf import SnapshotShelf
-from ..storage.snapshots import StoredSnapshot
 from ..storage.wal import Wal
 from ..storage.writer import WalWriter
-from ..store.machine import StateMachine, StoreLimits
-from ..store.restore import Restorer
 from ..transport.clients import ClientSocket
 from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
+from .durable import durable_of
 from .loop import EventPublisher, Loop, Sockets, Waker
 from .server import About, Durable, Server
 from .settings import Settings, SettingsError, options_of, read_settings, tick_ms_of
-from .snapshots import SnapshotSetup, position_of
 from .worker import Worker
 
 EXIT_DEFECT = 70
@@ -169,38 +165,14 @@ def _serve(
 
 
 def _durable(settings: Settings, recovered: Recovered, worker: Worker) -> Durable:
-    """Return what the directory held, with the state machine as its snapshot has it."""
-    shelf = SnapshotShelf(OS_FILES, settings.directory, settings.cluster_id)
-    setup = SnapshotSetup(
+    return durable_of(
+        recovered,
         files=OS_FILES,
         directory=settings.directory,
-        cluster_id=settings.cluster_id,
-        shelf=shelf,
         runner=worker,
-        newest=recovered.snapshot,
         log_bytes=settings.storage.snapshot_wal_bytes,
         kept=settings.storage.snapshots_kept,
     )
-    return Durable(
-        configuration=recovered.identity.configuration,
-        hard_state=recovered.hard_state,
-        entries=recovered.entries,
-        snapshots=setup,
-        store=_restored(shelf, recovered.snapshot),
-    )
-
-
-def _restored(shelf: SnapshotShelf, stored: StoredSnapshot | None) -> StateMachine | None:
-    if stored is None:
-        return None
-    restorer = Restorer(StoreLimits())
-    reader = shelf.open(position_of(stored.meta))
-    try:
-        for piece in reader.slices():
-            restorer.feed(piece)
-    finally:
-        reader.close()
-    return restorer.finish()
 
 
 def _stop_on_signal(loop: Loop, waker: Waker) -> None:

@@ -23,7 +23,7 @@ from ..raft.core import Raft, SnapshotPosition
 from ..raft.options import Options
 from ..raft.types import Entry, HardState, Role, ServerId
 from ..store.machine import StateMachine, StoreLimits
-from .admin import answer_node_operation
+from .admin import answer_node_operation, expire_snapshots
 from .answers import Answers
 from .events import EventBridge
 from .keeper import SnapshotKeeper
@@ -34,9 +34,9 @@ from .ports import EventSink, Storage
 from .ready import ReadyCycle
 from .repeats import LIFE_BITS, Repeats
 from .requests import RequestDesk
+from .sending import Bulk
 from .snapshots import SnapshotSetup
 from .status import is_caught_up
-from .transfers import Bulk
 
 CLIENT_SOCKET = 0
 ADMIN_SOCKET = 1
@@ -152,6 +152,7 @@ class Server:
             on_applied=self.keeper.on_applied if self.keeper else _ignore,
         )
         self.hash_waiting: list[Pending] = []
+        self.snapshot_waiting: list[Pending] = []
         self._repeats = Repeats()
         self._first_term = self._seen_term = self.raft.current_term
         self._seen_leader: ServerId | None = None
@@ -219,6 +220,7 @@ class Server:
             waiting, self.hash_waiting = self.hash_waiting, []
             for pending in waiting:
                 answer_node_operation(self, pending)
+        expire_snapshots(self, "the snapshot was not finished in time: look for it later")
         if self.keeper is not None:
             self.keeper.on_tick()
         self.events.on_tick(self.raft.current_term, self.raft.state.commit_index)
@@ -273,6 +275,7 @@ class Server:
         for pending in waiting:
             message = f"{self.about.node_id} is stopping: ask another"
             self.answers.refuse(pending, "timeout", message)
+        expire_snapshots(self, f"{self.about.node_id} is stopping", all_of_them=True)
         return Effects(self.answers.take(), self.outbox.take(), [])
 
     def _take(self, pending: Pending, socket: int) -> None:

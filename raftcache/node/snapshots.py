@@ -6,13 +6,15 @@ all but a tail for followers that are a little behind, on disk what the oldest k
 A snapshot that fails costs nothing but itself: the log is still there.
 """
 
+from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from random import Random
 from typing import Protocol, TypeVar
 
 import msgspec
 
-from ..errors import RaftCacheError
+from ..errors import CorruptRecord, RaftCacheError
 from ..raft.core import Raft
 from ..raft.types import Index, Term
 from ..storage.files import Files
@@ -25,13 +27,8 @@ from .ports import Storage
 
 _T = TypeVar("_T")
 
-SLICE_BYTES = 64 * 1024
 SLICES_QUEUED_MAX = 8
 """Slices that may wait for the disk; then no more are cut until it has caught up."""
-LOG_TAIL_BYTES = 4 * 1024 * 1024
-"""Entries behind a snapshot that stay in memory for followers that are a little behind."""
-LOG_HELD_BYTES = 64 * 1024 * 1024
-"""The most that stays in memory for a follower that is being sent a snapshot."""
 ENTRY_OVERHEAD_BYTES = 64
 KEYS_FREED_PER_TURN = 1_000
 RETRY_TICKS = 1_000
@@ -43,6 +40,19 @@ class JobRunner(Protocol):
 
     def submit(self, job: Callable[[], _T], done: Callable[[_T | RaftCacheError], None]) -> None:
         """Let ``job`` run; ``done`` gets its result, or the error of ours that it raised."""
+
+
+class SnapshotSizes(msgspec.Struct, frozen=True, kw_only=True):
+    """Into what pieces snapshots are cut, and how much log stays in memory; all in bytes."""
+
+    slice_bytes: int = 64 * 1024
+    """What one turn of the loop cuts."""
+    chunk_bytes: int = 64 * 1024
+    """What one message to a follower holds."""
+    tail_bytes: int = 4 * 1024 * 1024
+    """Entries behind a snapshot that stay in memory for followers that are a little behind."""
+    held_bytes: int = 64 * 1024 * 1024
+    """The most that stays in memory for a follower that is being sent a snapshot."""
 
 
 class SnapshotSetup(msgspec.Struct, frozen=True):
@@ -59,6 +69,7 @@ class SnapshotSetup(msgspec.Struct, frozen=True):
     """Bytes of log after which a snapshot is taken, more or less: each node draws its own."""
     kept: int
     """How many snapshots stay on disk, 1 or more; the log reaches back to the oldest."""
+    sizes: SnapshotSizes = SnapshotSizes()
 
 
 class _Taking:
@@ -70,6 +81,25 @@ class _Taking:
         self.writer: SnapshotWriter | None = None
         self.queued = 0
         self.read_to_end = False
+        self._failure: RaftCacheError | None = None
+
+    # On the worker's thread, where slices may wait behind one that the disk has refused.
+
+    def write(self, writer: SnapshotWriter, data: bytes) -> None:
+        """Write a slice, unless one before it has failed."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            writer.add(data)
+        except RaftCacheError as error:
+            self._failure = error
+            raise
+
+    def finish(self, writer: SnapshotWriter) -> StoredSnapshot:
+        """Make the snapshot durable, unless a slice of it is missing."""
+        if self._failure is not None:
+            raise self._failure
+        return writer.finish()
 
 
 class Snapshots:
@@ -91,19 +121,19 @@ class Snapshots:
         self._events = events
         self._random = random
         self._taking: _Taking | None = None
-        self._dismantling: StateMachine | None = None
+        self._dismantling: deque[StateMachine] = deque()
         self._log_bytes = 0
         self._due_bytes = self._draw_due()
         self._rest_ticks = 0
         self._waiting: list[Callable[[StoredSnapshot | RaftCacheError], None]] = []
         self.newest = setup.newest
         self.oldest_sent: Callable[[], Index | None] = lambda: None
-        """Asked for the oldest snapshot that is on its way to a follower (``transfers``)."""
+        """Asked for the oldest snapshot that is on its way to a follower (``sending``)."""
 
     @property
     def has_more(self) -> bool:
         """Tell whether the next turn has work to do."""
-        return self._may_cut or self._dismantling is not None
+        return self._may_cut or bool(self._dismantling)
 
     @property
     def _may_cut(self) -> bool:
@@ -130,8 +160,8 @@ class Snapshots:
         """Cut one slice, if the disk keeps up."""
         if self._may_cut:
             self._cut()
-        if self._dismantling is not None and self._dismantling.dismantle(KEYS_FREED_PER_TURN):
-            self._dismantling = None
+        if self._dismantling and self._dismantling[0].dismantle(KEYS_FREED_PER_TURN):
+            self._dismantling.popleft()
 
     def wait_for_one(self, done: Callable[[StoredSnapshot | RaftCacheError], None]) -> None:
         """Take a snapshot now, or wait for the one under way; ``done`` gets it, or why not."""
@@ -139,9 +169,17 @@ class Snapshots:
         if self._taking is None:
             self.begin()
 
+    def begin_unless_resting(self) -> None:
+        """Begin one that somebody needs, but leave a disk alone that has just refused one."""
+        if not self._rest_ticks:
+            self.begin()
+
     def begin(self) -> None:
         """Fix what the snapshot will hold: all that is applied at this moment."""
-        if self._taking is not None or self._raft.state.apply_paused:
+        if self._taking is not None:
+            return
+        if self._raft.state.apply_paused:
+            self._tell_waiting(RaftCacheError("a leader's snapshot is being put in force"))
             return
         index = self._store.last_applied
         term = self._raft.state.log.term_at(index)
@@ -174,7 +212,7 @@ class Snapshots:
     def adopt(self, stored: StoredSnapshot, store: StateMachine) -> None:
         """Go on from a snapshot that a leader has sent; free the state before it bit by bit."""
         before, self._store = self._store, store
-        self._dismantling = before
+        self._dismantling.append(before)
         self._log_bytes = 0
         self._after(stored)
 
@@ -191,15 +229,17 @@ class Snapshots:
         assert taking is not None, "the caller asked _may_cut"
         writer = taking.writer
         assert writer is not None, "the caller asked _may_cut"
-        piece = taking.run.next_slice(SLICE_BYTES)
+        piece = taking.run.next_slice(self._setup.sizes.slice_bytes)
         taking.queued += 1
         if piece is None:
             taking.read_to_end = True
-            self._setup.runner.submit(writer.finish, lambda stored: self._finish(taking, stored))
+            self._setup.runner.submit(
+                lambda: taking.finish(writer), lambda stored: self._finish(taking, stored)
+            )
         else:
             data = piece
             self._setup.runner.submit(
-                lambda: writer.add(data), lambda error: self._on_written(taking, error)
+                lambda: taking.write(writer, data), lambda error: self._on_written(taking, error)
             )
 
     def _on_written(self, taking: _Taking, error: RaftCacheError | None) -> None:
@@ -249,16 +289,17 @@ class Snapshots:
         A follower that is being sent a snapshot goes on behind it: so far the log is kept too,
         within bounds, or the follower would need another one at once.
         """
-        log = self._raft.state.log
+        log, sizes = self._raft.state.log, self._setup.sizes
         sent = self.oldest_sent()
         size = 0
-        while index > log.base_index:
-            size += len(log.entry(index).data) + ENTRY_OVERHEAD_BYTES
-            is_held = sent is not None and index > sent and size <= LOG_HELD_BYTES
-            if size > LOG_TAIL_BYTES and not is_held:
-                break
-            index -= 1
-        return index
+        # Newest first. With small entries these are many, and a turn must not take long.
+        for entry in islice(reversed(log.entries), log.last_index - index, None):
+            size += len(entry.data) + ENTRY_OVERHEAD_BYTES
+            if size > sizes.tail_bytes and (
+                sent is None or entry.index <= sent or size > sizes.held_bytes
+            ):
+                return entry.index
+        return log.base_index
 
     def _tell_waiting(self, outcome: StoredSnapshot | RaftCacheError) -> None:
         waiting, self._waiting = self._waiting, []
@@ -277,3 +318,19 @@ def _index(stored: StoredSnapshot) -> Index:
 def position_of(meta: SnapshotMeta) -> tuple[Index, Term]:
     """Return the index and term that a snapshot ends with."""
     return meta.last_included_index, meta.last_included_term
+
+
+def check_position(store: StateMachine, stored: StoredSnapshot) -> StateMachine:
+    """Return the store, if its contents end where the file's name and header say.
+
+    Raises:
+        CorruptRecord: they don't: the log behind it would not fit.
+    """
+    index = stored.meta.last_included_index
+    if store.last_applied != index:
+        raise CorruptRecord(
+            f"{stored.path} holds the state after entry {store.last_applied}, not {index}",
+            path=stored.path,
+            offset=0,
+        )
+    return store

@@ -12,6 +12,9 @@ from typing import TypeVar
 
 from ..errors import RaftCacheError
 
+CLOSE_SECONDS = 1.0
+"""How long a stopping node waits for the job under way."""
+
 _T = TypeVar("_T")
 
 
@@ -26,6 +29,7 @@ class Worker:
         self._notify = notify
         self._jobs: SimpleQueue[Callable[[], Callable[[], None]] | None] = SimpleQueue()
         self._results: deque[Callable[[], None]] = deque()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
         self._thread.start()
 
@@ -50,12 +54,17 @@ class Worker:
             self._results.popleft()()
 
     def close(self) -> None:
-        """Finish the job under way and stop; results that nobody took are dropped."""
+        """Stop: no other job begins, and results that nobody took are dropped.
+
+        The job under way is given a moment. A long one ends with the process, and leaves a file
+        that the next start removes.
+        """
+        self._closing = True
         self._jobs.put(None)
-        self._thread.join()
+        self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._jobs.get()) is not None and not self._closing:
             try:
                 result = job()
             except Exception as error:  # noqa: BLE001 - the loop's thread raises it

@@ -47,7 +47,7 @@ def test_proposals_beyond_the_bound_are_overloaded(monkeypatch: pytest.MonkeyPat
     assert {call.outcome for call in refused} == {"overloaded/no"}
     assert refused[0].reply["retry_after_ms"] > 0
     assert 5 <= len(refused) <= 9
-    cluster.process(followers[0]).writer.release()
+    cluster.process(followers[0]).writer.go_on()
     cluster.run_until(lambda: all(call.done for call in calls))
     taken = [call for call in calls if call not in refused]
     assert {call.outcome for call in taken} == {"ok"}

@@ -43,7 +43,7 @@ def test_a_read_waits_until_the_new_leader_has_committed_its_no_op() -> None:
     cluster.run_ms(1_000)
     assert not call.done
     assert cluster.leader() == successor
-    cluster.process(other).writer.release()
+    cluster.process(other).writer.go_on()
     cluster.run_until(lambda: call.done)
 
     assert call.reply["value"] == b"1"

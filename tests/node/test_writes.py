@@ -29,10 +29,10 @@ def test_the_reply_to_a_set_leaves_only_after_a_majority_has_it_on_disk() -> Non
     cluster.run_ms(40)
     exchange.append((call.outcome, holders(cluster, index)))
     # The leader's own disk is one vote like any other (thesis §10.2.1).
-    cluster.process(leader).writer.release()
+    cluster.process(leader).writer.go_on()
     cluster.run_ms(40)
     exchange.append((call.outcome, holders(cluster, index)))
-    cluster.process(followers[0]).writer.release()
+    cluster.process(followers[0]).writer.go_on()
     cluster.run_ms(40)
     exchange.append((call.outcome, holders(cluster, index)))
 

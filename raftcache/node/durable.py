@@ -1,0 +1,65 @@
+"""What a node begins with: the log and the state machine, as its directory held them (§7).
+
+A process and a simulation start their server through here, so that both restore in one way.
+"""
+
+from ..storage.files import Files
+from ..storage.recovery import Recovered
+from ..storage.snapshot_shelf import SnapshotShelf
+from ..storage.snapshots import StoredSnapshot
+from ..store.machine import StateMachine, StoreLimits
+from ..store.restore import Restorer
+from .server import Durable
+from .snapshots import JobRunner, SnapshotSetup, SnapshotSizes, check_position, position_of
+
+
+def durable_of(
+    recovered: Recovered,
+    *,
+    files: Files,
+    directory: str,
+    runner: JobRunner,
+    log_bytes: int,
+    kept: int,
+    sizes: SnapshotSizes | None = None,
+) -> Durable:
+    """Return what the directory held, with the state machine as its newest snapshot has it.
+
+    Assumes that the directory is open: locked, and recovered.
+
+    Raises:
+        StorageError: the snapshot can't be read after all.
+    """
+    cluster_id = recovered.identity.cluster_id
+    shelf = SnapshotShelf(files, directory, cluster_id)
+    setup = SnapshotSetup(
+        files=files,
+        directory=directory,
+        cluster_id=cluster_id,
+        shelf=shelf,
+        runner=runner,
+        newest=recovered.snapshot,
+        log_bytes=log_bytes,
+        kept=kept,
+        sizes=sizes or SnapshotSizes(),
+    )
+    return Durable(
+        configuration=recovered.identity.configuration,
+        hard_state=recovered.hard_state,
+        entries=recovered.entries,
+        snapshots=setup,
+        store=_restored(shelf, recovered.snapshot),
+    )
+
+
+def _restored(shelf: SnapshotShelf, stored: StoredSnapshot | None) -> StateMachine | None:
+    if stored is None:
+        return None
+    restorer = Restorer(StoreLimits())
+    reader = shelf.open(position_of(stored.meta))
+    try:
+        for piece in reader.slices():
+            restorer.feed(piece)
+    finally:
+        reader.close()
+    return check_position(restorer.finish(), stored)

@@ -1,0 +1,249 @@
+"""A leader's snapshots on their way to followers (§7, Figure 13): chunks, a window, resumed.
+
+Chunks travel on a socket of their own, so that no heartbeat ever waits behind one. The receiver
+says up to where it has the file without a gap; the sender goes on there, again and again if need
+be, until Raft says that the follower has it. What goes wrong is tried again after a rest.
+"""
+
+from typing import NamedTuple
+
+from ..errors import RaftCacheError
+from ..protocol.peer import PeerFrame, SnapshotAck, SnapshotChunk, encode_peer_frame
+from ..raft.core import Raft
+from ..raft.messages import InstallSnapshot
+from ..raft.types import Index, ServerId, Term
+from ..storage.snapshots import SnapshotReader, StoredSnapshot
+from .events import EventBridge, name_of
+from .snapshots import Snapshots, SnapshotSetup, position_of
+
+WINDOW_CHUNKS = 16
+"""How much may be unacknowledged, per follower: what a slow one costs the leader."""
+QUIET_TICKS_MAX = 20
+"""Ticks without a word from the receiver, after which the sender goes back to what it has."""
+REST_TICKS = 20
+"""How long to leave a file alone that could not be read."""
+
+
+class Bulk(NamedTuple):
+    """A frame with a chunk, for the bulk socket to one peer."""
+
+    peer: ServerId
+    frame: bytes
+
+
+class _Sending:
+    """One follower's transfer."""
+
+    def __init__(self, stored: StoredSnapshot, term: Term) -> None:
+        self.stored = stored
+        self.term = term
+        self.reader: SnapshotReader | None = None
+        self.acked = 0
+        self.next = 0
+        self.quiet_ticks = 0
+        self.is_reading = False
+
+    @property
+    def index(self) -> Index:
+        """The last entry that the snapshot holds."""
+        return self.stored.meta.last_included_index
+
+
+class SnapshotSender:
+    """Sends this leader's newest snapshot to the followers that need one."""
+
+    def __init__(
+        self,
+        setup: SnapshotSetup,
+        raft: Raft,
+        snapshots: Snapshots,
+        events: EventBridge,
+        *,
+        source: ServerId,
+    ) -> None:
+        self._setup = setup
+        self._raft = raft
+        self._snapshots = snapshots
+        self._events = events
+        self._source = source
+        self._by_peer: dict[ServerId, _Sending] = {}
+        self._bulk: list[Bulk] = []
+        self._examined: StoredSnapshot | None = None
+        self._rest_ticks = 0
+
+    def on_turn(self) -> None:
+        """Begin, go on with or end transfers, as the followers need."""
+        in_need = self._raft.peers_in_need_of_snapshot
+        for peer in [peer for peer in self._by_peer if peer not in in_need]:
+            self._end(peer)
+        for peer in in_need:
+            sending = self._by_peer.get(peer)
+            if sending is not None and self._is_over(peer, sending):
+                self._end(peer)
+                sending = None
+            if sending is not None:
+                self._pump(peer, sending)
+            elif not self._rest_ticks and self._examined is None:
+                self._begin(peer)
+
+    def on_tick(self) -> None:
+        """Go back to what a silent receiver has: chunks or its word were lost.
+
+        One that had everything and has not put it in force may have died since, or its disk may
+        be full: the last chunk, sent again, makes it say what it has now.
+        """
+        if self._rest_ticks:
+            self._rest_ticks -= 1
+        for sending in self._by_peer.values():
+            sending.quiet_ticks += 1
+            if sending.quiet_ticks >= QUIET_TICKS_MAX:
+                sending.quiet_ticks = 0
+                last = max(0, sending.stored.size_bytes - self._setup.sizes.chunk_bytes)
+                sending.next = min(sending.acked, last)
+
+    def on_ack(self, peer: ServerId, ack: SnapshotAck) -> None:
+        """Go on where the receiver is, even if that is further back."""
+        sending = self._by_peer.get(peer)
+        if sending is None or ack.check != sending.stored.check:
+            return
+        if not 0 <= ack.offset <= sending.stored.size_bytes:
+            return
+        if ack.damaged:
+            self._end(peer)
+            self._examine(sending.stored)
+            return
+        sending.quiet_ticks = 0
+        if ack.offset < sending.acked:
+            sending.next = ack.offset
+        sending.acked = ack.offset
+        sending.next = max(sending.next, ack.offset)
+
+    @property
+    def oldest_sent(self) -> Index | None:
+        """Behind which index the log should stay, so that those who get a snapshot can go on."""
+        return min((sending.index for sending in self._by_peer.values()), default=None)
+
+    def take(self) -> list[Bulk]:
+        """Return the chunks of this turn."""
+        bulk, self._bulk = self._bulk, []
+        return bulk
+
+    def _is_over(self, peer: ServerId, sending: _Sending) -> bool:
+        """Tell whether the follower has this one, and needs the next, or the term has ended."""
+        match_index = self._raft.state.progress[peer].match_index
+        return sending.term != self._raft.current_term or match_index >= sending.index
+
+    def _begin(self, peer: ServerId) -> None:
+        stored = self._snapshots.newest
+        if stored is None or stored.meta.last_included_index < self._raft.state.log.base_index:
+            # Nothing fits: the one there was turned out damaged.
+            self._snapshots.begin_unless_resting()
+            return
+        sending = _Sending(stored, self._raft.current_term)
+        self._by_peer[peer] = sending
+        self._events.tell(
+            "snapshot_sending",
+            sending.term,
+            to=name_of(peer),
+            index=sending.index,
+            bytes=stored.size_bytes,
+        )
+        position = position_of(stored.meta)
+        self._setup.runner.submit(
+            lambda: self._setup.shelf.open(position),
+            lambda reader: self._on_reader(peer, sending, reader),
+        )
+
+    def _on_reader(
+        self, peer: ServerId, sending: _Sending, reader: SnapshotReader | RaftCacheError
+    ) -> None:
+        is_current = self._by_peer.get(peer) is sending
+        if isinstance(reader, RaftCacheError):
+            if is_current:
+                self._end(peer)
+            self._examine(sending.stored)
+        elif is_current and (reader.size_bytes, reader.check) == _file_of(sending.stored):
+            sending.reader = reader
+        else:
+            # Another file of the same position has taken its place: the next turn begins anew.
+            self._setup.runner.submit(reader.close, _ignore)
+            if is_current:
+                self._end(peer)
+                self._examine(sending.stored)
+
+    def _pump(self, peer: ServerId, sending: _Sending) -> None:
+        reader, offset = sending.reader, sending.next
+        chunk_bytes = self._setup.sizes.chunk_bytes
+        count = min(chunk_bytes, sending.stored.size_bytes - offset)
+        if reader is None or sending.is_reading or count <= 0:
+            return
+        if offset + count - sending.acked > WINDOW_CHUNKS * chunk_bytes:
+            return
+        sending.is_reading = True
+        self._setup.runner.submit(
+            lambda: reader.raw_read(offset, count),
+            lambda data: self._on_read(peer, sending, offset, count, data),
+        )
+
+    def _on_read(
+        self,
+        peer: ServerId,
+        sending: _Sending,
+        offset: int,
+        count: int,
+        data: bytes | RaftCacheError,
+    ) -> None:
+        sending.is_reading = False
+        if self._by_peer.get(peer) is not sending or not self._raft.is_leader:
+            return
+        if isinstance(data, RaftCacheError) or len(data) != count:
+            self._end(peer)
+            self._examine(sending.stored)
+            return
+        meta, stored = sending.stored.meta, sending.stored
+        head = InstallSnapshot(
+            self._source, peer, sending.term, meta.last_included_index, meta.last_included_term
+        )
+        chunk = SnapshotChunk(head, stored.size_bytes, stored.check, offset, data)
+        frame = PeerFrame(self._setup.cluster_id, self._source, peer, [], chunks=[chunk])
+        self._bulk.append(Bulk(peer, encode_peer_frame(frame)))
+        if sending.next == offset:
+            sending.next = offset + count
+
+    def _end(self, peer: ServerId) -> None:
+        sending = self._by_peer.pop(peer)
+        if sending.reader is not None:
+            self._setup.runner.submit(sending.reader.close, _ignore)
+
+    def _examine(self, stored: StoredSnapshot) -> None:
+        """Look at the own file again: a damaged one is set aside, and another one is taken.
+
+        Until that is known, nobody is sent anything more of it.
+        """
+        self._rest_ticks = REST_TICKS
+        if self._examined is not None:
+            return
+        self._examined = stored
+        self._setup.runner.submit(self._setup.shelf.newest, self._on_examined)
+
+    def _on_examined(self, newest: StoredSnapshot | RaftCacheError | None) -> None:
+        stored, self._examined = self._examined, None
+        assert stored is not None, "one is examined at a time"
+        if isinstance(newest, RaftCacheError) or newest == stored:
+            return
+        for peer in [peer for peer, one in self._by_peer.items() if one.stored == stored]:
+            self._end(peer)
+        if self._snapshots.newest != stored:
+            return  # It was replaced meanwhile, as any snapshot is in the end.
+        self._snapshots.newest = newest
+        if newest is None or newest.meta.last_included_index < stored.meta.last_included_index:
+            self._events.tell("snapshot_damaged", self._raft.current_term, path=stored.path)
+            self._snapshots.begin_unless_resting()
+
+
+def _file_of(stored: StoredSnapshot) -> tuple[int, int]:
+    return stored.size_bytes, stored.check
+
+
+def _ignore(_outcome: object) -> None:
+    """Nothing depends on it."""
