@@ -83,5 +83,4 @@ class LogOutline:
         if batch.entries:
             newest = batch.entries[-1]
             self.last = (newest.index, newest.term)
-            current = self.segments[-1]
-            current.last_index = max(current.last_index, newest.index)
+            self.segments[-1].last_index = newest.index

@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from orchestrator.simulation.disk import SimulatedDisk
@@ -10,7 +11,15 @@ from raftcache.errors import CorruptRecord, WrongDirectory
 from raftcache.raft.types import Entry, HardState
 from raftcache.storage.directory import bootstrap
 from raftcache.storage.frame import FrameKind, decode_header, encode_frame
-from raftcache.storage.segment import segment_check, segment_name
+from raftcache.storage.outline import SegmentOutline
+from raftcache.storage.replay import LogReplay
+from raftcache.storage.scan import scan_segment
+from raftcache.storage.segment import (
+    decode_segment_header,
+    encode_segment_header,
+    segment_check,
+    segment_name,
+)
 from raftcache.storage.wal import Wal, encode_batches
 from raftcache.storage.writer import WalWriter
 
@@ -109,23 +118,40 @@ def test_a_segment_that_was_begun_does_not_stand_for_term_and_vote() -> None:
     assert recovered.entries == [entry(3)]
 
 
-def test_what_a_new_leader_replaced_comes_back_from_no_segment() -> None:
+@pytest.mark.parametrize("first", range(2, 9))
+def test_what_a_new_leader_replaced_comes_back_from_no_segment(first: int) -> None:
     """Entries in the first remaining segment may replace some in those that are gone."""
-    disk = SimulatedDisk()
-    wal = opened(disk)
-    for i in range(1, 8):
-        append(wal, batch(sized(i), term=1))
-    for i in range(3, 12):
-        append(wal, batch(sized(i, 2), term=2))
-    take(disk, 7, term=2)
+    log = [*(sized(i) for i in range(1, first)), *(sized(i, 2) for i in range(first, 13))]
 
-    wal.release(7)
-    wal.close(clean=True)
+    for covered in range(first, 13):
+        disk = SimulatedDisk()
+        wal = opened(disk)
+        for i in range(1, 9):
+            append(wal, batch(sized(i), term=1))
+        for one in log[first - 1 :]:
+            append(wal, batch(one, term=2))
+        take(disk, covered, term=2)
 
-    assert segments(disk)[0] > 2
-    recovered = recovered_from(disk)
-    assert recovered.base == (7, 2)
-    assert recovered.entries == [sized(i, 2) for i in range(8, 12)]
+        wal.release(covered)
+        wal.close(clean=True)
+
+        recovered = recovered_from(disk)
+        assert recovered.base == (covered, 2)
+        assert recovered.entries == log[covered:]
+        assert recovered.notes == [], "snapshot and log agree"
+
+
+def test_a_place_that_was_replaced_is_not_where_the_log_begins() -> None:
+    """Else a snapshot would seem to fit a log that ends before it."""
+    replay = LogReplay()
+    replay.outline.segments.append(SegmentOutline(2, 2))
+    replay.begin_behind((5, 1))
+    assert replay.term_at(5) == 1
+
+    assert replay.take(batch(entry(4, 2), term=2)) == ""
+
+    assert [replay.term_at(index) for index in (3, 4, 5)] == [None, 2, None]
+    assert replay.begin == (5, 1), "a snapshot of this or later is needed all the same"
 
 
 def test_a_restart_voids_all_that_was_before_it() -> None:
@@ -192,6 +218,33 @@ def test_a_segment_of_an_older_history_does_not_pass_for_the_first() -> None:
 
     with pytest.raises(CorruptRecord, match="it does not continue"):
         recovered_from(with_segment(disk, other.content(segment_path(2)), segment=2))
+
+
+def test_a_segment_that_claims_another_place_in_the_log_is_refused() -> None:
+    """One day it may be the first that is left, and its word the only one (failure D4)."""
+    disk = SimulatedDisk()
+    wal = opened(disk)
+    for i in range(1, 5):
+        append(wal, batch(sized(i), term=1))
+    wal.close(clean=True)
+    data = disk.content(segment_path(2))
+    header = decode_segment_header(data[:512], "")
+    frames = scan_segment("", data, header).frames
+    sector = encode_segment_header(msgspec.structs.replace(header, last_index=1))
+    forged, number, chain = sector, header.first_frame, header.chain
+    for _, payload in frames:
+        frame, chain = encode_frame(
+            payload,
+            kind=FrameKind.BATCHES,
+            number=number,
+            chain=chain,
+            segment_check=segment_check(sector),
+        )
+        forged += frame
+        number += 1
+
+    with pytest.raises(CorruptRecord, match=r"claims to begin behind entry \(1, 1\)"):
+        recovered_from(with_segment(disk, forged.ljust(len(data), b"\0"), segment=2))
 
 
 def test_a_first_segment_without_term_and_vote_is_refused() -> None:
