@@ -61,6 +61,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "logs": Entry("look", "logs [NODES]", "what the nodes printed; -f follows"),
         "events": Entry("events", "events", "elections as they happen, explained; -f follows"),
         "env": Entry("command", "env", "the endpoints, for your shell"),
+        "bench": Entry("bench", "bench", "how fast it is, beside what would be possible here"),
         "check": Entry("check", "check [FILE]", "check a cluster.yaml without starting anything"),
     },
 }
@@ -83,7 +84,6 @@ COMES_LATER = {
     "watch": "watches",
     "lock": "locks",
     "simulate": "simulation from the command line",
-    "bench": "benchmarks from the command line",
     "schema": "a schema of cluster.yaml",
 }
 """Verbs that are planned: asking for one deserves a better answer than `unknown`."""

@@ -1,0 +1,1 @@
+"""Tests of the bench: what is sent, what is counted, what is shown."""
