@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from .errors import BadConfiguration
+from .units import format_size, parse_duration_ms, parse_size_bytes
 from .yamltree import Mapping, Mark, Node, Problem, Scalar
 
 
@@ -21,6 +22,20 @@ class Refused(Exception):  # noqa: N818 - caught right here
 
 Check: TypeAlias = Callable[[Scalar], Any]
 """Makes a value of what is written; raises :class:`Refused` or ``ValueError`` with the reason."""
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A check that can also say what it takes, and write it."""
+
+    check: Check
+    schema: dict[str, Any]
+    """What is taken, as JSON Schema says it; bounds of what has a unit are in its description."""
+    write: Callable[..., Any] = lambda value: value
+    """Makes of the values, one for each field, what a file would have."""
+
+    def __call__(self, value: Scalar) -> Any:
+        """Check a value."""
+        return self.check(value)
 
 
 class WithoutEffect(msgspec.Struct, frozen=True):
@@ -124,7 +139,17 @@ def whole(low: int, high: int, why: str = "") -> Check:
             raise Refused(f"{text} is not allowed; {expected}")
         return int(text)
 
-    return check
+    return Rule(check, {"type": "integer", "minimum": low, "maximum": high})
+
+
+_NUMBER = r"[0-9]+(\.[0-9]+)? ?"
+DURATION_PATTERN = f"{_NUMBER}(ms|s|m|h)"
+SIZE_PATTERN = f"{_NUMBER}(B|KiB|MiB|GiB|kB|KB|MB|GB)"
+_UNITS: dict[Callable[[str], int], tuple[str, Callable[[int], str]]] = {
+    parse_duration_ms: (DURATION_PATTERN, lambda milliseconds: f"{milliseconds}ms"),
+    parse_size_bytes: (SIZE_PATTERN, format_size),
+}
+"""Of each measure what is taken, as a pattern, and how an amount is written."""
 
 
 def measure(parse_text: Callable[[str], int], low: int, high: int, allowed: str) -> Check:
@@ -136,7 +161,9 @@ def measure(parse_text: Callable[[str], int], low: int, high: int, allowed: str)
             raise Refused(f"{value.text} is not allowed; {allowed}")
         return amount
 
-    return check
+    pattern, write = _UNITS[parse_text]
+    schema = {"type": "string", "pattern": f"^{pattern}$", "description": allowed}
+    return Rule(check, schema, write)
 
 
 def choice(*words: str, later: dict[str, str] | None = None) -> Check:
@@ -151,27 +178,35 @@ def choice(*words: str, later: dict[str, str] | None = None) -> Check:
         guess = f"did you mean {near[0]}? " if near else ""
         raise Refused(f"'{shorten(value.text)}' is not allowed; {guess}use {' or '.join(words)}")
 
-    return check
+    return Rule(check, {"enum": list(words)})
 
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-def truth(value: Scalar) -> bool:
-    """Check a truth value."""
+def _truth(value: Scalar) -> bool:
     found = None if value.quoted else _BOOLEANS.get(value.text.lower())
     if found is None:
         raise Refused(f"'{shorten(value.text)}' is not allowed; use true or false")
     return found
 
 
-def plain_name(value: Scalar) -> str:
-    """Check a name that can be part of a file name."""
+truth: Check = Rule(_truth, {"type": "boolean"})
+"""Checks a truth value."""
+
+_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+
+
+def _plain_name(value: Scalar) -> str:
     if not value.quoted and value.text.lower() in _BOOLEANS:
         raise Refused(f"'{value.text}' is a truth value in YAML; put it in quotes if it is a name")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", value.text, re.ASCII):
+    if not re.fullmatch(_NAME, value.text, re.ASCII):
         raise Refused(
             f"'{shorten(value.text)}' is not allowed; use 1 to 32 letters, digits, - and _, "
             "a letter or digit first"
         )
     return value.text
+
+
+plain_name: Check = Rule(_plain_name, {"type": "string", "pattern": f"^{_NAME}$"})
+"""Checks a name that can be part of a file name."""

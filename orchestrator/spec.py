@@ -1,6 +1,6 @@
 """cluster.yaml, checked: every problem at once, each with line, column, and what is right.
 
-The keys and their rules are one table (``_KEYS``); reading is a walk over the text's tree along
+The keys and their rules are one table (``KEYS``); reading is a walk over the text's tree along
 that table. Nothing is guessed: an unknown key is refused, with the nearest known one.
 """
 
@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 
 from .checking import (
+    DURATION_PATTERN,
     Entry,
     Refused,
+    Rule,
     Walk,
     WithoutEffect,
     choice,
@@ -61,7 +63,7 @@ def parse_spec(data: bytes, name: str = FILE_NAME) -> Reading:
         raise refuse(name, [error.problem]) from error
     walk = Walk()
     if isinstance(tree, Mapping):
-        walk.mapping(tree, "", _KEYS)
+        walk.mapping(tree, "", KEYS)
     elif tree is not None:
         walk.problems.append(Problem(tree.mark, "expected keys and values, such as `nodes: 3`"))
     spec = Spec(**walk.values)
@@ -75,7 +77,7 @@ def parse_spec(data: bytes, name: str = FILE_NAME) -> Reading:
 def read_shape(tree: Mapping, path: str) -> tuple[Spec, Walk]:
     """Check what a scenario says of its cluster: the keys of cluster.yaml but name and places."""
     walk = Walk()
-    walk.mapping(tree, path, {key: _KEYS[key] for key in _SHAPE})
+    walk.mapping(tree, path, {key: KEYS[key] for key in _SHAPE})
     spec = Spec(**walk.values)
     _check_together(spec, walk)
     return spec, walk
@@ -199,18 +201,36 @@ def _timeout_range(value: Scalar) -> tuple[int, int]:
     return low, high
 
 
-_KEYS: dict[str, Entry] = {
+_ADDRESS = r"(localhost|127(\.[0-9]{1,3}){3})"
+_LOOPBACK = Rule(_loopback, {"type": "string", "pattern": f"^{_ADDRESS}$"})
+_BASE_PORT = Rule(
+    _base_port,
+    {
+        "oneOf": [
+            {"type": "integer", "minimum": 1024, "maximum": 65_535 - 3 * PORT_BAND},
+            {"const": "auto"},
+        ]
+    },
+)
+_TIMEOUT_RANGE = Rule(
+    _timeout_range,
+    {"type": "string", "pattern": f"^{DURATION_PATTERN}-{DURATION_PATTERN}$"},
+    lambda low, high: f"{low}ms-{high}ms",
+)
+_HTTP = Rule(_address, {"type": "string", "pattern": f"^(auto|{_ADDRESS}:[0-9]{{4,5}})$"})
+
+KEYS: dict[str, Entry] = {
     "cluster": (plain_name, ("cluster",)),
     "nodes": (whole(1, NODES_MAX), ("nodes",)),
-    "host": (_loopback, ("host",)),
-    "base_port": (_base_port, ("base_port",)),
+    "host": (_LOOPBACK, ("host",)),
+    "base_port": (_BASE_PORT, ("base_port",)),
     "raft": {
         "heartbeat": (
             measure(parse_duration_ms, 1, 60_000, "use 1ms to 1m"),
             ("heartbeat_ms",),
         ),
         "election_timeout": (
-            _timeout_range,
+            _TIMEOUT_RANGE,
             ("election_timeout_min_ms", "election_timeout_max_ms"),
         ),
         "detect_disconnects": WithoutEffect(truth),
@@ -244,7 +264,7 @@ _KEYS: dict[str, Entry] = {
     },
     "chaos": {"enabled": (truth, ("chaos_enabled",))},
     "restart": (choice("on-crash", "never"), ("restart",)),
-    "gateway": {"http": (_address, ("gateway_host", "gateway_port"))},
+    "gateway": {"http": (_HTTP, ("gateway_host", "gateway_port"))},
     "cache": {
         "max_bytes": WithoutEffect(
             measure(parse_size_bytes, MIB, 64 * 1024 * GIB, "use 1MiB to 64TiB")
@@ -252,6 +272,7 @@ _KEYS: dict[str, Entry] = {
         "eviction": WithoutEffect(choice("volatile-lru", "allkeys-lru", "none")),
     },
 }
+"""Every key with its rule and the fields that it fills; what `schema` prints comes from here."""
 
 _SHAPE = ("nodes", "raft", "storage")
 """What may differ between clusters that live for one scenario only."""

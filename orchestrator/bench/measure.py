@@ -13,6 +13,7 @@ import psutil
 import zmq
 
 from ..errors import CheckFailed, TryAgain
+from ..units import format_size
 from . import floor as floor_program
 from .drive import Clock, drive, slot_in
 from .loads import Load, Request, fill_requests, requests_of, whole
@@ -109,7 +110,11 @@ def _ask(socket: "zmq.Socket[bytes]", endpoint: str, body: bytes) -> bytes:
     try:
         reply = socket.recv()
     except zmq.Again:
-        raise TryAgain(f"{endpoint} has not answered for {ANSWER_MS // 1_000} s") from None
+        raise TryAgain(
+            f"{endpoint} has not answered a request of {format_size(len(body))} "
+            f"for {ANSWER_MS // 1_000} s",
+            hint="a node hangs up on what is far beyond limits.request in cluster.yaml",
+        ) from None
     slot_in(reply)
     return reply
 

@@ -1,11 +1,13 @@
-"""`check`: is this cluster.yaml all right?"""
+"""`check` and `schema`: is this cluster.yaml all right, and what would be?"""
 
 import argparse
+import json
 from pathlib import Path
 
 import msgspec
 
 from ..errors import EXIT_OK, BadConfiguration, NoCluster
+from ..schema import schema
 from ..spec import read_spec
 from .call import Call
 from .verbs import Verb
@@ -38,6 +40,17 @@ def _run(call: Call) -> int:
     return EXIT_OK
 
 
+def _configure_schema(_parser: argparse.ArgumentParser) -> None:
+    """It has no options of its own."""
+
+
+def _run_schema(call: Call) -> int:
+    made = schema()
+    call.console.say(json.dumps(made, indent=2))
+    call.console.document(json_schema=made)
+    return EXIT_OK
+
+
 CHECK = Verb(
     description=(
         "Check a cluster.yaml: every problem at once, each with its line and column, what is\n"
@@ -46,4 +59,17 @@ CHECK = Verb(
     examples="  bin/cluster check\n  bin/cluster check other.yaml --json",
     configure=_configure,
     run=_run,
+)
+SCHEMA = Verb(
+    description=(
+        "Print the JSON Schema of cluster.yaml: an editor that has it completes keys, shows what\n"
+        "they mean, and underlines what is wrong. What several keys must be together only\n"
+        "`check` and `up` know."
+    ),
+    examples=(
+        "  bin/cluster schema > cluster.schema.json\n"
+        "  # yaml-language-server: $schema=cluster.schema.json    as cluster.yaml's first line"
+    ),
+    configure=_configure_schema,
+    run=_run_schema,
 )

@@ -63,6 +63,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "env": Entry("command", "env", "the endpoints, for your shell"),
         "bench": Entry("bench", "bench", "how fast it is, beside what would be possible here"),
         "check": Entry("check", "check [FILE]", "check a cluster.yaml without starting anything"),
+        "schema": Entry("check", "schema", "what cluster.yaml may say, for editors"),
     },
 }
 
@@ -84,6 +85,5 @@ COMES_LATER = {
     "watch": "watches",
     "lock": "locks",
     "simulate": "simulation from the command line",
-    "schema": "a schema of cluster.yaml",
 }
 """Verbs that are planned: asking for one deserves a better answer than `unknown`."""
