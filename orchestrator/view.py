@@ -64,11 +64,17 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
         return self.leader is not None and all(node.state == "ready" for node in self.nodes)
 
     @property
+    def answering(self) -> int:
+        """How many nodes told their status."""
+        return sum(node.status is not None for node in self.nodes)
+
+    @property
     def health(self) -> str:
         """``ok``, ``degraded`` (it works, but something is off), ``no quorum`` or ``down``."""
         if not any(node.has_process for node in self.nodes):
             return "down"
-        if self.leader is None:
+        # A leader that lost its majority says for an election timeout yet that it leads.
+        if self.leader is None or self.answering < self.quorum:
             return "no quorum"
         return "ok" if self.ready and self.supervisor_running else "degraded"
 

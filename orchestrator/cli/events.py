@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any
 
-from ..errors import EXIT_OK
+from ..errors import EXIT_OK, NoCluster
 from ..state import load_existing
 from .call import Call
 from .console import SCHEMA, Console, printable
@@ -34,9 +34,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(call: Call) -> int:
     from ..events import listen_in_order  # noqa: PLC0415 - its help page needs no sockets
+    from ..probe import is_listening  # noqa: PLC0415 - likewise
 
     state = load_existing(call.paths)
     seconds = None if call.options.follow else call.options.duration
+    if seconds is not None and not any(is_listening(node.client) for node in state.nodes):
+        raise NoCluster("no node is running", hint="bin/cluster up")
     call.console.note("listening" + ("; Ctrl-C ends" if seconds is None else f" for {seconds:g} s"))
     teller = _Teller(call.console, [node.name for node in state.nodes], raw=call.options.all)
     for event in listen_in_order(state, seconds=seconds):

@@ -93,16 +93,17 @@ def _report(console: Console, did: str, failover: Failover) -> None:
         f"{name} (led term {failover.old_term})" if name == led else name for name in failover.nodes
     ]
     console.say(f"{did} {', '.join(lost)}")
-    for line in _who_leads(console, failover):
+    back = "resume" if did == "paused" else "start"
+    for line in _who_leads(console, failover, back):
         console.say(f"  {line}")
 
 
-def _who_leads(console: Console, failover: Failover) -> list[str]:
+def _who_leads(console: Console, failover: Failover, back: str) -> list[str]:
     if not failover.has_quorum:
         up = f"{failover.up} of {failover.size} nodes up, {failover.quorum} must agree"
         return [
             f"{console.paint('no quorum', 'red')}: writes will wait ({up})",
-            "bin/cluster start   or   bin/cluster resume   brings nodes back",
+            f"  bin/cluster {back}   brings them back",
         ]
     if not failover.changed and failover.leader is not None:
         return [f"{failover.leader} still leads term {failover.term}"]

@@ -56,7 +56,7 @@ def _report(console: Console, view: ClusterView, gateway: GatewayView | None) ->
     console.say(_summary(console, view, health))
     for advice in _advice(view):
         console.say(f"  {advice}")
-    if gateway is not None:
+    if gateway is not None and view.supervisor_running:
         console.say(_gateway_line(console, gateway))
     for node in view.nodes:
         for alarm in (node.status or {}).get("alarms", []):
@@ -91,11 +91,10 @@ def _summary(console: Console, view: ClusterView, health: str) -> str:
         )
     if health == "down":
         return f"{console.paint('down', 'red')}: no node is running"
-    answering = sum(node.role is not None for node in view.nodes)
-    if answering >= view.quorum:
+    if view.answering >= view.quorum:
         return f"{console.paint('no leader', 'red')}: an election is under way"
     return (
-        f"{console.paint('no quorum', 'red')}: {answering} of {len(view.nodes)} nodes answer, "
+        f"{console.paint('no quorum', 'red')}: {view.answering} of {len(view.nodes)} nodes answer, "
         f"{view.quorum} must agree; writes will wait"
     )
 
@@ -170,7 +169,10 @@ def _run_ps(call: Call) -> int:
                 "command": command,
             }
         )
-    call.console.table(["pid", "what", "state", "memory"], rows, "rllr")
+    if rows:
+        call.console.table(["pid", "what", "state", "memory"], rows, "rllr")
+    else:
+        call.console.note("no process of this cluster is running:  bin/cluster up")
     call.console.document(run_id=state.run_id, processes=documents)
     return EXIT_OK if rows else EXIT_UNAVAILABLE
 

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from orchestrator import failover
@@ -96,3 +97,13 @@ def test_a_follower_or_a_quorum_lost_is_nothing_to_wait_for() -> None:
     assert (kept.leader, kept.changed, kept.has_quorum) == ("n1", False, True)
     assert (none.leader, none.has_quorum, none.waited_seconds) == (None, False, 0.0)
     assert (follower.asked, quorum.asked) == (0, 0)
+
+
+def test_a_leader_that_lost_its_majority_is_no_health() -> None:
+    """For an election timeout it still says that it leads; nothing it says then is decided."""
+    tells = {"ok": True}
+    alone = [node("n1", role="leader", status=tells), *(node(n, pid=None) for n in ("n2", "n3"))]
+    two = [*alone[:2], node("n3", role="follower", status=tells)]
+
+    assert msgspec.structs.replace(BEFORE, nodes=alone).health == "no quorum"
+    assert msgspec.structs.replace(BEFORE, nodes=two).health == "ok"
