@@ -3,9 +3,9 @@
     python benchmarks/verify.py
     python benchmarks/verify.py --operations 20000 --only hot
 
-The histories come from a simulated store, with the same seed each time. Each shape is judged as it is,
-and, where it says so, with a stale read planted near its end: the invalid history costs more, as every
-way out has to be ruled out. CPU seconds are what counts on a machine that does other things too.
+The histories come from a simulated store, with the same seed each time. Each shape is judged as it
+is, and, where it says so, with a stale read planted near its end: an invalid history costs more, as
+every way out has to be ruled out. CPU seconds count on a machine that does other things too.
 """
 
 import argparse
