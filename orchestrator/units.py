@@ -13,6 +13,8 @@ _SIZES = {
     "MB": 1000**2,
     "GB": 1000**3,
 }
+_MEANT_DURATIONS = {"ms": "ms", "mil": "ms", "s": "s", "m": "m", "h": "h"}
+_MEANT_SIZES = {"b": "B", "k": "KiB", "m": "MiB", "g": "GiB"}
 _NUMBER_AND_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)", re.ASCII)
 _DIGITS_MAX = 20
 
@@ -27,7 +29,9 @@ def parse_duration_ms(text: str) -> int:
     if not unit:
         raise ValueError(f"{text} of what? Write {text}ms or {text}s")
     if unit not in _DURATIONS_MS:
-        raise ValueError(f"'{unit}' is no unit of time; use ms, s, m or h")
+        raise ValueError(
+            f"'{unit}' is no unit of time; {_guess(unit, _MEANT_DURATIONS)}use ms, s, m or h"
+        )
     milliseconds = float(number) * _DURATIONS_MS[unit]
     if milliseconds != int(milliseconds):
         raise ValueError(f"{text} is finer than a millisecond")
@@ -44,7 +48,9 @@ def parse_size_bytes(text: str) -> int:
     if not unit:
         raise ValueError(f"{text} of what? Write {text}B, {text}KiB or {text}MiB")
     if unit not in _SIZES:
-        raise ValueError(f"'{unit}' is no unit of size; use B, KiB, MiB or GiB")
+        raise ValueError(
+            f"'{unit}' is no unit of size; {_guess(unit, _MEANT_SIZES)}use B, KiB, MiB or GiB"
+        )
     size = float(number) * _SIZES[unit]
     if size != int(size):
         raise ValueError(f"{text} is not a whole number of bytes")
@@ -75,6 +81,12 @@ def _split(text: str, example: str) -> tuple[str, str]:
     if found is None or len(found[1]) > _DIGITS_MAX:
         raise ValueError(f"'{_shorten(text)}' is not {example}")
     return found[1], found[2]
+
+
+def _guess(unit: str, meant: dict[str, str]) -> str:
+    """Return the question whether another unit was meant, if it begins like one."""
+    found = next((known for start, known in meant.items() if unit.lower().startswith(start)), None)
+    return f"did you mean {found}? " if found else ""
 
 
 def _shorten(text: str) -> str:

@@ -67,8 +67,8 @@ SCHEMA = Verb(
         "`check` and `up` know."
     ),
     examples=(
-        "  bin/cluster schema > cluster.schema.json\n"
-        "  # yaml-language-server: $schema=cluster.schema.json    as cluster.yaml's first line"
+        "  bin/cluster schema > cluster.schema.json   and, as cluster.yaml's first line:\n"
+        "  # yaml-language-server: $schema=cluster.schema.json"
     ),
     configure=_configure_schema,
     run=_run_schema,

@@ -198,7 +198,14 @@ REFUSALS = [
     ("storage: {segment: 1B}", "1:20: storage.segment: 1B is not allowed; use 64KiB to 1GiB"),
     (
         "storage: {segment: 16Mib}",
-        "1:20: storage.segment: 'Mib' is no unit of size; use B, KiB, MiB or GiB",
+        (
+            "1:20: storage.segment: 'Mib' is no unit of size; "
+            "did you mean MiB? use B, KiB, MiB or GiB"
+        ),
+    ),
+    (
+        "raft: {heartbeat: 50msec}",
+        "1:19: raft.heartbeat: 'msec' is no unit of time; did you mean ms? use ms, s, m or h",
     ),
     # What no single value shows.
     (

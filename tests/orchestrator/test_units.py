@@ -35,6 +35,23 @@ def test_half_a_byte_is_refused(text: str) -> None:
         parse_size_bytes(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "guess"),
+    [("3 sec", "s"), ("5min", "m"), ("50MS", "ms"), ("9 millis", "ms"), ("2hours", "h")],
+)
+def test_a_unit_of_time_in_other_words_is_guessed(text: str, guess: str) -> None:
+    with pytest.raises(ValueError, match=rf"did you mean {guess}\? use ms, s, m or h"):
+        parse_duration_ms(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "guess"), [("16Mib", "MiB"), ("16mb", "MiB"), ("4K", "KiB"), ("2gigs", "GiB")]
+)
+def test_a_unit_of_size_in_other_words_is_guessed(text: str, guess: str) -> None:
+    with pytest.raises(ValueError, match=rf"did you mean {guess}\? use B, KiB, MiB or GiB"):
+        parse_size_bytes(text)
+
+
 def test_amounts_are_shown_in_the_unit_one_would_say() -> None:
     assert [format_size(n) for n in (5, 2048, 1_572_864, 1024**3)] == [
         "5B",
