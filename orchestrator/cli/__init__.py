@@ -8,17 +8,22 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 EXIT_OUTPUT_FAILED = 74
+_ONCE_MORE_SECONDS = 0.01
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Nothing escapes as a traceback."""
     try:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # bin/start.py
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        _heed_interrupts()
         _open_what_is_closed()
         from .run import run  # noqa: PLC0415 - a Ctrl-C during the imports is met here as well
 
@@ -37,6 +42,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"the output could not be written: {error}\n")
         _give_up_output()
         return EXIT_OUTPUT_FAILED
+
+
+def _heed_interrupts() -> None:
+    """Take Ctrl-C over, and see that none is lost.
+
+    Where one falls into a callback of the interpreter, as there are in each import, it can't be
+    raised: Python complains and goes on. Then it comes once more, a moment later.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # bin/start.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.unraisablehook is sys.__unraisablehook__:
+        signal.signal(signal.SIGALRM, _once_more)
+        sys.unraisablehook = _on_unraisable
+
+
+def _on_unraisable(unraisable: "UnraisableHookArgs") -> None:
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _ONCE_MORE_SECONDS)
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _once_more(_number: int, _frame: FrameType | None) -> None:
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # whoever cleans up is deaf to it
+        raise KeyboardInterrupt
 
 
 class _OutputFailed(Exception):  # noqa: N818 - named for the fact

@@ -1,4 +1,4 @@
-"""The command line where its output leads nowhere: no reader, a full disk, a closed stream."""
+"""The command line when a stream leads nowhere, and when Ctrl-C comes at a bad moment."""
 
 import os
 import subprocess
@@ -35,6 +35,38 @@ def test_a_reader_that_left_gets_no_complaint(words: str, *, both: bool) -> None
 
     assert process.returncode == BROKEN_PIPE
     assert not err
+
+
+SWALLOWED = """
+import signal, sys, time, weakref
+import orchestrator.cli, orchestrator.cli.run
+
+class Lock: pass
+
+def verb(_arguments):
+    lock = Lock()
+    watch = weakref.ref(lock, lambda _: signal.raise_signal(signal.SIGINT))
+    del lock
+    time.sleep(60)
+    return 0
+
+orchestrator.cli.run.run = verb
+sys.exit(orchestrator.cli.main([]))
+"""
+
+
+def test_a_ctrl_c_that_falls_into_a_callback_is_not_lost() -> None:
+    """Each import has such callbacks; Python complained there, and the verb went on."""
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\n")
 
 
 def test_an_error_nobody_reads_is_a_broken_pipe_too() -> None:
