@@ -8,6 +8,8 @@ returns next has not been linearized, and it, or something that must come before
 - **An optional move must matter to the next one.** If the next move leads to the same state without
   it, the shorter order explains all that the longer one does. So a write nobody saw is tried only
   where an answer needs it, and is otherwise dropped, at no cost.
+- **An optional increment waits until a sum needs it.** One that leads above every number that an
+  open answer needs can as well be made later: what is open can come before it, or overwrites it.
 """
 
 import heapq
@@ -53,6 +55,10 @@ class _OpenMove(NamedTuple):
     Of a read: -1."""
     revision: int
     """That a change makes, or that a read needs; else nothing is too high."""
+    number: int | None
+    """The number that must be there before, if it is one."""
+    needs_revision: bool
+    """Whether it needs a revision, with whatever value."""
 
 
 class _Open(NamedTuple):
@@ -80,10 +86,11 @@ class Board:
 
         Args:
             moves: of one key.
-            generous: optional moves other than increments may be made again and again from the
-                first one's call on.
+            generous: optional moves may be made again and again from the first one's call on.
         """
         self._generous = generous
+        # With what can also go down, a sum may be reached from above.
+        self._rising = all(p.step.by > 0 for p in moves.optional if isinstance(p.step, Count))
         self.returns: list[tuple[int, Move]] = []
         """The required moves with their bits, in the order of their returns."""
         self._open: list[_Open] = []
@@ -126,7 +133,8 @@ class Board:
         for possible in optional:
             width = len(possible.calls_ns).bit_length()
             step = possible.step
-            exact = not self._generous or isinstance(step, Count)
+            # An endless supply of increments would lead to endlessly many states.
+            exact = not self._generous or (isinstance(step, Count) and not self._rising)
             pool = _Pool(possible, shift, (1 << width) - 1, exact)
             self._guards |= 1 << (shift + width)
             if exact:
@@ -164,7 +172,7 @@ class Board:
         position, mask, used, overdrawn, state, before = node
         settling: list[tuple[int, State]] = []
         floor = state[2]
-        for bit, take, _low, revision in self._open[position].reads:
+        for bit, take, _low, revision, _, _ in self._open[position].reads:
             if mask & bit:
                 continue
             after = take(state)
@@ -193,7 +201,7 @@ class Board:
         now: Node | None = None
         returning = self.returns[position][0]
         floor = state[2]
-        for bit, take, low, revision in self._open[position].changes:
+        for bit, take, low, revision, _, _ in self._open[position].changes:
             # `take` would refuse a revision out of order too, and take longer to do so.
             if mask & bit or not low <= floor < revision:
                 continue
@@ -224,10 +232,33 @@ class Board:
             after = step.take(state)
             if after is None or after == state:
                 continue
+            if isinstance(step, Count) and self._can_wait(node, after):
+                continue
             if before is None or step.take(before) != after:
                 more = used if lacks else used + (1 << pool.shift)
                 nodes.append(Node(position, mask, more, overdrawn or lacks, after, state))
         return nodes
+
+    def _can_wait(self, node: Node, after: State) -> bool:
+        """Whether an optional increment leads above every number that is needed now."""
+        before, revision, _floor = node.state
+        value = after[0]
+        if not self._rising or before is None or not isinstance(value, int):
+            return False
+        open_moves = [
+            move
+            for moves in self._open[node.position]
+            for move in moves
+            if not node.mask & move.bit
+        ]
+        # It may be needed for its revision; a second one then is not.
+        if revision is not None and (
+            self._by_revision or any(move.needs_revision for move in open_moves)
+        ):
+            return False
+        return all(move.number is None or move.number < value for move in open_moves) and not any(
+            isinstance(wanted, int) and wanted >= value for wanted in self._by_value
+        )
 
     def _pools_for(self, state: State) -> list[_Pool]:
         """Return the optional moves that this state may allow."""
@@ -251,8 +282,15 @@ class Board:
 
 def _open_move(bit: int, move: Move) -> _OpenMove:
     step = move.step
+    number = step.value if isinstance(step.value, int) else None
+    if isinstance(step, Count) and step.total is not None:
+        number = step.total - step.by
+    low, revision = -1, _HIGH
     if isinstance(step, Change) and step.mod_rev is not None:
+        revision = step.mod_rev
         # A needed revision may first settle the state's own, and so lift the floor.
         low = step.low if step.revision is None else -1
-        return _OpenMove(bit, step.take, low, step.mod_rev)
-    return _OpenMove(bit, step.take, -1, step.revision if move.reads and step.revision else _HIGH)
+    elif move.reads and step.revision:
+        revision = step.revision
+    needs_revision = step.revision is not None and isinstance(step.value, Anything)
+    return _OpenMove(bit, step.take, low, revision, number, needs_revision)

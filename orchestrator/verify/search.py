@@ -8,7 +8,6 @@ First as if no optional write or delete were ever used up, so that a node really
 That allows more than the history does: if even so there is no explanation, there is none, and the
 proof took no longer than the history is ambiguous. An explanation found that way is checked against
 what there was to use; if it overdrew, which is rare, the search is made again with exact accounts.
-(Increments are always counted exactly: an endless supply would lead to endlessly many states.)
 """
 
 from collections.abc import Callable

@@ -57,6 +57,11 @@ VALID = {
         op("b", "incr", 2, None, unknown=True),
         op("a", "incr 3", 4, 5, rev=3),
     ],
+    "an unknown increment left the revision that a condition names": [
+        op("a", "incr 1", 2, 4, rev=2),
+        op("b", "incr", 5, None, unknown=True),
+        op("c", "set d", 12, 19, if_rev=3, rev=5),
+    ],
     "increments and sets share a key": [
         op("a", "set 41", 0, 1, rev=1),
         op("a", "incr 42", 2, 3, rev=2),
