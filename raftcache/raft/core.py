@@ -41,6 +41,8 @@ from .types import Entry, EntryKind, HardState, Index, Role, ServerId, Term
 
 APPLY_ENTRIES_MAX = 64
 """Entries handed out for applying per ``Ready``: catching up must not stall the loop."""
+APPLY_BYTES_MAX = 64 * 1024
+"""Data in them, unless it is a single entry: an entry may hold a thousand commands."""
 
 
 class PersistMark(msgspec.Struct, frozen=True, gc=False):
@@ -281,10 +283,16 @@ class Raft:
         state = self.state
         if state.apply_paused:
             return ()
-        first = state.last_applied + 1
-        last = min(state.commit_index, state.last_applied + APPLY_ENTRIES_MAX)
-        state.last_applied = last
-        return [state.log.entry(index) for index in range(first, last + 1)]
+        entries: list[Entry] = []
+        size_bytes = 0
+        while state.last_applied < state.commit_index and len(entries) < APPLY_ENTRIES_MAX:
+            entry = state.log.entry(state.last_applied + 1)
+            size_bytes += len(entry.data)
+            if entries and size_bytes > APPLY_BYTES_MAX:
+                break
+            entries.append(entry)
+            state.last_applied = entry.index
+        return entries
 
 
 def _must_ignore(state: RaftState, message: Message) -> bool:

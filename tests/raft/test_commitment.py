@@ -1,5 +1,6 @@
 """When an entry is committed, and who learns of it (§5.3, §5.4.2)."""
 
+from raftcache.raft.core import APPLY_BYTES_MAX, APPLY_ENTRIES_MAX
 from raftcache.raft.messages import AppendEntries
 
 from .builders import (
@@ -61,3 +62,28 @@ def test_an_entry_lost_to_a_new_leader_is_never_handed_out() -> None:
     assert [(entry.index, entry.term) for entry in ready.committed] == [(1, 1), (2, 5), (3, 5)]
     assert all(entry.data != b"mine" for entry in ready.committed)
     assert index == 3
+
+
+def test_what_is_committed_at_once_is_handed_out_in_turns() -> None:
+    """A node that catches up still hears its peers between two portions."""
+    raft = leader(term=1)
+    sizes = [APPLY_BYTES_MAX, 10, APPLY_BYTES_MAX - 11, 2 * APPLY_BYTES_MAX, 1, *[0] * 100]
+    turn(raft)
+    for size in sizes:
+        index = raft.propose(b"x" * size)
+    turn(raft)
+    raft.step(success("n2", term=2, match_index=index))
+
+    portions: list[list[int]] = []
+    while raft.has_more or not portions:
+        ready = raft.ready()
+        portions.append([len(entry.data) for entry in ready.committed])
+        persist(raft, ready)
+
+    assert portions[:2] == [[0, APPLY_BYTES_MAX], [10, APPLY_BYTES_MAX - 11]]
+    assert portions[2] == [2 * APPLY_BYTES_MAX], "a large one alone"
+    assert [len(portion) for portion in portions[3:]] == [
+        APPLY_ENTRIES_MAX,
+        101 - APPLY_ENTRIES_MAX,
+    ]
+    assert [size for portion in portions for size in portion] == [0, *sizes]
