@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from raftcache.node.server import ADMIN_SOCKET, CLIENT_SOCKET
+from raftcache.protocol.peer import decode_peer_frame
 from raftcache.raft.configuration import Member, bootstrap_configuration, server_id_of
 from raftcache.raft.types import Index
 from raftcache.storage.directory import bootstrap
@@ -91,8 +92,10 @@ class SimulatedCluster:
         )
         self.trace: deque[str] = deque(maxlen=TRACE_LINES)
         self.calls: dict[int, Call] = {}
+        self.told: Counter[tuple[str, str]] = Counter()
+        """How many events of each kind each node has published."""
         self.bulk_bytes: Counter[tuple[str, str]] = Counter()
-        """How much each node has sent of snapshots, by source and target."""
+        """How many bytes of snapshots each node has sent, by source and target."""
         self.on_defect: Callable[[str, Exception], None] | None = None
         """Told of a node that ended by a defect; None: the run ends with that defect."""
         members = tuple(_member(number) for number in range(1, profile.nodes + 1))
@@ -301,7 +304,8 @@ class SimulatedCluster:
     # Called by processes
 
     def on_event(self, name: str, kind: str, fields: dict[str, Any]) -> None:
-        """Keep a published event as a line."""
+        """Count a published event, and keep it as a line."""
+        self.told[name, kind] += 1
         self.note(f"{name} {kind} " + " ".join(f"{key}={value}" for key, value in fields.items()))
 
     def on_durable(self, name: str, batches: list[Batch]) -> None:
@@ -322,7 +326,8 @@ class SimulatedCluster:
         """Carry a piece of a snapshot to another node; nobody is told what becomes of it."""
         process = self.hosts[peer].process
         if process is not None and process.alive:
-            self.bulk_bytes[name, peer] += len(frame)
+            chunks = decode_peer_frame(frame).chunks
+            self.bulk_bytes[name, peer] += sum(len(chunk.data) for chunk in chunks)
             self.network.send(name, peer, frame, bulk=True)
 
     def send_to_client(self, name: str, socket: int, envelope: list[bytes], reply: bytes) -> None:

@@ -34,6 +34,7 @@ class _Fault:
     code: int
     after: int
     times: int
+    path_part: str = ""
 
 
 class SimulatedDisk:
@@ -76,6 +77,10 @@ class SimulatedDisk:
         cache keeps the bytes and forgets that the disk lacks them.
         """
         self._faults.append(_Fault(call, code, after, times))
+
+    def fail_path(self, call: str, path_part: str, code: int, *, times: int = 1) -> None:
+        """Let ``times`` calls named ``call`` fail whose path has ``path_part`` in it."""
+        self._faults.append(_Fault(call, code, 0, times, path_part))
 
     def kill_process(self) -> None:
         """Let the process that used the disk die: handles and locks end, the cache stays."""
@@ -146,6 +151,11 @@ class SimulatedDisk:
         file = self._file(path)
         file.cache[offset : offset + len(data)] = data
         file.disk[offset : offset + len(data)] = data
+
+    def truncate(self, path: str, size: int) -> None:
+        """Cut a file short behind everybody's back, in the cache and on the disk."""
+        file = self._file(path)
+        del file.cache[size:], file.disk[size:]
 
     # The file calls
 
@@ -264,7 +274,7 @@ class SimulatedDisk:
 
     def _maybe_fail(self, call: str, path: str) -> None:
         for fault in self._faults:
-            if fault.call != call or fault.times == 0:
+            if fault.call != call or fault.times == 0 or fault.path_part not in path:
                 continue
             if fault.after > 0:
                 fault.after -= 1

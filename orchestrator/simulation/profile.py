@@ -30,7 +30,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     slice_bytes: int = 4096
     chunk_bytes: int = 4096
     tail_bytes: int = 4 * 1024 * 1024
-    """How much log stays in memory behind a snapshot; it bounds what is held for a receiver too."""
+    """How much log stays in memory behind a snapshot."""
+    held_bytes: int = 64 * 1024 * 1024
+    """The same while somebody is sent one."""
     job_us: tuple[int, int] = (50, 1_000)
     """How long a piece of work on a snapshot's file takes."""
     bulk_loss: int = 0
@@ -73,7 +75,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             slice_bytes=self.slice_bytes,
             chunk_bytes=self.chunk_bytes,
             tail_bytes=self.tail_bytes,
-            held_bytes=4 * self.tail_bytes,
+            held_bytes=self.held_bytes,
         )
 
     def clock_rate(self, number: int) -> int:
@@ -111,6 +113,7 @@ def draw_profile(random: Random, kinds: tuple[str, ...]) -> Profile:
         slice_bytes=random.choice((256, 4_096)),
         chunk_bytes=random.choice((512, 4_096)),
         tail_bytes=random.choice((0, 0, 500)),
+        held_bytes=random.choice((0, 3_000, 64 * 1024 * 1024)),
         job_us=random.choice(((50, 500), (50, 500), (500, 20_000))),
         bulk_loss=random.choice((0, 0, 100)),
     )

@@ -20,6 +20,9 @@ WINDOW_CHUNKS = 16
 """How much may be unacknowledged, per follower: what a slow one costs the leader."""
 QUIET_TICKS_MAX = 20
 """Ticks without a word from the receiver, after which the sender goes back to what it has."""
+CONTACT_TICKS_MAX = 100
+"""Ticks without any word from a follower, after which it is taken for gone: nothing is sent to it,
+and no log is held for it, until it is heard again."""
 REST_TICKS = 20
 """How long to leave a file alone that could not be read."""
 
@@ -40,8 +43,12 @@ class _Sending:
         self.reader: SnapshotReader | None = None
         self.acked = 0
         self.next = 0
+        self.window = 1
+        """How many chunks may be unacknowledged: one, as long as nobody answers."""
         self.quiet_ticks = 0
         self.is_reading = False
+        self.is_lost = False
+        """The follower was gone for a time, and no log was held for it."""
 
     @property
     def index(self) -> Index:
@@ -78,6 +85,10 @@ class SnapshotSender:
             self._end(peer)
         for peer in in_need:
             sending = self._by_peer.get(peer)
+            if self._raft.state.progress[peer].ticks_since_contact >= CONTACT_TICKS_MAX:
+                if sending is not None:
+                    sending.is_lost = True
+                continue
             if sending is not None and self._is_over(peer, sending):
                 self._end(peer)
                 sending = None
@@ -95,9 +106,12 @@ class SnapshotSender:
         if self._rest_ticks:
             self._rest_ticks -= 1
         for sending in self._by_peer.values():
+            if sending.is_lost:
+                continue
             sending.quiet_ticks += 1
             if sending.quiet_ticks >= QUIET_TICKS_MAX:
                 sending.quiet_ticks = 0
+                sending.window = 1
                 last = max(0, sending.stored.size_bytes - self._setup.sizes.chunk_bytes)
                 sending.next = min(sending.acked, last)
 
@@ -113,6 +127,7 @@ class SnapshotSender:
             self._examine(sending.stored)
             return
         sending.quiet_ticks = 0
+        sending.window = WINDOW_CHUNKS
         if ack.offset < sending.acked:
             sending.next = ack.offset
         sending.acked = ack.offset
@@ -121,7 +136,10 @@ class SnapshotSender:
     @property
     def oldest_sent(self) -> Index | None:
         """Behind which index the log should stay, so that those who get a snapshot can go on."""
-        return min((sending.index for sending in self._by_peer.values()), default=None)
+        return min(
+            (sending.index for sending in self._by_peer.values() if not sending.is_lost),
+            default=None,
+        )
 
     def take(self) -> list[Bulk]:
         """Return the chunks of this turn."""
@@ -129,9 +147,15 @@ class SnapshotSender:
         return bulk
 
     def _is_over(self, peer: ServerId, sending: _Sending) -> bool:
-        """Tell whether the follower has this one, and needs the next, or the term has ended."""
-        match_index = self._raft.state.progress[peer].match_index
-        return sending.term != self._raft.current_term or match_index >= sending.index
+        """Tell whether the follower has this one, or it is of no more use."""
+        state = self._raft.state
+        if sending.is_lost:
+            # It is back. If the log went on without it, it would need another one at once.
+            sending.is_lost = False
+            if sending.index < state.log.base_index:
+                return True
+        match_index = state.progress[peer].match_index
+        return sending.term != state.current_term or match_index >= sending.index
 
     def _begin(self, peer: ServerId) -> None:
         stored = self._snapshots.newest
@@ -177,7 +201,7 @@ class SnapshotSender:
         count = min(chunk_bytes, sending.stored.size_bytes - offset)
         if reader is None or sending.is_reading or count <= 0:
             return
-        if offset + count - sending.acked > WINDOW_CHUNKS * chunk_bytes:
+        if offset + count - sending.acked > sending.window * chunk_bytes:
             return
         sending.is_reading = True
         self._setup.runner.submit(
