@@ -44,6 +44,11 @@ class SnapshotKeeper:
         """Tell whether the next turn has work to do without any new input."""
         return self.snapshots.has_more or self._installer.has_more
 
+    @property
+    def is_restoring(self) -> bool:
+        """Tell whether a leader's snapshot is being put in force, and nothing can be read here."""
+        return self._installer.is_restoring
+
     def on_peer_frame(self, frame: PeerFrame) -> None:
         """Take chunks of a leader's snapshot, and followers' words on ours."""
         server = self._server

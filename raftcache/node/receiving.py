@@ -1,7 +1,8 @@
 """A follower's side of a snapshot (§7, Figure 13): received, checked, durable, then put in force.
 
 The file is checked as a whole before the core hears of it; from then on nothing is applied until
-the state machine has been restored from it, a slice per turn, beside the one in use.
+the state machine has been restored from it, a slice per turn. The former one is freed at the same
+time, for the two together would take twice the memory; nobody reads from either.
 """
 
 from collections import deque
@@ -117,6 +118,11 @@ class SnapshotInstaller:
         """Tell whether the next turn can go on restoring."""
         return self._restoring is not None and self._restoring.has_slices
 
+    @property
+    def is_restoring(self) -> bool:
+        """Tell whether there is no state machine to read from now."""
+        return self._restoring is not None
+
     def on_chunk(self, source: ServerId, chunk: SnapshotChunk) -> None:
         """Take one chunk; the core has seen its head."""
         head, state = chunk.head, self._raft.state
@@ -225,6 +231,7 @@ class SnapshotInstaller:
         if self._raft.install_snapshot(position):
             self._snapshots.abandon("a leader's snapshot takes its place")
             self._raft.pause_apply(paused=True)
+            self._replace_store(self._snapshots.give_up_state())
             self._restoring = _Restoring(stored)
 
     def _ack(self, source: ServerId, file: _File, offset: int, *, damaged: bool = False) -> None:
@@ -239,7 +246,7 @@ class SnapshotInstaller:
 
 
 class _Restoring:
-    """A state machine that is being built from a snapshot, beside the one in use."""
+    """A state machine that is being built from a snapshot."""
 
     def __init__(self, stored: StoredSnapshot) -> None:
         self.stored = stored

@@ -211,12 +211,12 @@ class RequestDesk:
         self.on_leadership_lost()
         self._give_up(self._handed_on.take_all(), f"{self._node} is stopping")
 
-    def refuse_overloaded(self, pending: Pending) -> None:
-        """Say that a queue is full and when to come back."""
+    def refuse_overloaded(self, pending: Pending, why: str = "has a full queue") -> None:
+        """Say that it can't be taken now, and when to come back."""
         self._answers.refuse(
             pending,
             "overloaded",
-            f"a queue of {self._node} is full: try again in {RETRY_AFTER_MS} ms",
+            f"{self._node} {why}: try again in {RETRY_AFTER_MS} ms",
             retry_after_ms=RETRY_AFTER_MS,
         )
 
@@ -239,7 +239,7 @@ class RequestDesk:
     def _refresh_header(self) -> None:
         """Let replies tell the revision that the store has now."""
         header = self._answers.header
-        if header.store_rev != self.store.store_rev:
+        if header.store_rev < self.store.store_rev:
             self._answers.header = msgspec.structs.replace(header, store_rev=self.store.store_rev)
 
     def _take_mutation(self, pending: Pending) -> None:

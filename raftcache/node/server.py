@@ -244,7 +244,7 @@ class Server:
         return self.raft.has_more or (self.keeper is not None and self.keeper.has_more)
 
     def replace_store(self, store: StateMachine) -> None:
-        """Go on with a state machine that was restored from a leader's snapshot."""
+        """Go on with another state machine: an empty one, then what a snapshot restored."""
         self.store = self.desk.store = self._cycle.store = store
 
     def on_long_turn(self, turn_ms: float, cpu_ms: float) -> None:
@@ -292,6 +292,9 @@ class Server:
                 answer_node_operation(self, pending)
         elif request.local and request.query is not None:
             self._refresh_header()
+            if self.keeper is not None and self.keeper.is_restoring:
+                self.desk.refuse_overloaded(pending, "is taking over a snapshot")
+                return
             self.answers.result(pending, self.store.read(request.query), age_ms=self.age_ms)
         else:
             self.desk.take(pending)
@@ -358,7 +361,11 @@ class Server:
         else:
             leader = header.leader
         self.answers.header = ReplyHeader(
-            header.node, state.current_term, leader, self.store.store_rev
+            # It never falls: while a snapshot is put in force, that of before is told.
+            header.node,
+            state.current_term,
+            leader,
+            max(header.store_rev, self.store.store_rev),
         )
 
 

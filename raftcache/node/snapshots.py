@@ -20,7 +20,7 @@ from ..raft.types import Index, Term
 from ..storage.files import Files
 from ..storage.snapshot_shelf import SnapshotShelf
 from ..storage.snapshots import SnapshotMeta, SnapshotWriter, StoredSnapshot
-from ..store.machine import StateMachine
+from ..store.machine import StateMachine, StoreLimits
 from ..store.snapshot import SnapshotRun
 from .events import EventBridge
 from .ports import Storage
@@ -209,10 +209,19 @@ class Snapshots:
             self._setup.runner.submit(taking.writer.abort, lambda _: None)
         self._tell_waiting(RaftCacheError(why))
 
+    def give_up_state(self) -> StateMachine:
+        """Free the state, bit by bit, which a leader's snapshot will replace; return an empty one.
+
+        Assumes that nothing is applied until the snapshot is adopted.
+        """
+        assert self._taking is None, "no snapshot is taken of what is freed"
+        self._dismantling.append(self._store)
+        self._store = StateMachine(StoreLimits())
+        return self._store
+
     def adopt(self, stored: StoredSnapshot, store: StateMachine) -> None:
-        """Go on from a snapshot that a leader has sent; free the state before it bit by bit."""
-        before, self._store = self._store, store
-        self._dismantling.append(before)
+        """Go on from a snapshot that a leader has sent."""
+        self._store = store
         self._log_bytes = 0
         self._after(stored)
 
