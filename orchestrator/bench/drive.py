@@ -34,12 +34,20 @@ class Clock:
         self._next_tick = self.began + TICK_SECONDS if tick is not None else float("inf")
 
     def note(self, sent: float, now: float) -> bool:
-        """Count one answer; False: the time is over."""
+        """Count one answer; False: the time is over.
+
+        On a host so busy that nothing is answered in time, the first answer ends it: a slow
+        figure is one, and none at all tells nobody anything.
+        """
         self.answered += 1
-        if now >= self.end:
+        is_late = now >= self.end
+        if is_late and self.latencies:
             return False
         if sent >= self.begin:
             self.latencies.append(now - sent)
+            if is_late:
+                self.end = now
+                return False
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
             if self._tick is not None:
