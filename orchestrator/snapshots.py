@@ -28,7 +28,7 @@ from .probe import Prober, Reply
 from .spec import read_spec
 from .state import ClusterState, load, load_existing, locked, save
 from .teardown import delete_data
-from .view import endpoints, observe_once, require_running
+from .view import ClusterView, endpoints, observe_once, require_running
 
 SAVE_SECONDS = 60.0
 TRIES_MAX = 3
@@ -65,12 +65,20 @@ class Restored(msgspec.Struct, frozen=True):
 
 
 def save_snapshot(
-    paths: Paths, target: Path, *, force: bool = False, seconds: float = SAVE_SECONDS
+    paths: Paths,
+    target: Path,
+    *,
+    node: str | None = None,
+    force: bool = False,
+    seconds: float = SAVE_SECONDS,
 ) -> Saved:
     """Have the leader take a snapshot now, and copy it to a file, whole or not at all.
 
+    With ``node`` it is that one's instead, as far as it has applied what was agreed upon: what is
+    left to do when the majority is lost for good.
+
     Raises:
-        UsageError: the file exists, or its folder doesn't.
+        UsageError: the file exists, or its folder doesn't, or there is no such node.
         NoCluster, NoQuorum: there is nobody who could say what is agreed upon.
         TryAgain: the leader lost its office, or took too long.
         CheckFailed: the disk refused.
@@ -80,10 +88,13 @@ def save_snapshot(
     state = load_existing(paths)
     view = observe_once(paths, state)
     require_running(view)
-    if view.leader is None:
-        raise NoQuorum("there is no leader, so nobody can say what is agreed upon")
-    revision = _agreed_revision(state, view.leader, seconds)
-    reader = _take(paths, view.leader, revision, seconds)
+    if node is None:
+        node, revision = _agreed(state, view, seconds)
+    elif node not in {one.name for one in view.nodes if one.has_process}:
+        raise UsageError(f"'{node}' is not a node that runs", hint="bin/cluster status")
+    else:
+        revision = 0
+    reader = _take(paths, node, revision, seconds)
     try:
         stored = _export(reader, target, force=force)
         contents = _contents(reader, stored)
@@ -91,7 +102,7 @@ def save_snapshot(
         raise CheckFailed(f"nothing was saved: {error}") from error
     finally:
         reader.close()
-    return Saved(view.leader, contents, time.monotonic() - began)
+    return Saved(node, contents, time.monotonic() - began)
 
 
 def restore_snapshot(
@@ -141,23 +152,32 @@ def _refuse_target(target: Path, *, force: bool) -> None:
         raise UsageError(f"{target.parent}: there is no such folder")
 
 
-def _agreed_revision(state: ClusterState, leader: str, seconds: float) -> int:
-    """Return a revision that holds all acknowledged writes, by a linearizable read."""
+def _agreed(state: ClusterState, view: ClusterView, seconds: float) -> tuple[str, int]:
+    """Return the leader, and a revision that holds all acknowledged writes, by asking for it."""
+    leader = view.leader
+    if leader is None:
+        running = next((node.name for node in view.nodes if node.has_process), "n1")
+        raise NoQuorum(
+            "there is no leader, so nobody can say what is agreed upon",
+            hint="bin/cluster start   brings back what is down\n"
+            f"bin/cluster snapshot save FILE --from {running}   takes what that one has, if the "
+            "others are lost",
+        )
     query = {"op": "get", "key": b"\0", "forward": False, "timeout_ms": 5_000}
     with closing(Prober(endpoints(state))) as prober:
         reply = prober.ask([leader], query, min(seconds, 5.0))[leader].reply
-    return int(_ok(leader, reply)["store_rev"])
+    return leader, int(_ok(leader, reply)["store_rev"])
 
 
-def _take(paths: Paths, leader: str, revision: int, seconds: float) -> SnapshotReader:
+def _take(paths: Paths, node: str, revision: int, seconds: float) -> SnapshotReader:
     """Have a snapshot taken that is at least as new as ``revision``; return it, open."""
     deadline = time.monotonic() + seconds
-    place = f"ipc://{paths.admin_socket(leader)}"
-    with closing(Prober({leader: place})) as prober:
+    place = f"ipc://{paths.admin_socket(node)}"
+    with closing(Prober({node: place})) as prober:
         for _ in range(TRIES_MAX):
             left = deadline - time.monotonic()
-            reply = prober.ask([leader], {"op": "snapshot"}, left)[leader].reply
-            taken = _ok(leader, reply)
+            reply = prober.ask([node], {"op": "snapshot"}, left)[node].reply
+            taken = _ok(node, reply)
             if taken["snapshot_rev"] < revision:
                 continue
             try:
@@ -165,15 +185,15 @@ def _take(paths: Paths, leader: str, revision: int, seconds: float) -> SnapshotR
             except SnapshotFailed:
                 continue  # newer ones have taken its place meanwhile
             except RaftCacheError as error:
-                raise CheckFailed(f"{leader}'s snapshot can't be read: {error}") from error
-    raise TryAgain(f"{leader} took {TRIES_MAX} snapshots, and none could be copied")
+                raise CheckFailed(f"{node}'s snapshot can't be read: {error}") from error
+    raise TryAgain(f"{node} took {TRIES_MAX} snapshots, and none could be copied")
 
 
-def _ok(leader: str, reply: Reply | None) -> Reply:
+def _ok(node: str, reply: Reply | None) -> Reply:
     if reply is None:
-        raise TryAgain(f"{leader} did not answer in time; nothing was saved")
+        raise TryAgain(f"{node} did not answer in time; nothing was saved")
     if not reply.get("ok"):
-        raise TryAgain(f"{leader} can't at the moment: {reply.get('message', 'no reason given')}")
+        raise TryAgain(f"{node} can't at the moment: {reply.get('message', 'no reason given')}")
     return reply
 
 

@@ -10,7 +10,8 @@ from .call import Call
 from .options import number
 from .verbs import Verb
 
-_SAVE_ONLY, _RESTORE_ONLY = ("force", "timeout"), ("nodes", "wipe")
+_SAVE_ONLY = {"force": "force", "timeout": "timeout", "node": "from"}
+_RESTORE_ONLY = {"nodes": "nodes", "wipe": "wipe"}
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="save: replace a file that is there")
     parser.add_argument(
         "--timeout", type=number(1, 3_600), metavar="S", help="save: wait so many seconds (60)"
+    )
+    parser.add_argument(
+        "--from", dest="node", metavar="NODE", help="save: what this one has, not the leader"
     )
     parser.add_argument(
         "--nodes", type=number(1, NODES_MAX), metavar="N", help="restore: so many nodes"
@@ -31,9 +35,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(call: Call) -> int:
     options = call.options
     is_save = options.what == "save"
-    for name in _RESTORE_ONLY if is_save else _SAVE_ONLY:
+    for name, option in (_RESTORE_ONLY if is_save else _SAVE_ONLY).items():
         if getattr(options, name):
-            raise UsageError(f"--{name} is not for `snapshot {options.what}`")
+            raise UsageError(f"--{option} is not for `snapshot {options.what}`")
     return _save(call) if is_save else _restore(call)
 
 
@@ -43,7 +47,11 @@ def _save(call: Call) -> int:
     options = call.options
     target = Path(options.path)
     saved = save_snapshot(
-        call.paths, target, force=options.force, seconds=options.timeout or SAVE_SECONDS
+        call.paths,
+        target,
+        node=options.node,
+        force=options.force,
+        seconds=options.timeout or SAVE_SECONDS,
     )
     held = saved.contents
     call.console.say(
@@ -53,6 +61,10 @@ def _save(call: Call) -> int:
     call.console.say(
         f"  taken by {saved.node} at log index {held.index:,}  ({saved.seconds:.1f} s)"
     )
+    if options.node:
+        call.console.note(
+            f"this is what {options.node} has; what the others acknowledged since may be missing"
+        )
     call.console.document(
         file=str(target.absolute()),
         node=saved.node,

@@ -9,7 +9,7 @@ from orchestrator import snapshots
 from orchestrator.bootstrap import bootstrap_nodes
 from orchestrator.bringup import make_plan
 from orchestrator.cluster import Cluster
-from orchestrator.errors import BadConfiguration, NoCluster, UsageError
+from orchestrator.errors import BadConfiguration, NoCluster, NoQuorum, TryAgain, UsageError
 from orchestrator.paths import Paths
 from orchestrator.snapshots import restore_snapshot, save_snapshot
 from orchestrator.spec_values import Spec
@@ -30,7 +30,7 @@ KEYS = 50
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    (tmp_path / "cluster.yaml").write_text("nodes: 3\n")
+    (tmp_path / "cluster.yaml").write_text("nodes: 3\nbase_port: auto\n")
     return Paths(tmp_path / ".cluster", tmp_path / "cluster.yaml")
 
 
@@ -202,3 +202,42 @@ def test_what_was_saved_is_there_in_a_new_cluster_of_another_size(tmp_path: Path
         restored.kill("leader")
         with Client(restored.client_endpoints) as client:
             assert client.get("key-0001") == b"changed"
+
+
+def no_quorum(paths: Paths, target: Path) -> NoQuorum:
+    """Try to save until the leader has noticed that it is alone."""
+    while True:
+        try:
+            save_snapshot(paths, target, seconds=2)
+        except NoQuorum as error:
+            return error
+        except TryAgain:
+            continue
+        pytest.fail("nobody was left to agree")
+
+
+@pytest.mark.processes
+def test_what_one_node_has_can_be_saved_when_the_others_are_lost(tmp_path: Path) -> None:
+    """No leader, no agreement: but what it has applied was agreed upon once."""
+    target = tmp_path / "saved.snapshot"
+    with Throwaway(3, prefix="raftcache-test-") as site:
+        site.up()
+        paths = site.cluster.paths
+        with Client(list(site.endpoints.values())) as client:
+            revision = client.set("kept", "value")
+        left = site.cluster.status().leader
+        site.cluster.kill(*(name for name in site.endpoints if name != left), wait=False)
+
+        caught = no_quorum(paths, target)
+        assert f"--from {left}" in caught.hint
+        assert not target.exists()
+        with pytest.raises(UsageError, match="is not a node that runs"):
+            save_snapshot(paths, target, node="n9")
+        saved = save_snapshot(paths, target, node=left)
+
+        assert (saved.node, saved.contents.revision, saved.contents.keys) == (left, revision, 1)
+        restore_snapshot(paths, target, wipe=True)
+        restored = Cluster(paths)
+        restored.up()
+        with Client(restored.client_endpoints) as client:
+            assert client.get("kept") == b"value"
