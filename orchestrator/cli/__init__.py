@@ -23,10 +23,10 @@ _ONCE_MORE_SECONDS = 0.01
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Nothing escapes as a traceback."""
     try:
-        _heed_interrupts()
         _open_what_is_closed()
         from .run import run  # noqa: PLC0415 - a Ctrl-C during the imports is met here as well
 
+        _heed_interrupts()
         try:
             return run(list(sys.argv[1:] if arguments is None else arguments))
         finally:
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"the output could not be written: {error}\n")
         _give_up_output()
         return EXIT_OUTPUT_FAILED
+    finally:
+        _let_go_of_interrupts()
 
 
 def _heed_interrupts() -> None:
@@ -62,6 +64,15 @@ def _on_unraisable(unraisable: "UnraisableHookArgs") -> None:
         signal.setitimer(signal.ITIMER_REAL, _ONCE_MORE_SECONDS)
     else:
         sys.__unraisablehook__(unraisable)
+
+
+def _let_go_of_interrupts() -> None:
+    """Leave the interpreter to its end: a Ctrl-C now has nothing left to interrupt."""
+    if sys.unraisablehook is _on_unraisable:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = sys.__unraisablehook__
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _once_more(_number: int, _frame: FrameType | None) -> None:

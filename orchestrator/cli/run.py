@@ -41,6 +41,8 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence before a user's eyes
+        if isinstance(error.__cause__, KeyboardInterrupt):  # some imports wrap whatever comes
+            raise error.__cause__ from None
         place = _record_defect(arguments)
         message = f"a defect of our own ({type(error).__name__}: {error})"
         console.error("defect", message, f"details: {place}", EXIT_DEFECT)
