@@ -4,10 +4,11 @@ Operations are linearized just in time (``board``). A node, that is how many ret
 which open operations are linearized, and the state, is visited once; unless it is reached again
 with fewer optional moves used up, which leaves more to do with. Depth first, on a stack of its own.
 
-First as if no optional write or delete were ever used up, so that a node really is visited once.
-That allows more than the history does: if even so there is no explanation, there is none, and the
-proof took no longer than the history is ambiguous. An explanation found that way is checked against
-what there was to use; if it overdrew, which is rare, the search is made again with exact accounts.
+Where there is an explanation, the first guesses mostly lead to it. If they go astray too often, the
+search begins again as if no optional move were ever used up, so that a node really is visited once.
+That allows more than the history does: if even so there is no explanation, there is none. One that
+is found is checked against what there was to use; if it overdrew, which is rare, the search is made
+once more with exact accounts, however long.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from .models import State
 from .moves import Moves
 
 _LOOKS_AT_BUDGET_EVERY = 1024
+_FIRST_GUESSES = 2_000
+_FIRST_GUESSES_PER_MOVE = 4
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -40,11 +43,15 @@ def search(moves: Moves, go_on: Callable[[int], bool]) -> Found:
         moves: of one key.
         go_on: asked now and then, with the number of nodes so far, whether the budget lasts.
     """
-    generous = _Search(Board(moves, generous=True), go_on)
-    found, overdrawn = generous.run()
+    patience = _FIRST_GUESSES + _FIRST_GUESSES_PER_MOVE * len(moves.required)
+    exact = Board(moves, generous=False)
+    found, _ = _Search(exact, lambda nodes: nodes < patience and go_on(nodes)).run()
+    if found.explained is not None:
+        return found
+    found, overdrawn = _Search(Board(moves, generous=True), go_on, found.nodes).run()
     if not overdrawn:
         return found
-    return _Search(Board(moves, generous=False), go_on, found.nodes).run()[0]
+    return _Search(exact, go_on, found.nodes).run()[0]
 
 
 class _Search:
