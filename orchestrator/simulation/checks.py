@@ -11,7 +11,7 @@ import msgspec
 
 from raftcache.protocol.peer import decode_peer_frame
 from raftcache.raft.configuration import Configuration
-from raftcache.raft.invariants import ClusterChecks, Snapshot, check_step, snapshot
+from raftcache.raft.invariants import ClusterChecks, Snapshot, check, check_step, snapshot
 from raftcache.raft.messages import (
     AppendEntriesResponse,
     InstallSnapshotResponse,
@@ -100,6 +100,7 @@ class Checks:
         self._configuration = configuration
         self._cluster = ClusterChecks()
         self._before: dict[str, tuple[Process, Snapshot]] = {}
+        self._bases: dict[str, Index] = {}
         self._turns = 0
 
     def on_start(self, name: str, recovered: Recovered) -> None:
@@ -157,6 +158,9 @@ class Checks:
         while self.committed_index < state.commit_index:
             self.committed_index += 1
             self._check_majority(self.committed_index, state.log.term_at(self.committed_index))
+        if self._bases.get(process.name) != state.log.base_index:
+            self._bases[process.name] = state.log.base_index
+            check(state)
         self._turns += 1
         if self._turns % FULL_CHECK_TURNS == 0:
             self.check_all(processes)
