@@ -18,6 +18,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from orchestrator.events import listen
@@ -198,6 +200,13 @@ class Bench:
         self.cluster.cluster.start(*names, seconds=READY_SECONDS_MAX)
         return time.monotonic() - began
 
+    def cpu_seconds(self) -> list[float]:
+        """Return how long each node has computed since its start."""
+        times = [
+            psutil.Process(node.pid).cpu_times() for node in self.cluster.cluster.status().nodes
+        ]
+        return [round(each.user + each.system, 1) for each in times]
+
     def resident(self) -> dict[str, tuple[float, float]]:
         """Return of each node MB of memory: now, and the most since its start."""
         view = self.cluster.cluster.status()
@@ -231,6 +240,7 @@ def run(bench: Bench) -> None:
     bench.phase("one restarted", lambda: _note(bench, "one restarted", bench.start(follower)))
     bench.cluster.cluster.kill("all", wait=False)
     _note(bench, "all restarted", bench.start("all"))
+    print(f"  until then the nodes had computed for {bench.cpu_seconds()} s")
     show_memory("restarted", bench)
 
 

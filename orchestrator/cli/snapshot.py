@@ -55,7 +55,7 @@ def _save(call: Call) -> int:
     )
     held = saved.contents
     call.console.say(
-        f"saved {held.keys:,} keys as of revision {held.revision:,} to {target}: "
+        f"saved {_keys(held.keys)} as of revision {held.revision:,} to {target}: "
         f"{format_size(held.size_bytes)}"
     )
     call.console.say(
@@ -91,7 +91,7 @@ def _restore(call: Call) -> int:
     state, held = restored.state, restored.contents
     size = len(state.nodes)
     call.console.say(
-        f"restored {held.keys:,} keys as of revision {held.revision:,} into a new cluster, "
+        f"restored {_keys(held.keys)} as of revision {held.revision:,} into a new cluster, "
         f"'{state.cluster}'"
     )
     call.console.say(
@@ -111,6 +111,10 @@ def _restore(call: Call) -> int:
         seconds=round(restored.seconds, 3),
     )
     return EXIT_OK
+
+
+def _keys(count: int) -> str:
+    return "1 key" if count == 1 else f"{count:,} keys"
 
 
 SNAPSHOT = Verb(
