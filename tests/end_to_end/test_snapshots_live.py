@@ -1,0 +1,110 @@
+"""Snapshots between real processes: sockets, threads and signals, which virtual time can't show."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .nodes import Nodes, wait_until, write_settings
+
+pytestmark = pytest.mark.processes
+
+VALUE = b"x" * 100_000
+WRITES = 100
+"""Ten megabytes: far more than the four of log that stay in memory."""
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    """Three nodes that take a snapshot every megabyte."""
+    with Nodes(tmp_path) as nodes:
+        for node in nodes:
+            storage = {**node.values["storage"], "snapshot_wal_bytes": 1_000_000}
+            write_settings(node, storage=storage)
+        nodes.start()
+        yield nodes
+
+
+def fill(nodes: Nodes, name: str, count: int = WRITES) -> None:
+    """Write twenty large values over and over, through one node."""
+    for number in range(count):
+        reply = nodes.ask(name, "set", key=f"key-{number % 20}", value=VALUE)
+        assert reply is not None
+        assert reply["ok"], reply
+
+
+def snapshot_index(nodes: Nodes, name: str) -> int:
+    status = nodes.status(name)
+    return int(status["snapshot_index"]) if status else 0
+
+
+def test_a_node_that_was_away_gets_a_snapshot_and_leaders_may_die_after_that(nodes: Nodes) -> None:
+    """The leader keeps little log for it, and all keys remain (failures D1, D12)."""
+    leader = nodes.wait_ready()
+    away = nodes.followers()[0]
+    nodes[away].kill()
+    fill(nodes, leader)
+    status = wait_until(lambda: nodes.status(leader), "the leader's status")
+    assert status["snapshot_index"] > 0
+    assert status["sizes"]["log_entries"] * len(VALUE) < 8_000_000
+    assert status["sizes"]["wal_bytes"] < 8_000_000
+
+    nodes[away].start()
+    nodes.wait_ready()
+
+    assert "snapshot_installed" in nodes[away].log_text()
+    nodes.assert_equal_hashes()
+    for _ in range(3):
+        leader = nodes.leader()
+        nodes[leader].kill()
+        successor = nodes.leader(but=leader)
+        reply = nodes.ask(successor, "range", prefix="key-", keys_only=True)
+        assert reply is not None
+        assert len(reply["items"]) == 20
+        nodes[leader].start()
+        nodes.wait_ready()
+    nodes.assert_equal_hashes()
+    nodes.assert_no_defects()
+
+
+def test_a_node_stops_at_once_while_snapshots_are_taken_sent_and_received(nodes: Nodes) -> None:
+    """SIGTERM: exit code 0, whatever lies in the queue for the snapshots' thread."""
+    leader = nodes.wait_ready()
+    away = nodes.followers()[0]
+    nodes[away].kill()
+    fill(nodes, leader)
+    nodes[away].start()
+    wait_until(lambda: "snapshot_receiving" in nodes[away].log_text(), "a transfer has begun")
+
+    for name in (away, leader):
+        nodes[name].send(signal.SIGTERM)
+        assert nodes[name].exit_code() == 0
+
+    nodes.start()
+    nodes.assert_equal_hashes()
+    nodes.assert_no_defects()
+    for node in nodes:
+        names = [path.name for path in node.directory.iterdir()]
+        assert not any(name.startswith("incoming-") for name in names)
+
+
+def test_a_damaged_newest_snapshot_is_set_aside_at_the_start(nodes: Nodes) -> None:
+    """The older one and the log since then stand in, and the file is kept (failure E10)."""
+    leader = nodes.wait_ready()
+    victim = nodes.followers()[0]
+    fill(nodes, leader)
+    nodes[victim].kill()
+    found = sorted(nodes[victim].directory.glob("snapshot-0*"))
+    assert len(found) == 2
+    data = bytearray(found[-1].read_bytes())
+    data[len(data) // 2] ^= 1
+    found[-1].write_bytes(data)
+
+    nodes[victim].start()
+    nodes.wait_ready()
+
+    assert (nodes[victim].directory / f"damaged-{found[-1].name}").exists()
+    nodes.assert_equal_hashes()
+    nodes.assert_no_defects()
+    assert snapshot_index(nodes, victim) > 0
