@@ -81,6 +81,7 @@ class Watch:
             self.slow.append((event["node"], event["ms"], event["cpu_ms"]))
         elif kind == "role" and event.get("role") == "candidate":
             self.elections += 1
+            print(f"  election: {event}")
 
 
 class Prod:
@@ -161,9 +162,11 @@ class Bench:
         with Client(list(self.cluster.endpoints.values()), timeout=60) as client:
             for start in range(first, first + count, BATCH):
                 numbers = range(start, min(start + BATCH, first + count))
-                client.batch(
-                    [Set(b"key-%016d" % (n * SCATTER % self.keys), self.value) for n in numbers]
-                )
+                batch = [Set(b"key-%016d" % (n * SCATTER % self.keys), self.value) for n in numbers]
+                try:
+                    client.batch(batch)
+                except OutcomeUnknown:
+                    client.batch(batch)  # To write the same twice does no harm here.
 
     def snapshot(self, name: str) -> None:
         """Have a node take a snapshot, and wait until it is durable."""
