@@ -73,6 +73,7 @@ def test_a_log_that_conflicts_is_replaced_once() -> None:
     assert cluster.told[old, "snapshot_installed"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [False, True])
 def test_a_follower_may_die_at_any_step_of_an_install(*, power: bool) -> None:
     """Receive, verify, publish, restart of the log, restore: it goes on (failures D3, D4, D7, D13).

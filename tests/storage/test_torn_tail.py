@@ -113,7 +113,9 @@ def test_the_log_goes_on_behind_a_torn_tail() -> None:
     assert frame_offsets(torn.content(segment_path()))[-2] == start
 
 
-@pytest.mark.parametrize("pattern", [0xFF, *(1 << bit for bit in range(8))])
+@pytest.mark.parametrize(
+    "pattern", [0xFF, *(pytest.param(1 << bit, marks=pytest.mark.slow) for bit in range(8))]
+)
 def test_no_changed_byte_in_the_last_three_records_goes_unseen(pattern: int) -> None:
     """Damage is never taken for a torn tail: the log is whole, or refused (failure E2)."""
     disk, full = disk_and_segment()

@@ -32,6 +32,7 @@ print(f"{machine.digest():016x} {seen:08x} {machine.store_rev}")
 """
 
 
+@pytest.mark.slow
 def test_the_hash_seed_of_a_process_decides_nothing() -> None:
     """One log under twenty seeds: equal states and equal answers (failure B10)."""
     outputs = set()

@@ -14,11 +14,16 @@ from orchestrator.verify.history import Operation, number
 from orchestrator.verify.linearizability import Verdict, check
 from orchestrator.verify.shrink import shrink
 
+from ..effort import scaled
 from .simulated import FaultyStore, Load, Recording, record
 
 SEEDS = st.integers(0, 2**32)
 # Many faults are noticed by nobody; those draws are thrown away.
-PLANTED = settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+PLANTED = settings(
+    max_examples=scaled(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.filter_too_much],
+)
 LOADS = st.builds(
     Load,
     clients=st.integers(1, 12),
@@ -39,7 +44,7 @@ LOADS = st.builds(
 
 
 @given(load=LOADS, seed=SEEDS)
-@settings(deadline=None)
+@settings(max_examples=scaled(100), deadline=None)
 def test_what_a_correct_store_answers_is_valid(load: Load, seed: int) -> None:
     """No false alarm: delays, overlaps, and outcomes unknown, late or never."""
     assert check(record(load, seed)).verdict is Verdict.VALID
