@@ -42,6 +42,7 @@ def test_promises_are_kept_while_snapshots_come_and_go(seed: int) -> None:
     run_busy_seed(seed)
 
 
+@pytest.mark.slow
 def test_the_worlds_with_snapshots_see_all_of_their_lives() -> None:
     """Fails when draws or workload change so that nothing is installed any more."""
     told: Counter[str] = Counter()
