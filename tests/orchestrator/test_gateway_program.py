@@ -20,10 +20,9 @@ from orchestrator.gateway import GatewayView, look
 from orchestrator.processes import find_run, identify, wait_gone
 from orchestrator.supervisor import Supervisor
 
-from .test_real_cluster import Shell
+from .test_real_cluster import BOUND_S, Shell
 
 T = TypeVar("T")
-BOUND_S = 30.0
 YAML = "base_port: auto\nnodes: 1\nlimits: {clients: 200, value: 1KiB}\ngateway: {http: auto}\n"
 
 pytestmark = pytest.mark.processes
@@ -140,7 +139,7 @@ def test_a_gateway_that_is_frozen_makes_the_status_degraded_until_up_lets_it_go_
 
 
 def test_a_gateway_that_is_killed_is_started_again(running: Shell) -> None:
-    time.sleep(1.1)  # past supervisord's `startsecs`: not a failed start, but a crash
+    running.settled("gateway")
     victim = seen(running).pid
     assert victim is not None
 
