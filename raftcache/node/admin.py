@@ -10,6 +10,7 @@ from ..protocol.replies import hash_fields, ping_fields
 from ..raft.configuration import Member
 from ..storage.snapshots import StoredSnapshot
 from .answers import UNKNOWN
+from .faults import answer_fault_operation
 from .pending import Pending
 from .requests import WAITING_MAX
 from .status import members_fields, status_fields
@@ -36,6 +37,8 @@ def answer_node_operation(server: "Server", pending: Pending) -> None:
             _transfer(server, pending)
         case "snapshot" if server.keeper is not None:
             _snapshot(server, pending)
+        case "fault_set" | "fault_clear" | "fault_list":
+            answer_fault_operation(server, pending)
         case op:
             server.answers.refuse(
                 pending, "unsupported", f"`{op}` does not exist in this version yet"

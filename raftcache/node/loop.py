@@ -6,6 +6,7 @@ its own, which wakes the loop through a pipe.
 """
 
 import contextlib
+import math
 import os
 import time
 from typing import NamedTuple
@@ -140,6 +141,7 @@ class Loop:
         if self._peers.router in ready:
             for frame in self._peers.receive(PEER_FRAMES_PER_TURN):
                 server.on_peer_frame(frame)
+        self._take_late_frames()
         for number, socket in self._request_sockets.items():
             if socket.router in ready:
                 for frames in socket.receive(REQUESTS_PER_TURN):
@@ -150,6 +152,13 @@ class Loop:
         if turn_ms > server.longest_turn_ms or turn_ms >= SLOW_TURN_MS:
             server.on_long_turn(turn_ms, (time.thread_time_ns() - cpu_began_ns) / 1e6)
 
+    def _take_late_frames(self) -> None:
+        """Take what a fault has held back until now; there is none unless it is asked for."""
+        faults = self._peers.faults
+        if faults is not None and faults.active:
+            for frame in self._peers.release(faults):
+                self._server.on_peer_frame(frame)
+
     def _wait(self) -> set[Socket | int]:
         server = self._server
         if server.has_more:
@@ -159,6 +168,10 @@ class Loop:
             timeout_ms = max(0, due_ms - monotonic_ms())
             if any(socket.has_backlog() for socket in self._request_sockets.values()):
                 timeout_ms = min(timeout_ms, BACKLOG_MS)
+            faults = self._peers.faults
+            if faults is not None and faults.active:
+                due_in_ms = max(0.0, faults.next_due_ms - monotonic_ms())
+                timeout_ms = math.ceil(min(timeout_ms, due_in_ms))
         return {source for source, _ in self._poller.poll(timeout_ms)}
 
     def _tick_if_due(self, now_ms: int) -> None:

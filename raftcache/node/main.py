@@ -25,6 +25,7 @@ from ..storage.recovery import Recovered
 from ..storage.wal import Wal
 from ..storage.writer import WalWriter
 from ..transport.clients import ClientSocket
+from ..transport.faults import LinkFaults
 from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
@@ -151,6 +152,8 @@ def _serve(
     for member in server.raft.state.configuration.members:
         if member.server_id != server.server_id:
             peers.connect(member.server_id, member.peer_endpoint)
+    if settings.chaos.enabled:
+        peers.faults = server.faults = LinkFaults(SystemRandom(), lambda: server.now_ms)
     sockets = Sockets(peers, clients, admin, publisher)
     loop = Loop(server, writer, worker, parent=parent, waker=waker, sockets=sockets)
     _stop_on_signal(loop, waker)

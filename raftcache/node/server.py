@@ -23,6 +23,7 @@ from ..raft.core import Raft, SnapshotPosition
 from ..raft.options import Options
 from ..raft.types import Entry, HardState, Role, ServerId
 from ..store.machine import StateMachine, StoreLimits
+from ..transport.faults import LinkFaults
 from .admin import answer_node_operation, expire_snapshots
 from .answers import Answers
 from .events import EventBridge
@@ -151,6 +152,7 @@ class Server:
             self.desk,
             on_applied=self.keeper.on_applied if self.keeper else _ignore,
         )
+        self.faults: LinkFaults | None = None  # allowed only where chaos is
         self.hash_waiting: list[Pending] = []
         self.snapshot_waiting: list[Pending] = []
         self._repeats = Repeats()

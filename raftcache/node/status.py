@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..raft.types import Role
 from .events import name_of, without_incarnations
+from .faults import rules_in_force
 
 if TYPE_CHECKING:
     from .server import Server
@@ -38,6 +39,7 @@ def status_fields(server: "Server") -> dict[str, Any]:
         "build": server.about.build,
         "durability": server.about.durability,
         "alarms": [] if server.storage.has_room else ["no_space: the disk is full"],
+        "faults": rules_in_force(server),
         "dropped": dict(sorted(server.dropped.items())),
     }
 

@@ -18,6 +18,7 @@ from ..store.commands import Batch, Command, Delete, Get, Incr, Invalid, Operati
 from ..store.commands import Range as RangeQuery
 from ..store.commands import Set as SetCommand
 from .diagnosis import diagnose, diagnose_operation, read_id
+from .faults import rules_of
 from .fields import bound_of, id_of, key_of, operations_of, prefix_end, revision_of, value_of
 from .limits import RANGE_LIMIT_MAX, FieldError, Limits, Refused
 from .wire import (
@@ -31,6 +32,7 @@ from .wire import (
     BatchWire,
     Decoders,
     DeleteWire,
+    FaultSetWire,
     GetWire,
     HashWire,
     IncrWire,
@@ -218,6 +220,8 @@ def _arguments(wire: AnyWire, *, json: bool) -> dict[str, Any]:
     if type(wire) is HashWire:
         at = revision_of(wire.at, json=json, name="at")
         return {} if at is None else {"at": at}
+    if type(wire) is FaultSetWire:
+        return {"rules": rules_of(wire.rules, json=json)}
     own = wire.__struct_fields__[len(Wire.__struct_fields__) :]
     given = {name: getattr(wire, name) for name in own}
     return {name: value for name, value in given.items() if value is not UNSET}

@@ -8,6 +8,7 @@ there, and no send ever waits (failures F1 to F4). What is lost, Raft sends agai
 import zmq
 
 from .crowd import ConnectionLimit
+from .faults import LinkFaults
 from .options import RECONNECT_MS, RECONNECT_MS_MAX, Socket, new_socket
 
 SEND_QUEUE_MESSAGES = 128
@@ -40,6 +41,8 @@ class PeerSockets:
         self._bulk: dict[str, Socket] = {}
         self._endpoints: dict[str, str] = {}
         self.dropped = 0
+        self.faults: LinkFaults | None = None
+        """What is done to frames on purpose; None: nothing ever is."""
         self.router = new_socket(context, zmq.ROUTER)
         self.router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MESSAGES)
         self.router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max)
@@ -64,8 +67,17 @@ class PeerSockets:
         """Send a frame, or drop it when the peer is not there or its queue is full.
 
         Returns:
-            False when it was dropped.
+            False when it was dropped. What a fault swallows counts as sent: nobody is told of it.
         """
+        if self.faults is not None and self.faults.active:
+            passed = self.faults.outgoing(peer, frame, bulk=False)
+            if passed != [frame]:
+                for one in passed:
+                    self._send(peer, one)
+                return True
+        return self._send(peer, frame)
+
+    def _send(self, peer: str, frame: bytes) -> bool:
         dealer = self._dealers.get(peer)
         if dealer is not None:
             try:
@@ -82,6 +94,13 @@ class PeerSockets:
 
         It shares no queue with heartbeats: none of them ever waits behind it (failure F10).
         """
+        if self.faults is not None and self.faults.active:
+            for one in self.faults.outgoing(peer, frame, bulk=True):
+                self._send_bulk(peer, one)
+        else:
+            self._send_bulk(peer, frame)
+
+    def _send_bulk(self, peer: str, frame: bytes) -> None:
         dealer = self._bulk.get(peer)
         if dealer is None and peer in self._endpoints:
             self._bulk[peer] = dealer = self._dealer(self._endpoints[peer])
@@ -109,7 +128,21 @@ class PeerSockets:
                     self.dropped += 1
         except zmq.Again:
             pass
+        if self.faults is not None and self.faults.active:
+            return [one for frame in received for one in self.faults.incoming(frame)]
         return received
+
+    def release(self, faults: LinkFaults) -> list[bytes]:
+        """Send what a fault has held back for long enough; return what came in likewise."""
+        arrived = []
+        for held in faults.due():
+            if held.incoming:
+                arrived.append(held.frame)
+            elif held.bulk:
+                self._send_bulk(held.peer, held.frame)
+            else:
+                self._send(held.peer, held.frame)
+        return arrived
 
     def close(self) -> None:
         """Close all sockets; what was not sent is dropped."""
