@@ -21,6 +21,12 @@ class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
     incarnation: int
     peer_endpoint: str
     client_endpoint: str
+    claim: str = ""
+    """What the one process that may live under this incarnation has drawn by lot, when it asked to
+    join; "": nobody has yet, or the cluster began with this member."""
+    change: int = 0
+    """The planned change, by number, with which this learner becomes a voter, or this voter leaves;
+    0: none. The leader makes it once all its learners have caught up."""
 
 
 class Configuration(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -33,6 +39,9 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, gc=False):
     voters_outgoing: tuple[ServerId, ...] = ()
     learners: tuple[ServerId, ...] = ()
     members: tuple[Member, ...] = ()
+    incarnation_mark: int = 0
+    """The highest incarnation given since the cluster began, gone members included; only rises.
+    0: none was; ``highest_incarnation`` has those of the beginning too."""
 
     def is_voter(self, server_id: ServerId) -> bool:
         """Tell whether ``server_id`` votes, in either half of a joint configuration."""
@@ -41,6 +50,10 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def everyone(self) -> tuple[ServerId, ...]:
         """Return all servers that replicate the log, sorted."""
         return tuple(sorted({*self.voters, *self.voters_outgoing, *self.learners}))
+
+    def highest_incarnation(self) -> int:
+        """Return the highest incarnation that anybody has had: the next one is above it."""
+        return max([self.incarnation_mark, *(member.incarnation for member in self.members)])
 
     def member(self, server_id: ServerId) -> Member | None:
         """Return the member with this id, or None for a stranger."""

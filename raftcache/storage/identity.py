@@ -12,17 +12,24 @@ import msgspec
 
 from ..errors import StorageError, WrongDirectory
 from ..raft.configuration import Configuration
+from ..raft.types import Index
 from .files import Files, join, read_file
 from .segment import NODE_ID_BYTES_MAX, damaged
 
 IDENTITY_NAME: Final = "identity"
-FORMAT: Final = 1
+FORMAT: Final = 2
+FORMATS: Final = (1, 2)
+"""What is read: format 1 lacked the fields of nodes that join, which have their defaults then."""
 
 _TEMPORARY_NAME: Final = "identity.tmp"
 _BYTES_MAX: Final = 1024 * 1024
 
 Durability: TypeAlias = Literal["fsync", "os", "memory"]
 """``fsync``: survives a power cut. ``os``: survives a killed process. ``memory``: nothing does."""
+
+State: TypeAlias = Literal["kept", "none", "lost"]
+"""``kept``: in the directory. ``none``: it has not begun yet, and whatever else the directory holds
+is a former incarnation's. ``lost``: it lived in memory, and ended with its process."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +44,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     incarnation: int
     """Counts the lives of a node id; a node that lost its state never returns with the old one."""
     configuration: Configuration
-    """The cluster's members at its first start; later changes are in the log."""
+    """The members at the cluster's first start, or when this node joined; later changes are in the
+    log."""
+    configuration_index: Index = 0
+    """Where in the cluster's log that was decided; 0: the cluster began with it."""
+    state: State = "kept"
+    """What there is of this incarnation's term, vote and log."""
     durability: Durability = "fsync"
     """How the log was written since it was opened last."""
     boot_id: str = ""
@@ -47,7 +59,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    identity: Identity
+    identity: msgspec.Raw
     checksum: str
 
 
@@ -74,7 +86,8 @@ def check_identity(identity: Identity) -> None:
 
 def encode_identity(identity: Identity) -> bytes:
     """Return the content of an identity file."""
-    stored = _Stored(identity, _checksum(identity))
+    content = msgspec.json.encode(identity)
+    stored = _Stored(msgspec.Raw(content), _checksum(content))
     return msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n"
 
 
@@ -87,14 +100,16 @@ def decode_identity(data: bytes, path: str) -> Identity:
     """
     try:
         stored = msgspec.json.decode(data, type=_Stored)
+        identity = msgspec.json.decode(stored.identity, type=Identity)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _refuse_other_format(data, path)
         raise damaged(path, 0, f"it is no identity file ({error})") from error
-    if stored.identity.format != FORMAT:
+    if identity.format not in FORMATS:
         _refuse_other_format(data, path)
-    if stored.checksum != _checksum(stored.identity):
+    # Of what is in the file, not of what was made of it: the fields that came later have defaults.
+    if stored.checksum != _checksum(msgspec.json.format(bytes(stored.identity), indent=-1)):
         raise damaged(path, 0, "its checksum is wrong")
-    return stored.identity
+    return msgspec.structs.replace(identity, format=FORMAT)
 
 
 def read_identity(files: Files, directory: str) -> Identity | None:
@@ -129,9 +144,9 @@ def write_identity(files: Files, directory: str, identity: Identity) -> None:
     files.sync_directory(directory)
 
 
-def _checksum(identity: Identity) -> str:
+def _checksum(content: bytes) -> str:
     """Return the checksum of an identity: of its compact JSON, whatever the file's layout is."""
-    return f"crc32 {crc32(msgspec.json.encode(identity)):08x}"
+    return f"crc32 {crc32(content):08x}"
 
 
 def _refuse_other_format(data: bytes, path: str) -> None:
@@ -139,7 +154,7 @@ def _refuse_other_format(data: bytes, path: str) -> None:
         version = msgspec.json.decode(data, type=_AnyFormat).identity.format
     except (msgspec.DecodeError, UnicodeDecodeError):
         return
-    if version != FORMAT:
+    if version not in FORMATS:
         raise WrongDirectory(
             f"{path} has format {version}, and this program reads format {FORMAT}: "
             f"run the version of Raft Cache that wrote it"

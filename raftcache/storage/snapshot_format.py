@@ -16,8 +16,10 @@ from ..errors import CorruptRecord, WrongDirectory
 from ..raft.configuration import Configuration
 from ..raft.types import Index, Term
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of this file. A golden file of each version stays readable (failure E15)."""
+FORMATS: Final = (1, 2)
+"""What is read: in format 1, a configuration had no mark, and members neither claim nor change."""
 
 CHUNK_BYTES: Final = 64 * 1024
 """The most payload in one chunk; a longer slice is stored as several."""
@@ -101,7 +103,7 @@ def decode_snapshot_header(data: bytes, path: str) -> SnapshotHeader:
     check = crc32(data[:end])
     if _CHECK.unpack_from(data, end) != (check,):
         raise bad_snapshot(path, 0, "the checksum of its header is wrong")
-    if version != FORMAT or checksum.rstrip(b"\0") != _CHECKSUM_NAME:
+    if version not in FORMATS or checksum.rstrip(b"\0") != _CHECKSUM_NAME:
         raise WrongDirectory(
             f"{path} has format {version}, and this program reads format {FORMAT}: "
             f"run the version of Raft Cache that wrote it"

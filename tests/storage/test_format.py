@@ -31,7 +31,7 @@ from .builders import (
 from .snapshots import meta, slices_of, take
 
 GOLDEN = Path(__file__).parent / "golden"
-CURRENT = GOLDEN / "format_2"
+CURRENT = GOLDEN / "format_3"
 PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 SEGMENT_BYTES = 4096
 
@@ -57,7 +57,7 @@ def write_example(wal: Wal) -> None:
 
 
 def example() -> SimulatedDisk:
-    """Write what format 2 added: a snapshot, and a log that restarts behind it."""
+    """Write what format 2 added, and 3 kept: a snapshot, and a log that restarts behind it."""
     disk = SimulatedDisk()
     make(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
     wal, _ = reopen(DIRECTORY, disk, segment_bytes=SEGMENT_BYTES)
@@ -132,8 +132,10 @@ def test_segments_of_format_1_that_were_half_freed_are_left_out() -> None:
     assert recovered.notes == ["wal-00000002.seg is not used: removed"]
 
 
-def test_files_of_format_2_are_read() -> None:
-    disk = golden(2)
+@pytest.mark.parametrize("version", [2, 3])
+def test_files_with_a_snapshot_are_read(version: int) -> None:
+    """Those of version 3 differ from 2 in the identity and in the snapshot's header."""
+    disk = golden(version)
 
     recovered = recovered_from(disk)
 
@@ -146,8 +148,8 @@ def test_files_of_format_2_are_read() -> None:
     assert recovered.notes == []
 
 
-def test_files_of_format_2_are_written_to_the_byte() -> None:
-    written, kept = example(), golden(2)
+def test_files_of_format_3_are_written_to_the_byte() -> None:
+    written, kept = example(), golden(3)
     names = [name for name in written.names(DIRECTORY) if name != "lock"]
     assert names == kept.names(DIRECTORY)
     assert names == [
@@ -175,10 +177,10 @@ def test_a_newer_format_is_refused_by_name() -> None:
 def test_a_newer_identity_is_refused_by_name() -> None:
     disk = written_disk([])
     path = f"{DIRECTORY}/identity"
-    newer = disk.content(path).replace(b'"format": 1,', b'"format": 2, "colour": "red",')
+    newer = disk.content(path).replace(b'"format": 2,', b'"format": 3, "colour": "red",')
     disk.put(path, newer)
 
-    with pytest.raises(WrongDirectory, match="has format 2, and this program reads format 1"):
+    with pytest.raises(WrongDirectory, match="has format 3, and this program reads format 2"):
         recovered_from(disk)
 
 

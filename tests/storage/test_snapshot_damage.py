@@ -300,11 +300,11 @@ def test_a_snapshot_of_a_newer_format_is_refused_and_not_set_aside() -> None:
     disk = node_with_two_snapshots()
     data = bytearray(disk.content(path_of(30)))
     length = struct.unpack_from("<I", data, 36)[0]
-    struct.pack_into("<I", data, 8, 2)
+    struct.pack_into("<I", data, 8, 3)
     struct.pack_into("<I", data, 40 + length, crc32(data[: 40 + length]))
     disk.put(path_of(30), bytes(data))
 
-    with pytest.raises(WrongDirectory, match="has format 2, and this program reads format 1"):
+    with pytest.raises(WrongDirectory, match="has format 3, and this program reads format 2"):
         recovered_from(disk)
 
     assert snapshot_name(30, 1) in disk.names(DIRECTORY)
