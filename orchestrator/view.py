@@ -76,7 +76,17 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
         # A leader that lost its majority says for an election timeout yet that it leads.
         if self.leader is None or self.answering < self.quorum:
             return "no quorum"
-        return "ok" if self.ready and self.supervisor_running else "degraded"
+        well = self.ready and self.supervisor_running and not self.alarms
+        return "ok" if well else "degraded"
+
+    @property
+    def alarms(self) -> list[tuple[str, str]]:
+        """What nodes complain of, each with the node's name."""
+        return [
+            (node.name, alarm)
+            for node in self.nodes
+            for alarm in (node.status or {}).get("alarms", [])
+        ]
 
     def candidates(self, state: ClusterState) -> Candidates:
         """Return what selectors choose from."""

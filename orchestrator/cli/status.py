@@ -58,9 +58,8 @@ def _report(console: Console, view: ClusterView, gateway: GatewayView | None) ->
         console.say(f"  {advice}")
     if gateway is not None and view.supervisor_running:
         console.say(_gateway_line(console, gateway))
-    for node in view.nodes:
-        for alarm in (node.status or {}).get("alarms", []):
-            console.say(console.paint(f"  {node.name}: {alarm}", "red"))
+    for name, alarm in view.alarms:
+        console.say(console.paint(f"  {name}: {alarm}", "red"))
     console.document(
         **{**view_as_json(view), "health": health},
         ok=health == "ok",
@@ -114,6 +113,9 @@ def _advice(view: ClusterView) -> list[str]:
         advice.append(f"{names} crashed:  bin/cluster logs {names.split(',')[0]}")
     if names := named("silent"):
         advice.append(f"{names} does not answer:  bin/cluster logs {names.split(',')[0]}")
+    without_state = {name for name, alarm in view.alarms if alarm.startswith("snapshot_lost:")}
+    if len(without_state) == len(view.nodes):
+        advice.append("no node has its state any more:  bin/cluster snapshot restore FILE --wipe")
     return advice
 
 

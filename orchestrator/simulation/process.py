@@ -308,6 +308,7 @@ def _open(identity: Identity, files: Files, profile: Profile) -> tuple[Wal, Reco
         segment_bytes=profile.segment_bytes,
         files=files,
         boot_id="simulated",
+        may_lack_snapshot=True,
     )
 
 

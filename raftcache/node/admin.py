@@ -49,6 +49,9 @@ def _hash(server: "Server", pending: Pending) -> None:
     """Answer with the state's digest, now or as it was at the index that is asked for."""
     store = server.store
     at = pending.request.arguments.get("at")
+    if not at and server.keeper is not None and server.keeper.is_restoring:
+        server.desk.refuse_overloaded(pending, "is taking over a snapshot")
+        return
     if at is not None and at > store.last_applied:
         if pending.deadline_ms > server.now_ms:
             if len(server.hash_waiting) < WAITING_MAX:

@@ -3,6 +3,7 @@
 A process and a simulation start their server through here, so that both restore in one way.
 """
 
+from ..raft.core import SnapshotPosition
 from ..storage.files import Files
 from ..storage.recovery import Recovered
 from ..storage.snapshot_shelf import SnapshotShelf
@@ -49,7 +50,19 @@ def durable_of(
         entries=recovered.entries,
         snapshots=setup,
         store=_restored(shelf, recovered.snapshot),
+        lost=_lost(recovered),
     )
+
+
+def _lost(recovered: Recovered) -> SnapshotPosition | None:
+    """Return what another node must send, if no snapshot here is sound (failure E10).
+
+    Who took part there is lost with it. A server that follows needs that for nothing but to know
+    its peers; the snapshot that is sent tells it anew.
+    """
+    if not recovered.lacks_snapshot:
+        return None
+    return SnapshotPosition(*recovered.base, recovered.identity.configuration, is_lost=True)
 
 
 def _restored(shelf: SnapshotShelf, stored: StoredSnapshot | None) -> StateMachine | None:

@@ -87,6 +87,7 @@ def _run(settings: Settings, parent: ParentWatch) -> int:
         durability=settings.storage.durability,
         segment_bytes=settings.storage.segment_bytes,
         boot_id=kernel_boot_id(),
+        may_lack_snapshot=True,
     )
     for note in recovered.notes:
         _log.warning("%s", note)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..errors import CorruptRecord, DiskFailed, RaftCacheError
 from ..protocol.peer import SnapshotAck, SnapshotChunk
 from ..raft.core import Raft, SnapshotPosition
+from ..raft.snapshot import is_of_use
 from ..raft.types import Index, Role, ServerId, Term
 from ..storage.snapshot_receiver import SnapshotReceiver
 from ..storage.snapshots import SnapshotReader, StoredSnapshot
@@ -121,14 +122,14 @@ class SnapshotInstaller:
     @property
     def is_restoring(self) -> bool:
         """Tell whether there is no state machine to read from now."""
-        return self._restoring is not None
+        return self._restoring is not None or self._raft.state.needs_snapshot > 0
 
     def on_chunk(self, source: ServerId, chunk: SnapshotChunk) -> None:
         """Take one chunk; the core has seen its head."""
         head, state = chunk.head, self._raft.state
         if state.role is not Role.FOLLOWER or state.leader_id != source:
             return
-        if head.last_included_index <= state.commit_index:
+        if not is_of_use(state, head.last_included_index):
             configuration = state.configuration
             self._raft.install_snapshot(
                 SnapshotPosition(head.last_included_index, head.last_included_term, configuration)
@@ -191,7 +192,7 @@ class SnapshotInstaller:
         receiving, state = self._receiving, self._raft.state
         if receiving is None or self._is_checking:
             return
-        if state.role is Role.LEADER or receiving.file.last_index <= state.commit_index:
+        if state.role is Role.LEADER or not is_of_use(state, receiving.file.last_index):
             self._give_up_receiving()
 
     def _on_written(

@@ -154,14 +154,20 @@ class SnapshotSender:
             sending.is_lost = False
             if sending.index < state.log.base_index:
                 return True
-        match_index = state.progress[peer].match_index
-        return sending.term != state.current_term or match_index >= sending.index
+        progress = state.progress[peer]
+        if progress.needs_snapshot:  # Its log may be further; what is before that, it lost.
+            has_it = sending.index < progress.needs_snapshot
+        else:
+            has_it = progress.match_index >= sending.index
+        return sending.term != state.current_term or has_it
 
     def _begin(self, peer: ServerId) -> None:
-        stored = self._snapshots.newest
-        if stored is None or stored.meta.last_included_index < self._raft.state.log.base_index:
-            # Nothing fits: the one there was turned out damaged.
-            self._snapshots.begin_unless_resting()
+        stored, state = self._snapshots.newest, self._raft.state
+        needed = max(state.log.base_index, state.progress[peer].needs_snapshot)
+        if stored is None or stored.meta.last_included_index < needed:
+            # Nothing fits: the one there was turned out damaged, or the follower had newer ones.
+            if state.last_applied >= needed:
+                self._snapshots.begin_unless_resting()
             return
         sending = _Sending(stored, self._raft.current_term)
         self._by_peer[peer] = sending

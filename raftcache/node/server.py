@@ -70,6 +70,8 @@ class Durable(NamedTuple):
     """Where they live, the newest, and when they are taken; None: this node takes none."""
     store: StateMachine | None = None
     """Restored from the newest one."""
+    lost: SnapshotPosition | None = None
+    """Where the log begins, when no snapshot that reaches there is sound."""
 
 
 class Effects(NamedTuple):
@@ -126,7 +128,7 @@ class Server:
             random=random,
             hard_state=durable.hard_state,
             entries=durable.entries,
-            snapshot=_position_of(durable.snapshots),
+            snapshot=durable.lost or _position_of(durable.snapshots),
             trace=self.events.on_trace,
         )
         self.store = durable.store or StateMachine(StoreLimits())

@@ -179,7 +179,7 @@ class Snapshots:
         if self._taking is not None:
             return
         if self._raft.state.apply_paused:
-            self._tell_waiting(RaftCacheError("a leader's snapshot is being put in force"))
+            self._tell_waiting(RaftCacheError("a leader's snapshot is awaited or put in force"))
             return
         index = self._store.last_applied
         term = self._raft.state.log.term_at(index)

@@ -38,7 +38,7 @@ def status_fields(server: "Server") -> dict[str, Any]:
         "pid": server.about.pid,
         "build": server.about.build,
         "durability": server.about.durability,
-        "alarms": [] if server.storage.has_room else ["no_space: the disk is full"],
+        "alarms": _alarms(server),
         "faults": rules_in_force(server),
         "dropped": dict(sorted(server.dropped.items())),
     }
@@ -73,6 +73,18 @@ def is_caught_up(server: "Server") -> bool:
         and applied >= state.leader_commit > 0
         and state.log.term_at(state.leader_commit) == state.current_term
     )
+
+
+def _alarms(server: "Server") -> list[str]:
+    alarms = []
+    if not server.storage.has_room:
+        alarms.append("no_space: the disk is full")
+    if needed := server.raft.state.needs_snapshot:
+        alarms.append(
+            f"snapshot_lost: no sound snapshot reaches entry {needed}, where the log begins; "
+            f"votes and stores, and waits for the leader's"
+        )
+    return alarms
 
 
 def _snapshot_index(server: "Server") -> int:

@@ -19,7 +19,8 @@ from typing import Any
 
 import msgspec
 
-from . import election, read_index, replication, roles, snapshot, transfer
+from . import election, read_index, replication, roles, transfer
+from . import snapshot as snapshots
 from .configuration import Configuration, decode_configuration
 from .log import Log
 from .messages import (
@@ -74,11 +75,15 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class SnapshotPosition(msgspec.Struct, frozen=True, gc=False):
-    """Where a snapshot stands in the log, and who took part there (Figure 13)."""
+    """Where a snapshot stands in the log, and who took part there (Figure 13).
+
+    ``is_lost``: the log begins behind it, and it is damaged: a leader must send another one.
+    """
 
     last_included_index: Index
     last_included_term: Term
     configuration: Configuration
+    is_lost: bool = False
 
 
 class Raft:
@@ -129,6 +134,8 @@ class Raft:
         )
         self._handed_hard_state = persisted
         assert log.last_term <= persisted.current_term, "no entry is from a term not yet begun"
+        if base.is_lost:
+            snapshots.lose(self.state)
         roles.reset_election_timer(self.state)
 
     def step(self, message: Message) -> None:
@@ -172,7 +179,7 @@ class Raft:
 
     def compact(self, index: Index) -> None:
         """Forget the log up to ``index``: a snapshot that is durable holds it (§7)."""
-        snapshot.compact(self.state, index)
+        snapshots.compact(self.state, index)
 
     def install_snapshot(self, position: SnapshotPosition) -> bool:
         """Put a snapshot that is durable in the place of the log (Figure 13).
@@ -181,7 +188,7 @@ class Raft:
             True when the state machine must be restored from it; ``pause_apply`` until that is
             done. False when the log was further already.
         """
-        return snapshot.install(
+        return snapshots.install(
             self.state,
             position.last_included_index,
             position.last_included_term,
@@ -199,7 +206,7 @@ class Raft:
     @property
     def peers_in_need_of_snapshot(self) -> list[ServerId]:
         """The followers whose next entry is gone; empty unless leading."""
-        return snapshot.peers_in_need(self.state)
+        return snapshots.peers_in_need(self.state)
 
     @property
     def is_leader(self) -> bool:
@@ -335,7 +342,7 @@ def _answer_stale(state: RaftState, message: Message) -> None:
             )
         )
     elif isinstance(message, InstallSnapshot):
-        snapshot.refuse_stale(state, message)
+        snapshots.refuse_stale(state, message)
     elif isinstance(message, AppendEntries):
         state.after_persist.append(
             AppendEntriesResponse(
@@ -366,6 +373,6 @@ _HANDLERS: dict[type, Callable[[RaftState, Any], None]] = {
     AppendEntriesResponse: replication.handle_append_entries_response,
     TimeoutNow: transfer.handle_timeout_now,
     InstallSnapshot: replication.handle_install_snapshot,
-    InstallSnapshotResponse: snapshot.handle_install_snapshot_response,
+    InstallSnapshotResponse: snapshots.handle_install_snapshot_response,
 }
 """Which handler reacts to which message: the index of this package."""

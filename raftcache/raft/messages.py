@@ -84,6 +84,7 @@ class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     the follower's ``prev_log_index`` and the first index it stores of that term; or 0 and the
     index behind its last when its log is too short. ``prev_log_index`` repeats the request's, so
     that a late rejection is not taken for a fresh one; ``read_round`` repeats the request's too.
+    ``needs_snapshot``: the sender's state up to there is gone, whatever its log has; 0: it is not.
     """
 
     source: ServerId
@@ -95,6 +96,7 @@ class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     conflict_term: Term = 0
     conflict_index: Index = 0
     read_round: int = 0
+    needs_snapshot: Index = 0
 
 
 class InstallSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):

@@ -35,6 +35,7 @@ class Progress:
         match_index: the highest entry known to be durable there; only rises.
         state: PROBE, REPLICATE or SNAPSHOT.
         snapshot_index: in SNAPSHOT, what the follower must reach before entries can be sent.
+        needs_snapshot: whatever the state, it lost what it had up to there (failure E10); 0: no.
         probe_sent: a probe is unanswered; the next one waits for its answer, or a heartbeat's.
         inflight: last index and bytes of each unanswered message with entries, oldest first.
         inflight_bytes: their sum.
@@ -46,6 +47,7 @@ class Progress:
     match_index: Index = 0
     state: ProgressState = ProgressState.PROBE
     snapshot_index: Index = 0
+    needs_snapshot: Index = 0
     probe_sent: bool = False
     inflight: deque[tuple[Index, int]] = field(default_factory=deque)
     inflight_bytes: int = 0

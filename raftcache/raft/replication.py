@@ -57,6 +57,7 @@ def handle_append_entries_response(state: RaftState, message: AppendEntriesRespo
     progress.ticks_since_contact = 0
     # Even a rejection says that the follower still follows this leader in this term.
     progress.read_round = max(progress.read_round, message.read_round)
+    progress.needs_snapshot = min(message.needs_snapshot, state.log.last_index)
     if message.success:
         if message.match_index <= state.log.last_index:  # Never trust a number from the wire.
             progress.on_success(message.match_index)
@@ -210,6 +211,7 @@ def _respond_success(
             prev_log_index=message.prev_log_index,
             match_index=match_index,
             read_round=message.read_round,
+            needs_snapshot=state.needs_snapshot,
         )
     )
 
@@ -232,6 +234,7 @@ def _respond_rejection(state: RaftState, message: AppendEntries) -> None:
             conflict_term=conflict_term,
             conflict_index=max(conflict_index, state.commit_index + 1),
             read_round=message.read_round,
+            needs_snapshot=state.needs_snapshot,
         )
     )
 

@@ -22,8 +22,28 @@ def peers_in_need(state: RaftState) -> list[ServerId]:
     return [
         peer
         for peer, progress in sorted(state.progress.items())
-        if progress.state is ProgressState.SNAPSHOT
+        if progress.state is ProgressState.SNAPSHOT or progress.needs_snapshot
     ]
+
+
+def lose(state: RaftState) -> None:
+    """Begin without the state that the log begins behind: every snapshot of it is damaged.
+
+    Term, vote and log are whole, so the server votes and stores entries as ever: what it
+    acknowledged up to there was committed, and its log still ends where it ended (§5.4.1). It
+    neither stands for election nor applies anything until a leader's snapshot of that index or
+    later is in force (failure E10).
+    """
+    assert state.log.base_index, "a log from its beginning needs no snapshot"
+    state.needs_snapshot = state.log.base_index
+    state.apply_paused = True
+
+
+def is_of_use(state: RaftState, index: Index) -> bool:
+    """Tell whether a snapshot that ends there holds something that this server lacks."""
+    if state.needs_snapshot:
+        return index >= state.needs_snapshot
+    return index > state.commit_index
 
 
 def compact(state: RaftState, index: Index) -> None:
@@ -50,7 +70,9 @@ def install(state: RaftState, index: Index, term: Term, configuration: Configura
         must not be touched. The leader is told either way.
     """
     assert state.role is not Role.LEADER, "a leader installs nothing"
-    fresh = index > state.commit_index
+    fresh = is_of_use(state, index)
+    if not fresh and state.needs_snapshot:
+        return False  # Older than what is lost: the leader must not take this for the end of it.
     if fresh:
         if state.log.term_at(index) == term:
             # Rule 6: the log leads up to the snapshot; what follows it stays.
@@ -66,7 +88,9 @@ def install(state: RaftState, index: Index, term: Term, configuration: Configura
             state.new_base = (index, term)
             later = []
         state.configurations = [(index, configuration), *later]
-        state.commit_index = state.last_applied = index
+        state.needs_snapshot = 0
+        state.commit_index = max(state.commit_index, index)
+        state.last_applied = index
         state.persisted_index = max(min(state.persisted_index, state.log.last_index), index)
         state.emit_trace("installed", index=index)
     if state.leader_id is not None:
@@ -89,6 +113,8 @@ def handle_install_snapshot_response(state: RaftState, message: InstallSnapshotR
     progress.ticks_since_contact = 0
     if message.match_index <= state.log.last_index:  # Never trust a number from the wire.
         progress.on_success(message.match_index)
+        if message.match_index >= progress.needs_snapshot:
+            progress.needs_snapshot = 0
 
 
 def refuse_stale(state: RaftState, message: InstallSnapshot) -> None:

@@ -30,6 +30,7 @@ class RaftState:
         commit_index: the highest entry known to be committed; only rises.
         last_applied: the highest entry handed to the state machine; only rises.
         apply_paused: the state machine is being restored; nothing is handed to it.
+        needs_snapshot: the state up to there is gone, and the log begins behind it; 0: it is here.
         persisted_index: the highest entry of the *present* log known to be on the own disk.
         persisted_hard_state: the newest term and vote known to be on the own disk.
         role: what the server is. By ``roles``.
@@ -76,6 +77,7 @@ class RaftState:
     commit_index: Index = 0
     last_applied: Index = 0
     apply_paused: bool = False
+    needs_snapshot: Index = 0
     persisted_index: Index = 0
     persisted_hard_state: HardState = field(default_factory=HardState)
     role: Role = Role.FOLLOWER
@@ -120,8 +122,11 @@ class RaftState:
         return tuple(other for other in self.configuration.everyone() if other != self.server_id)
 
     def is_electable(self) -> bool:
-        """Tell whether this server may stand for election: only voters may (thesis §4.2.1)."""
-        return self.configuration.is_voter(self.server_id)
+        """Tell whether this server may stand for election: only voters may (thesis §4.2.1).
+
+        One whose state is gone votes and stores, but could answer nobody (failure E10).
+        """
+        return self.configuration.is_voter(self.server_id) and not self.needs_snapshot
 
     def emit_trace(self, kind: str, **fields: Any) -> None:
         """Hand a transition to the trace; costs one comparison when nobody listens."""

@@ -26,6 +26,7 @@ def best_target(state: RaftState) -> ServerId | None:
         (progress.match_index, peer)
         for peer, progress in state.progress.items()
         if state.configuration.is_voter(peer)
+        and not progress.needs_snapshot
         and progress.ticks_since_contact < state.options.election_ticks_min
     ]
     return max(candidates)[1] if candidates else None

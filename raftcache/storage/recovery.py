@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ..errors import CorruptRecord, StorageError, WrongDirectory
-from ..raft.types import Entry, HardState, Index, Term
+from ..raft.configuration import decode_configuration, server_id_of
+from ..raft.types import Entry, EntryKind, HardState, Index, Term
 from .files import Files, join
 from .frame import SECTOR_BYTES
 from .identity import Identity
@@ -269,7 +270,7 @@ class _Recovery:
         needed = self._log.begin[0]
         found = finding.newest
         if needed and (found is None or found.meta.last_included_index < needed):
-            if self._may_lack_snapshot:
+            if self._may_lack_snapshot and self._has_other_voters():
                 self._recovered.lacks_snapshot = True
                 return finding.damaged
             if finding.damaged:
@@ -277,6 +278,16 @@ class _Recovery:
             raise self._incomplete_log(needed)
         self._recovered.snapshot = found
         return finding.damaged
+
+    def _has_other_voters(self) -> bool:
+        """Tell whether another node may have what this one lost, by all that is known here."""
+        identity = self._recovered.identity
+        configuration = identity.configuration
+        for entry in self._log.entries_behind(self._log.begin[0]):
+            if entry.kind is EntryKind.CONFIGURATION:
+                configuration = decode_configuration(entry.data)
+        own = server_id_of(identity.node_id, identity.incarnation)
+        return any(voter != own for voter in configuration.voters)
 
     def _settle(self) -> Batch | None:
         """Let snapshot and log agree; returns what to write if the log restarts (Figure 13).
@@ -347,8 +358,11 @@ class _Recovery:
             self._files.remove(join(self._directory, NEXT_NAME))
         self._shelf.remove_unfinished()
         self._files.sync_directory(self._directory)
+        stands_in = "what is older and the log stand in for it"
+        if self._recovered.lacks_snapshot:
+            stands_in = "no other is sound: this node asks the leader for one"
         for error in damaged_snapshots:
-            notes.append(f"{error}; what is older and the log stand in for it")
+            notes.append(f"{error}; {stands_in}")
             notes.append(f"kept as {self._shelf.set_aside(error.path)}")
 
     def _incomplete_log(self, needed: Index) -> StorageError:
@@ -364,10 +378,10 @@ class _Recovery:
 
 def _no_other_snapshot(error: CorruptRecord, needed: Index) -> CorruptRecord:
     return CorruptRecord(
-        f"{error}. No other snapshot reaches entry {needed}, behind which the log begins, so this "
-        f"node does not start; the other nodes go on without it. Keep the file for inspection. "
-        f"The way out for now is `bin/cluster up --wipe`, which begins an empty cluster; "
-        f"replacing one node comes with membership changes",
+        f"{error}. No other snapshot reaches entry {needed}, behind which the log begins, and "
+        f"this cluster has no other node that could send one. Put a sound copy of the file back; "
+        f"or begin again from a saved snapshot, with `bin/cluster snapshot restore FILE`, or "
+        f"empty, with `bin/cluster up --wipe`",
         path=error.path,
         offset=error.offset,
     )

@@ -108,3 +108,28 @@ def test_a_damaged_newest_snapshot_is_set_aside_at_the_start(nodes: Nodes) -> No
     nodes.assert_equal_hashes()
     nodes.assert_no_defects()
     assert snapshot_index(nodes, victim) > 0
+
+
+def test_a_node_with_nothing_but_damaged_snapshots_asks_a_peer_for_one(nodes: Nodes) -> None:
+    """It comes back by itself, and the damaged files are kept aside (failure E10)."""
+    leader = nodes.wait_ready()
+    victim = nodes.followers()[0]
+    fill(nodes, leader)
+    nodes[victim].kill()
+    found = sorted(nodes[victim].directory.glob("snapshot-0*"))
+    assert found
+    for path in found:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+
+    nodes[victim].start()
+    nodes.wait_ready()
+
+    for path in found:
+        assert (nodes[victim].directory / f"damaged-{path.name}").exists()
+    assert "this node asks the leader for one" in nodes[victim].log_text()
+    assert "snapshot_installed" in nodes[victim].log_text()
+    assert snapshot_index(nodes, victim) > 0
+    nodes.assert_equal_hashes()
+    nodes.assert_no_defects()

@@ -69,3 +69,16 @@ def test_the_revision_in_replies_does_not_fall_meanwhile(
 
     assert is_restoring(cluster, behind)
     assert (told["store_rev"], told["applied"], told["caught_up"]) == (3, 0, False)
+
+
+@pytest.mark.parametrize("fields", [{}, {"at": 0}])
+def test_no_digest_of_the_empty_state_is_told_meanwhile(
+    restoring: tuple[SimulatedCluster, str, str], fields: dict[str, int]
+) -> None:
+    """Somebody who compares digests would take this node for one that went astray."""
+    cluster, _, behind = restoring
+
+    told = cluster.ask(behind, "hash", **fields)
+
+    assert is_restoring(cluster, behind)
+    assert (told["error"], told["applied"]) == ("overloaded", "no")

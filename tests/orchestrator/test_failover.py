@@ -107,3 +107,15 @@ def test_a_leader_that_lost_its_majority_is_no_health() -> None:
 
     assert msgspec.structs.replace(BEFORE, nodes=alone).health == "no quorum"
     assert msgspec.structs.replace(BEFORE, nodes=two).health == "ok"
+
+
+def test_a_node_with_an_alarm_is_no_health() -> None:
+    """The leader's disk may be full, and all is `ready`: a script that only asks must learn it."""
+    tells = [{"alarms": []}, {"alarms": ["no_space: the disk is full"]}, {"alarms": []}]
+    nodes = [node(f"n{number}", status=status) for number, status in enumerate(tells, 1)]
+
+    full = msgspec.structs.replace(BEFORE, nodes=nodes)
+
+    assert full.ready
+    assert full.health == "degraded"
+    assert full.alarms == [("n2", "no_space: the disk is full")]

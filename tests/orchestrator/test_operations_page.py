@@ -41,8 +41,7 @@ def test_the_exit_codes_of_nodes_are_all_there() -> None:
 
 def test_every_alarm_is_explained() -> None:
     source = Path(status.__file__).read_text()
-    (alarms,) = re.findall(r'"alarms": .*', source)
-    named = re.findall(r'"([a-z_]+): ', alarms.partition(":")[2])
+    named = re.findall(r'"([a-z_]+): ', source)
 
     assert named
     assert all(f"`{alarm}`" in PAGE for alarm in named)
