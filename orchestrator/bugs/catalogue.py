@@ -1,0 +1,27 @@
+"""All planted bugs, in the order in which they are told of."""
+
+from collections.abc import Sequence
+
+from .elections import ELECTION_BUGS
+from .node import NODE_BUGS
+from .planting import Bug
+from .replication import REPLICATION_BUGS
+from .storage import STORAGE_BUGS
+from .store import STORE_BUGS
+
+BUGS: Sequence[Bug] = (
+    *ELECTION_BUGS,
+    *REPLICATION_BUGS,
+    *STORAGE_BUGS,
+    *STORE_BUGS,
+    *NODE_BUGS,
+)
+
+
+def bug_named(name: str) -> Bug:
+    """Return the bug of this name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {bug.name: bug for bug in BUGS}[name]

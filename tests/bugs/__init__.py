@@ -1,0 +1,1 @@
+"""What the planted bugs promise of themselves."""
