@@ -13,7 +13,7 @@ message arrives and no disk finishes.
 ``deliver A B [N]``         Deliver the N (1) oldest messages from A to B.
 ``repeat A B``              Double the oldest message from A to B; the copy is the last to arrive.
 ``lose A B``                Lose all messages under way from A to B.
-``disk NAME``               Let a server's disk finish what it was handed.
+``disk NAME [N]``           Let a server's disk finish what it was handed, or the N oldest units.
 ``cut A B``, ``heal``       From now on what A sends to B is lost; nothing is any more.
 ``isolate NAME``            Cut all links of a server.
 ``crash NAME``              Kill a server; what its disk has not finished is lost.
@@ -22,6 +22,7 @@ message arrives and no disk finishes.
 ``read NAME WORD``          Ask for a linearizable read.
 ``transfer A B``            Let A hand its leadership to B.
 ``one-by-one``              From now on a message holds one entry.
+``window N``                From now on N messages with entries may be unanswered, per follower.
 ``logs``                    Draw the logs, a term per entry; ``|`` follows what is committed.
 ``quietly COMMAND``         The same, without the trace.
 ==========================  ====================================================================
@@ -167,10 +168,12 @@ class Script:
             one for one in self.network.in_flight if (one.source, one.target) != (source, target)
         ]
 
-    def do_disk(self, name: ServerId) -> None:
-        """Let a disk finish."""
-        while self.server(name).disk.queue:
+    def do_disk(self, name: ServerId, count: str = "all") -> None:
+        """Let a disk finish everything, or so many units."""
+        left = None if count == "all" else int(count)
+        while self.server(name).disk.queue and left != 0:
             self.server(name).persist_one()
+            left = None if left is None else left - 1
 
     def do_cut(self, source: ServerId, target: ServerId) -> None:
         """Cut one direction of a link."""
@@ -208,6 +211,10 @@ class Script:
     def do_one_by_one(self) -> None:
         """Let a message hold one entry."""
         self.network.options.append_bytes_max = 1
+
+    def do_window(self, count: str) -> None:
+        """Bound what may be unanswered."""
+        self.network.options.inflight_messages_max = int(count)
 
     def do_logs(self) -> None:
         """Draw the logs."""
