@@ -4,8 +4,12 @@ The core asserts what follows from its own rules. Bytes from the wire are not bo
 must not be able to end a node; so what no server ever says is told apart before the core sees it.
 """
 
+import msgspec
+
 from ..protocol.peer import SnapshotChunk
+from ..raft.configuration import decode_configuration
 from ..raft.messages import AppendEntries, Message
+from ..raft.types import EntryKind
 
 TERM_MAX = 2**62
 """No cluster ever gets there; beyond 64 bits a term could be neither stored nor sent."""
@@ -36,4 +40,13 @@ def is_plausible(message: Message) -> bool:
             if entry.index != index or not term <= entry.term <= message.term:
                 return False
             term = entry.term
+            if entry.kind is EntryKind.CONFIGURATION and not _is_configuration(entry.data):
+                return False
     return True
+
+
+def _is_configuration(data: bytes) -> bool:
+    try:
+        return bool(decode_configuration(data).voters)
+    except msgspec.DecodeError:
+        return False

@@ -17,7 +17,7 @@ from ..protocol.limits import Limits, Refused
 from ..protocol.peer import HandedOn, decode_peer_frame
 from ..protocol.replies import Leader, ReplyHeader
 from ..protocol.requests import ADMIN_OPS, decode_request
-from ..raft import transfer
+from ..raft import membership, transfer
 from ..raft.configuration import Configuration, server_id_of
 from ..raft.core import Raft, SnapshotPosition
 from ..raft.options import Options
@@ -194,7 +194,7 @@ class Server:
         if frame.target != self.server_id:
             self.dropped["other_target"] += 1
             return
-        if self.raft.state.configuration.member(frame.source) is None:
+        if not membership.may_take_part(self.raft.state, frame.source):
             self.dropped["stranger"] += 1
             return
         for message in frame.messages:

@@ -1,12 +1,15 @@
 """Who takes part in Raft: a value in the log from the start (§6, thesis chapter 4).
 
 A configuration is *joint* while ``voters_outgoing`` is not empty: elections and commitment then
-need a majority of both sets (§6). Changes come later; every rule already asks this value.
+need a majority of both sets (§6). ``membership`` changes it; every rule asks this value.
 """
 
 import msgspec
 
 from .types import ServerId
+
+DIGITS_MAX = 18
+"""Longer numbers in a server id, which may come from the wire, are not read."""
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -43,9 +46,18 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The highest incarnation given since the cluster began, gone members included; only rises.
     0: none was; ``highest_incarnation`` has those of the beginning too."""
 
+    @property
+    def is_joint(self) -> bool:
+        """Tell whether two sets of voters decide together (§6)."""
+        return bool(self.voters_outgoing)
+
     def is_voter(self, server_id: ServerId) -> bool:
         """Tell whether ``server_id`` votes, in either half of a joint configuration."""
         return server_id in self.voters or server_id in self.voters_outgoing
+
+    def takes_part(self, server_id: ServerId) -> bool:
+        """Tell whether ``server_id`` replicates the log, voting or not."""
+        return self.is_voter(server_id) or server_id in self.learners
 
     def everyone(self) -> tuple[ServerId, ...]:
         """Return all servers that replicate the log, sorted."""
@@ -61,6 +73,15 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, gc=False):
             if member.server_id == server_id:
                 return member
         return None
+
+    def describe(self) -> dict[str, str]:
+        """Return the servers in few words, for the trace."""
+        parts = {
+            "voters": self.voters,
+            "outgoing": self.voters_outgoing,
+            "learners": self.learners,
+        }
+        return {name: ",".join(servers) for name, servers in parts.items() if servers}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -84,6 +105,12 @@ def decode_configuration(data: bytes) -> Configuration:
 def server_id_of(node_id: str, incarnation: int) -> ServerId:
     """Return the id under which Raft knows this incarnation of a node."""
     return f"{node_id}#{incarnation}"
+
+
+def incarnation_of(server_id: ServerId) -> int:
+    """Return the incarnation within a server id; 0 when there is none."""
+    digits = server_id.partition("#")[2]
+    return int(digits) if digits.isdecimal() and len(digits) < DIGITS_MAX else 0
 
 
 def bootstrap_configuration(members: tuple[Member, ...]) -> Configuration:

@@ -17,9 +17,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-import msgspec
-
-from . import election, read_index, replication, roles, transfer
+from . import election, membership, read_index, replication, roles, transfer
 from . import snapshot as snapshots
 from .configuration import Configuration, decode_configuration
 from .log import Log
@@ -36,54 +34,24 @@ from .messages import (
     TimeoutNow,
 )
 from .options import Options
+from .ready import PersistMark, Ready, SnapshotPosition
 from .state import RaftState
 from .trace import Trace
 from .types import Entry, EntryKind, HardState, Index, Role, ServerId, Term
+
+__all__ = [
+    "APPLY_BYTES_MAX",
+    "APPLY_ENTRIES_MAX",
+    "PersistMark",
+    "Raft",
+    "Ready",
+    "SnapshotPosition",
+]
 
 APPLY_ENTRIES_MAX = 64
 """Entries handed out for applying per ``Ready``: catching up must not stall the loop."""
 APPLY_BYTES_MAX = 64 * 1024
 """Data in them, unless it is a single entry: an entry may hold a thousand commands."""
-
-
-class PersistMark(msgspec.Struct, frozen=True, gc=False):
-    """What one ``Ready`` asked the disk to keep; given back to ``advance`` once it does."""
-
-    hard_state: HardState
-    last_index: Index
-    last_term: Term
-
-
-class Ready(msgspec.Struct, frozen=True):
-    """What the caller has to do now; see the module for the order.
-
-    ``base``: the log on disk begins anew behind this index and term, in the same unit as
-    ``entries``; None: it goes on. ``hard_state`` is None when it did not change. ``mark`` is None
-    when there is nothing to persist. ``reads_released`` holds (index to be applied first,
-    contexts).
-    """
-
-    base: tuple[Index, Term] | None
-    hard_state: HardState | None
-    entries: list[Entry]
-    mark: PersistMark | None
-    messages: list[Message]
-    after_persist: list[Message]
-    committed: Sequence[Entry]
-    reads_released: list[tuple[Index, list[Any]]]
-    reads_refused: list[Any]
-
-
-class SnapshotPosition(msgspec.Struct, frozen=True, gc=False):
-    """Where a snapshot stands in the log, and who took part there (Figure 13).
-
-    ``is_lost``: the log begins behind it, and it is damaged: a leader must send another one.
-    """
-
-    last_included_index: Index
-    last_included_term: Term
-    configuration: Configuration
-    is_lost: bool = False
 
 
 class Raft:
@@ -156,6 +124,7 @@ class Raft:
         election.on_tick(self.state)
         replication.on_tick(self.state)
         transfer.on_tick(self.state)
+        membership.on_tick(self.state)
 
     def propose(self, data: bytes) -> Index:
         """Append a batch of commands as one entry.
@@ -176,6 +145,28 @@ class Raft:
     def transfer_leadership(self, target: ServerId) -> None:
         """Begin to hand the leadership to ``target``, another voter."""
         transfer.begin(self.state, target)
+
+    def change_configuration(self, target: Configuration) -> Index:
+        """Begin to go over to ``target``, which is not joint (§6, thesis chapter 4).
+
+        Other voters go through a joint configuration, which is left without further asking.
+
+        Returns:
+            The index of the entry that begins the change. The whole change is done once
+            :attr:`change_in_progress` is False again.
+
+        Raises:
+            ChangeRefused: nothing was appended; its ``reason`` says why.
+        """
+        return membership.change(self.state, target)
+
+    def is_caught_up(self, learner: ServerId) -> bool:
+        """Tell whether a learner could vote without holding commits up (thesis §4.2.1)."""
+        return membership.is_caught_up(self.state, learner)
+
+    def is_too_slow(self, learner: ServerId) -> bool:
+        """Tell whether a learner is still behind after ten rounds: give up (thesis §4.2.1)."""
+        return membership.is_too_slow(self.state, learner)
 
     def compact(self, index: Index) -> None:
         """Forget the log up to ``index``: a snapshot that is durable holds it (§7)."""
@@ -209,6 +200,11 @@ class Raft:
         return snapshots.peers_in_need(self.state)
 
     @property
+    def change_in_progress(self) -> bool:
+        """Tell whether the newest configuration is joint, or not known to be committed."""
+        return membership.is_in_progress(self.state)
+
+    @property
     def is_leader(self) -> bool:
         """Tell whether this server believes that it leads."""
         return self.state.role is Role.LEADER
@@ -238,6 +234,7 @@ class Raft:
         state = self.state
         election.rule_count_votes(state)
         replication.rule_advance_commit_index(state)
+        membership.rule_complete_change(state)
         read_index.rule_release_reads(state)
         read_index.rule_start_round(state)
         read_index.rule_release_reads(state)  # A lone voter confirms its own round.

@@ -4,12 +4,13 @@ Tests and the simulator run them after every step; the product does not pay for 
 """
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import msgspec
 
+from .configuration import Configuration
 from .state import RaftState
-from .types import Entry, Index, Role, ServerId, Term
+from .types import Entry, EntryKind, Index, Role, ServerId, Term
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -47,6 +48,7 @@ def check(state: RaftState) -> None:
     assert state.last_applied <= state.commit_index, "only committed entries are applied"
     assert state.commit_index <= log.last_index, "commit_index never passes last_index"
     assert state.persisted_index <= log.last_index, "the disk does not know more than the log"
+    check_configurations(state)
     if state.role is Role.LEADER:
         assert state.leader_id == state.server_id, "a leader knows who leads"
         assert state.voted_for == state.server_id, "a leader voted for itself"
@@ -61,6 +63,38 @@ def check(state: RaftState) -> None:
         assert not state.read_waiting, "only leaders let reads wait"
     if state.role is Role.CANDIDATE:
         assert state.voted_for == state.server_id, "a candidate voted for itself"
+
+
+def check_configurations(state: RaftState) -> None:
+    """Check who takes part, by this server's log (§6, thesis chapter 4)."""
+    (base, first), *later = state.configurations
+    assert base <= state.log.base_index, "the first configuration is in force at the base"
+    in_log = [entry for entry in state.log.entries if entry.kind is EntryKind.CONFIGURATION]
+    assert [index for index, _ in later] == [entry.index for entry in in_log], (
+        "the configuration in force is the newest in the log, committed or not (§6)"
+    )
+    # A server that joins is told of a configuration, while its log begins with the cluster's.
+    joined = base == 0 and not first.is_voter(state.server_id)
+    for (_, before), (_, after) in pairwise(later if joined else state.configurations):
+        _check_change(before, after)
+    if state.role is Role.LEADER:
+        assert tuple(sorted(state.progress)) == state.peers(), "progress is kept of all members"
+        begun = [index for index, _ in later if index > state.term_start_index]
+        uncommitted = [index for index in begun if index > state.commit_index]
+        assert len(uncommitted) <= 1, "one configuration change at a time (thesis §4.1)"
+        assert not begun or state.commit_index >= state.term_start_index, (
+            "no change before an entry of the leader's own term is committed (Ongaro, 2015)"
+        )
+
+
+def _check_change(before: Configuration, after: Configuration) -> None:
+    """Check that majorities of two configurations that follow each other overlap (§6)."""
+    same = (before.voters, before.voters_outgoing) == (after.voters, after.voters_outgoing)
+    entered = not before.is_joint and after.voters_outgoing == before.voters
+    left = before.is_joint and not after.is_joint and after.voters == before.voters
+    assert same or entered or left, "two configurations in a row share their majorities (§6)"
+    assert not {*after.voters} & {*after.learners}, "nobody is voter and learner at once"
+    assert after.incarnation_mark >= before.incarnation_mark, "incarnations are never given twice"
 
 
 def check_step(before: Snapshot, state: RaftState) -> None:

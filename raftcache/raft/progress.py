@@ -27,6 +27,25 @@ class ProgressState(Enum):
 
 
 @dataclass(slots=True)
+class CatchUp:
+    """The rounds in which a learner catches up (thesis §4.2.1, Figure 4.5).
+
+    A round brings the learner everything that the leader had when the round began.
+
+    Attributes:
+        goal: the leader's last index when the present round began.
+        ticks: how long that is ago.
+        rounds: how many are completed.
+        slow_rounds: how many of those, the last ones in a row, took too long.
+    """
+
+    goal: Index
+    ticks: int = 0
+    rounds: int = 0
+    slow_rounds: int = 0
+
+
+@dataclass(slots=True)
 class Progress:
     """One follower, as its leader sees it. Volatile; built anew by each new leader (Figure 2).
 
@@ -41,6 +60,7 @@ class Progress:
         inflight_bytes: their sum.
         read_round: the newest round of leadership confirmation that it acknowledged.
         ticks_since_contact: ticks since its last answer in this term, or since the term began.
+        catch_up: the rounds of a learner; None for a voter, or before its first tick.
     """
 
     next_index: Index
@@ -53,6 +73,7 @@ class Progress:
     inflight_bytes: int = 0
     read_round: int = 0
     ticks_since_contact: int = 0
+    catch_up: CatchUp | None = None
 
     def may_send(self, options: Options) -> bool:
         """Tell whether entries may be sent now."""

@@ -167,6 +167,7 @@ def emit_append_entries(
 
 
 def _store(state: RaftState, entries: Sequence[Entry]) -> None:
+    known = state.configurations[-1][0]
     removed = state.log.splice(entries)
     if removed is not None:
         assert removed > state.commit_index, "a committed entry is never removed (§5.4)"
@@ -177,10 +178,15 @@ def _store(state: RaftState, entries: Sequence[Entry]) -> None:
             # A configuration that was never committed goes with its entry (thesis §4.1).
             state.configurations.pop()
         state.emit_trace("truncated", first=removed)
-    known = state.configurations[-1][0]
+        if state.configurations[-1][0] != known:
+            known = state.configurations[-1][0]
+            state.emit_trace("configured", index=known, **state.configuration.describe())
     for entry in entries:
         if entry.kind is EntryKind.CONFIGURATION and entry.index > known:
-            state.configurations.append((entry.index, decode_configuration(entry.data)))
+            # In force from now on, long before it is committed (§6).
+            configuration = decode_configuration(entry.data)
+            state.configurations.append((entry.index, configuration))
+            state.emit_trace("configured", index=entry.index, **configuration.describe())
 
 
 def _advance_commit_to(state: RaftState, index: Index) -> None:

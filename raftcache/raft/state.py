@@ -1,7 +1,8 @@
 """The State box of Figure 2, field for field, and what this implementation adds to it.
 
 Only ``roles`` writes ``role``, ``current_term``, ``voted_for`` and ``leader_id``. The concern
-modules (``election``, ``replication``, ``read_index``, ``transfer``) change the rest, each its own.
+modules (``election``, ``replication``, ``membership``, ``read_index``, ``transfer``) change the
+rest, each its own.
 """
 
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ class RaftState:
         log: the entries.
 
     Volatile:
+        configurations: those of the log with their indexes, from the one in force at its base on;
+            the last is in force (§6).
         commit_index: the highest entry known to be committed; only rises.
         last_applied: the highest entry handed to the state machine; only rises.
         apply_paused: the state machine is being restored; nothing is handed to it.
@@ -46,7 +49,7 @@ class RaftState:
         votes: answers so far to the present (pre-)election, the own vote among them.
 
     Leaders (built anew by ``roles.become_leader``):
-        progress: every other server's replication state.
+        progress: every other server's replication state, by the configuration in force.
         term_start_index: index of the no-op that opened the term (§8); 0: not leading.
         heartbeat_ticks: ticks since the last heartbeat.
         read_round: the newest round of leadership confirmation started (thesis §6.4).
@@ -124,9 +127,24 @@ class RaftState:
     def is_electable(self) -> bool:
         """Tell whether this server may stand for election: only voters may (thesis §4.2.1).
 
-        One whose state is gone votes and stores, but could answer nobody (failure E10).
+        A voter that is about to be removed, or made a learner, remains one until that is
+        committed: its log may be the only one good enough, and it then wins without counting
+        itself (thesis §4.2.2, Figure 4.6). One whose state is gone votes and stores, but could
+        answer nobody (failure E10).
         """
-        return self.configuration.is_voter(self.server_id) and not self.needs_snapshot
+        if self.needs_snapshot:
+            return False
+        for index, configuration in reversed(self.configurations):
+            if configuration.is_voter(self.server_id):
+                return True
+            if index <= self.commit_index:
+                break
+        return False
+
+    def is_dismissed(self) -> bool:
+        """Tell whether the newest configuration is committed and this server no voter there."""
+        index, configuration = self.configurations[-1]
+        return index <= self.commit_index and not configuration.is_voter(self.server_id)
 
     def emit_trace(self, kind: str, **fields: Any) -> None:
         """Hand a transition to the trace; costs one comparison when nobody listens."""

@@ -1,6 +1,6 @@
 """Leadership transfer (thesis §3.10): hand over without waiting for a timeout."""
 
-from . import election
+from . import election, roles
 from .messages import TimeoutNow
 from .state import RaftState
 from .types import Role, ServerId
@@ -40,11 +40,16 @@ def handle_timeout_now(state: RaftState, message: TimeoutNow) -> None:
 
 
 def on_tick(state: RaftState) -> None:
-    """Give up after an election timeout, and take proposals again (thesis §3.10)."""
+    """Give up after an election timeout, and take proposals again (thesis §3.10).
+
+    A leader that was removed has nothing to go back to: it gives up its office as well.
+    """
     if state.role is Role.LEADER and state.transfer_target is not None:
         state.transfer_ticks += 1
         if state.transfer_ticks >= state.options.election_ticks_min:
             state.transfer_target = None
+            if state.is_dismissed():
+                roles.become_follower(state, state.current_term, None)
 
 
 def rule_hand_over(state: RaftState) -> None:

@@ -140,7 +140,7 @@ def test_whatever_comes_to_the_peers_port_is_dropped_and_counted(target: Bystand
     strangers = [
         _peer_frame(target, "f" * 32),
         _peer_frame(target, own, source="n9#1"),
-        _peer_frame(target, own, source="n2#2"),
+        _peer_frame(target, own, source="n2#0"),
         _peer_frame(target, own, target_id="n9#1"),
     ]
     messages += [[frame] for frame in strangers]

@@ -43,9 +43,9 @@ def incr_frame() -> bytes:
             id="for another node at this address (failure C12)",
         ),
         pytest.param(
-            PeerFrame(CLUSTER_ID, "n2#2", "n1#1", [vote_request("n2#2", "n1#1")]),
+            PeerFrame(CLUSTER_ID, "n2#0", "n1#1", [vote_request("n2#0", "n1#1")]),
             "stranger",
-            id="from a wiped node that calls itself a new incarnation (failure C10)",
+            id="from a member's former life (failure C10)",
         ),
         pytest.param(
             PeerFrame(CLUSTER_ID, "n9#1", "n1#1", [vote_request("n9#1", "n1#1")]),
