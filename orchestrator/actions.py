@@ -22,8 +22,6 @@ from .state import KILLED, PAUSED, STOPPED, UP, ClusterState, changing
 from .supervisor import Supervisor
 from .view import ClusterView, endpoints, observe, require_running
 
-STOP_SECONDS = 10.0
-"""How long a node may take to end when it is asked to."""
 START_SECONDS = 30.0
 
 
@@ -183,15 +181,7 @@ def _running(site: _Site, texts: Sequence[str], chance: random.Random | None) ->
 
 def _stop(site: _Site, names: list[str]) -> None:
     site.want(names, STOPPED)
-    processes = [process for name in names if (process := site.process(name)) is not None]
-    for process in processes:
-        send(process, signal.SIGCONT)  # a paused one hears nothing else
-        send(process, signal.SIGTERM)
-    wait_gone(processes, STOP_SECONDS)
-    # Also for one that has ended: within its first second supervisord would start it once more.
-    for name in names:
-        site.supervisor.kill_node(name)
-    wait_gone(processes, 2.0)
+    site.supervisor.end_nodes(names)
 
 
 def _start(site: _Site, names: list[str]) -> None:

@@ -16,9 +16,10 @@ from pathlib import Path
 import msgspec
 
 from . import gateway
-from .bootstrap import bootstrap_nodes, write_settings
+from .bootstrap import bootstrap_nodes
 from .errors import BadConfiguration, OrchestratorError
 from .gateway import GatewayView
+from .node_settings import write_settings
 from .paths import FILE_NAME, Paths
 from .ports import find_base, is_free, owner_of
 from .probe import Prober

@@ -140,9 +140,10 @@ class Shot:
         up = [node.name for node in self._state.nodes if is_listening(node.client)]
         if not up:
             raise NoCluster("no node is running", hint="bin/cluster up")
-        if len(up) < self._state.quorum():
+        voting = {*up} & {*self._state.voters()}
+        if len(voting) < self._state.quorum():
             raise NoQuorum(
-                f"no quorum: {len(up)} of {len(self._state.nodes)} nodes are up, and "
+                f"no quorum: {len(voting)} of {len(self._state.voters())} nodes are up, and "
                 f"{self._state.quorum()} must agree; nothing was done",
                 hint="bin/cluster start   brings back what is down",
             )

@@ -74,7 +74,8 @@ def await_new_leader(
         if node.name not in lost and node.has_process and node.state != "paused"
     ]
     leader_lost = before.leader is None or before.leader in lost
-    possible = len(survivors) >= state.quorum()
+    voting = {*survivors} & {*state.voters()}
+    possible = len(voting) >= state.quorum()
     found: dict[str, Any] | None = None
     seconds = WAIT_SECONDS * state.slowness if wait and leader_lost and possible else 0.0
     deadline = time.monotonic() + seconds
@@ -120,8 +121,8 @@ def _failover(before: ClusterView, lost: list[str], survivors: list[str], **foun
         nodes=lost,
         old_leader=before.leader,
         old_term=before.term,
-        up=len(survivors),
-        size=len(before.nodes),
+        up=sum(node.voter for node in before.nodes if node.name in survivors),
+        size=before.size,
         quorum=before.quorum,
         **settled,
     )

@@ -8,6 +8,8 @@ asked of itself, over HTTP.
 import signal
 import socket
 import time
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -58,19 +60,41 @@ def write_settings(paths: Paths, state: ClusterState, spec: Spec) -> bool:
         "cluster": state.cluster,
         "host": host,
         "port": int(port),
-        "nodes": [{"id": node.name, "client": node.client} for node in state.nodes],
+        "nodes": _nodes(state),
         "value_bytes": spec.value_bytes,
         "timeout_ms": int(TIMEOUT_MS * state.slowness),
         "connections": min(CONNECTIONS_MAX, spec.clients),
     }
-    data = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
     path = paths.settings(GATEWAY)
-    if path.exists() and path.read_bytes() == data:
+    if path.exists() and path.read_bytes() == _formatted(settings):
         return False
-    beside = path.with_suffix(".tmp")
-    beside.write_bytes(data)
-    beside.replace(path)
+    _replace(path, settings)
     return True
+
+
+def write_nodes(paths: Paths, state: ClusterState) -> None:
+    """Write which nodes there are into the settings of a gateway, which looks now and then."""
+    path = paths.settings(GATEWAY)
+    try:
+        settings = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return  # there is none, or `up` writes it anew
+    settings["nodes"] = _nodes(state)
+    _replace(path, settings)
+
+
+def _nodes(state: ClusterState) -> list[dict[str, str]]:
+    return [{"id": node.name, "client": node.client} for node in state.nodes]
+
+
+def _formatted(settings: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
+
+
+def _replace(path: Path, settings: dict[str, Any]) -> None:
+    beside = path.with_suffix(".tmp")
+    beside.write_bytes(_formatted(settings))
+    beside.replace(path)
 
 
 def adjust(paths: Paths, state: ClusterState, spec: Spec) -> None:

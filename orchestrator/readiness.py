@@ -43,8 +43,8 @@ def await_ready(
         ]
         if view.leader is not None and not not_ready:
             return view
-        _find_hopeless(supervisor, not_ready, hopeless)
-        quorum_is_lost = len(state.nodes) - len(hopeless) < state.quorum()
+        find_hopeless(supervisor, not_ready, hopeless)
+        quorum_is_lost = len(set(state.voters()) - set(hopeless)) < state.quorum()
         only_hopeless = view.leader is not None and set(not_ready) <= set(hopeless)
         out_of_time = time.monotonic() > deadline
         if out_of_time or only_hopeless or quorum_is_lost or not view.supervisor_running:
@@ -64,7 +64,7 @@ def last_log_lines(paths: Paths, name: str, count: int = LOG_LINES_SHOWN) -> lis
     return text.splitlines()[-count:]
 
 
-def _find_hopeless(supervisor: Supervisor, names: list[str], hopeless: dict[str, str]) -> None:
+def find_hopeless(supervisor: Supervisor, names: list[str], hopeless: dict[str, str]) -> None:
     """Note the nodes that ended and will not come up by being tried again."""
     children = supervisor.children()
     for name in names:

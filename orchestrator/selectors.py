@@ -37,6 +37,8 @@ class Candidates(msgspec.Struct, frozen=True):
     paused: list[str]
     leader: str | None
     old_leader: str | None
+    learners: frozenset[str] = frozenset()
+    """Those that count for no majority yet."""
 
 
 def resolve(
@@ -71,11 +73,13 @@ def _resolve_one(text: str, candidates: Candidates, chance: random.Random) -> li
     }
     if text in groups:
         return groups[text]
+    voting = [name for name in up if name not in candidates.learners]
+    size = len(names) - len(candidates.learners)
     draws = {
         "one-follower": (followers, 1),
         "one": (up, 1),
-        "minority": (up, (len(names) - 1) // 2),
-        "majority": (up, len(names) // 2 + 1),
+        "minority": (voting, (size - 1) // 2),
+        "majority": (voting, size // 2 + 1),
     }
     counted = re.fullmatch(r"random\(([0-9]{1,3})\)", text)
     if counted:

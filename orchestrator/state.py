@@ -1,8 +1,9 @@
 """What is remembered of a cluster between commands: ``.cluster/cluster.json``, and its lock.
 
 The file is replaced whole (written beside, synced, renamed), and only under the lock. It holds
-what a cluster *is* (identity, nodes, ports, never changed after the first `up`) and what was
-*wanted* of it last (which nodes were killed or stopped on purpose).
+what a cluster *is* (identity, nodes, ports; only `add`, `remove`, `replace` and `scale` change
+that), what was *wanted* of it last (which nodes were killed or stopped on purpose), and what is
+under way.
 """
 
 import fcntl
@@ -27,7 +28,7 @@ UP, KILLED, STOPPED, PAUSED = "up", "killed", "stopped", "paused"
 
 
 class NodeRecord(msgspec.Struct):
-    """One node of the cluster; names and endpoints never change while the data lives."""
+    """One node of the cluster; its endpoints never change while it belongs to it."""
 
     name: str
     incarnation: int
@@ -35,6 +36,29 @@ class NodeRecord(msgspec.Struct):
     peer: str
     events: str
     wanted: str = UP
+    voter: bool = True
+    """False for one that is being added and learns: it counts for nothing yet."""
+
+
+PLANNED, ASKED, COMMITTED = "planned", "asked", "committed"
+"""How far a change of the membership has come; it is written down before each step."""
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """A change of the membership that is under way: a command that is killed leaves it here."""
+
+    words: str
+    """What was typed, as in ``scale 5``."""
+    step: str = PLANNED
+    """``planned``: the cluster knows nothing of it. ``asked``: it may. ``committed``: it does."""
+    added: list[str] = []
+    removed: list[str] = []
+    replaced: list[str] = []
+    aside: dict[str, str] = {}
+    """Where the directory of a node that goes is kept, by its name; written down before it is
+    moved, so that an old one is never taken for a new one."""
+    cleared: list[str] = []
+    """Those of them whose process has ended and whose directory is out of the way."""
 
 
 class Led(msgspec.Struct, frozen=True):
@@ -69,6 +93,9 @@ class ClusterState(msgspec.Struct, kw_only=True):
     slowness: float = 1.0
     """How many times longer than by default elections of this run may take; at least 1."""
 
+    change: Change | None = None
+    """What is under way, or was when a command was killed; the next one sees to it."""
+
     gateway: str = ""
     """Where the HTTP gateway listens, ``host:port``, as the last `up` had it; empty: nowhere."""
 
@@ -78,7 +105,11 @@ class ClusterState(msgspec.Struct, kw_only=True):
 
     def quorum(self) -> int:
         """Return how many nodes must be up for anything to be decided."""
-        return len(self.nodes) // 2 + 1
+        return len(self.voters()) // 2 + 1
+
+    def voters(self) -> list[str]:
+        """Return the nodes that vote, as far as is known here."""
+        return [record.name for record in self.nodes if record.voter]
 
     def ports(self) -> list[tuple[str, str, int]]:
         """Return every port of the cluster: (node or gateway, what for, port)."""
@@ -115,10 +146,6 @@ def port_offsets(nodes: int) -> list[int]:
 
 def new_state(spec: Spec, nodes: int, base_port: int) -> ClusterState:
     """Return the state of a cluster that is about to exist, with an identity of its own."""
-
-    def endpoint(band: int, k: int) -> str:
-        return f"tcp://{spec.host}:{base_port + band * PORT_BAND + k}"
-
     return ClusterState(
         cluster=spec.cluster,
         cluster_id=secrets.token_hex(16),
@@ -127,10 +154,19 @@ def new_state(spec: Spec, nodes: int, base_port: int) -> ClusterState:
         host=spec.host,
         file_nodes=spec.nodes,
         nodes=[
-            NodeRecord(f"n{k}", 1, endpoint(0, k), endpoint(1, k), endpoint(2, k))
+            new_record(f"n{k}", spec.host, base_port + k, incarnation=1)
             for k in range(1, nodes + 1)
         ],
     )
+
+
+def new_record(name: str, host: str, port: int, *, incarnation: int = 0) -> NodeRecord:
+    """Return a node whose clients come to ``port``, its peers and events one and two bands above.
+
+    An incarnation of 0 is one that the cluster has not given yet.
+    """
+    client, peer, events = (f"tcp://{host}:{port + band * PORT_BAND}" for band in range(3))
+    return NodeRecord(name, incarnation, client, peer, events)
 
 
 def load(paths: Paths) -> ClusterState | None:
@@ -188,14 +224,17 @@ def save(paths: Paths, state: ClusterState) -> None:
 
 
 @contextmanager
-def locked(paths: Paths, verb: str) -> Iterator[None]:
+def locked(paths: Paths, verb: str, *, seconds: float | None = None) -> Iterator[None]:
     """Hold the cluster's lock: one command at a time changes it.
 
+    ``seconds`` is how long to wait for it (default: 30).
+
     Raises:
-        TryAgain: another command held it for 30 seconds; the message names it.
+        TryAgain: another command held it for so long; the message names it.
     """
     with paths.lock.open("a+b") as file:
-        deadline = time.monotonic() + LOCK_SECONDS_MAX
+        patience = LOCK_SECONDS_MAX if seconds is None else seconds
+        deadline = time.monotonic() + patience
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,6 +9,7 @@ import os
 import re
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ import raftcache
 
 from .errors import BadConfiguration, TryAgain
 from .paths import Paths
-from .processes import RUN_ID_VARIABLE, Process, identify, is_alive
+from .processes import RUN_ID_VARIABLE, Process, identify, is_alive, send, wait_gone
 from .spec_values import GATEWAY
 from .xmlrpc import Fault, Unreachable, call
 
@@ -30,12 +31,15 @@ NEVER_RESTARTED = (0, 74, 78)
 LOG_BYTES_MAX = 5 * 1024 * 1024
 LOG_BACKUPS = 3
 START_SECONDS_MAX = 10.0
+STOP_SECONDS = 10.0
+"""How long a node may take to end when it is asked to."""
 GATEWAY_STOP_SECONDS = 4
 """How long the gateway may take to end, before supervisord kills it."""
 DESCRIPTORS_BESIDE_CLIENTS = 256
 """File descriptors that a node needs for its log, its peers and itself."""
 
-_FAULT_NOT_RUNNING, _FAULT_ALREADY_STARTED, _FAULT_BAD_NAME = 70, 60, 10
+_FAULT_NOT_RUNNING, _FAULT_ALREADY_STARTED = 70, 60
+_FAULT_BAD_NAME, _FAULT_ALREADY_ADDED = 10, 90
 _COMMAND_VARIABLE = "RAFTCACHE_NODE_COMMAND"
 _GATEWAY_COMMAND_VARIABLE = "RAFTCACHE_GATEWAY_COMMAND"
 _MISLEADING = ("PYTHONHOME", "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONINSPECT")
@@ -108,6 +112,20 @@ class Supervisor:
         """
         self._command("supervisor.stopProcess", name, _FAULT_NOT_RUNNING)
 
+    def end_nodes(self, names: list[str]) -> None:
+        """Have nodes end in order, by force if that takes too long; they stay down."""
+        children = self.children()
+        found = [identify(child.pid) for name in names if (child := children.get(name)) is not None]
+        processes = [process for process in found if process is not None]
+        for process in processes:
+            send(process, signal.SIGCONT)  # a paused one hears nothing else
+            send(process, signal.SIGTERM)
+        wait_gone(processes, STOP_SECONDS)
+        # Also for one that has ended: within its first second it would be started once more.
+        for name in names:
+            self.kill_node(name)
+        wait_gone(processes, 2.0)
+
     def start_program(self, name: str) -> None:
         """Have any program started, as :meth:`start_node` does."""
         self.start_node(name)
@@ -115,6 +133,43 @@ class Supervisor:
     def stop_program(self, name: str) -> None:
         """Have any program stopped by its own ``stopsignal``, without waiting for it."""
         self.kill_node(name)
+
+    def keep(self, names: list[str]) -> None:
+        """Keep exactly these nodes from now on: new ones are started, others must have ended.
+
+        All others run on untouched.
+
+        Raises:
+            TryAgain: supervisord does not answer, or refuses.
+        """
+        paths = self._paths
+        known = paths.conf.read_text()
+        restart = "on-crash" if "autorestart=unexpected" in known else "never"
+        text = configuration(paths, names, restart=restart)
+        beside = paths.conf.with_suffix(".tmp")
+        beside.write_text(text)
+        beside.replace(paths.conf)
+        try:
+            [[added, _, removed]] = call(self._socket, "supervisor.reloadConfig")
+            for name in removed:
+                self._group("supervisor.stopProcessGroup", name)
+                self._group("supervisor.removeProcessGroup", name)
+            for name in added:
+                self._group("supervisor.addProcessGroup", name)
+        except Fault as fault:
+            raise TryAgain(f"{fault}", hint="bin/cluster down && bin/cluster up") from fault
+        except Unreachable as error:
+            raise TryAgain(
+                f"supervisord does not answer ({error})", hint="bin/cluster up   mends that"
+            ) from error
+
+    def _group(self, method: str, name: str) -> None:
+        try:
+            call(self._socket, method, name)
+        except Fault as fault:
+            # Another command that was killed here may have done it already.
+            if fault.number not in {_FAULT_BAD_NAME, _FAULT_ALREADY_ADDED}:
+                raise
 
     def _command(self, method: str, name: str, harmless: int) -> None:
         try:

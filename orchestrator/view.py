@@ -37,6 +37,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """supervisord's word for it."""
     status: dict[str, Any] | None
     """All that the node said."""
+    voter: bool = True
+    """False for one that learns, before it counts for anything."""
 
     @property
     def has_process(self) -> bool:
@@ -64,9 +66,14 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
         return self.leader is not None and all(node.state == "ready" for node in self.nodes)
 
     @property
+    def size(self) -> int:
+        """How many nodes vote."""
+        return sum(node.voter for node in self.nodes)
+
+    @property
     def answering(self) -> int:
-        """How many nodes told their status."""
-        return sum(node.status is not None for node in self.nodes)
+        """How many of those that vote told their status."""
+        return sum(node.status is not None for node in self.nodes if node.voter)
 
     @property
     def health(self) -> str:
@@ -96,6 +103,7 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
             paused=[node.name for node in self.nodes if node.state == "paused"],
             leader=self.leader,
             old_leader=state.old_leader,
+            learners=frozenset(node.name for node in self.nodes if not node.voter),
         )
 
 
@@ -159,7 +167,7 @@ def _node_view(
     return NodeView(
         name=node.name,
         state=_state_of(node, child, seen, status),
-        role=status.get("role") if status else None,
+        role=_role_of(node, status),
         term=status.get("term") if status else None,
         commit=status.get("commit") if status else None,
         applied=status.get("applied") if status else None,
@@ -168,7 +176,13 @@ def _node_view(
         resident_bytes=seen.resident_bytes if seen and pid else None,
         supervisor=child.state if child else None,
         status=status,
+        voter=node.voter,
     )
+
+
+def _role_of(node: NodeRecord, status: Reply | None) -> str | None:
+    role = status.get("role") if status else None
+    return "learner" if role == "follower" and not node.voter else role
 
 
 def _state_of(

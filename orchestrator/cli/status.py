@@ -93,7 +93,7 @@ def _summary(console: Console, view: ClusterView, health: str) -> str:
     if view.answering >= view.quorum:
         return f"{console.paint('no leader', 'red')}: an election is under way"
     return (
-        f"{console.paint('no quorum', 'red')}: {view.answering} of {len(view.nodes)} nodes answer, "
+        f"{console.paint('no quorum', 'red')}: {view.answering} of {view.size} nodes answer, "
         f"{view.quorum} must agree; writes will wait"
     )
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orchestrator.bootstrap import write_settings
+from orchestrator.node_settings import write_settings
 from orchestrator.paths import Paths
 from orchestrator.spec_values import MIB, Spec
 from orchestrator.state import new_state

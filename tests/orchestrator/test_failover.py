@@ -30,7 +30,9 @@ class Answers(Prober):
 
 def node(name: str, **seen: Any) -> NodeView:
     unseen: dict[str, Any] = dict.fromkeys(NodeView.__struct_fields__)
-    return NodeView(**{**unseen, "name": name, "state": "ready", "client": "", "pid": 1, **seen})
+    return NodeView(
+        **{**unseen, "name": name, "state": "ready", "client": "", "pid": 1, "voter": True, **seen}
+    )
 
 
 BEFORE = ClusterView(
