@@ -13,10 +13,11 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from . import actions
+from . import actions, network
 from .bringup import READY_SECONDS_MAX, Brought, bring_up
 from .errors import TryAgain
 from .failover import Failover
+from .network import Healed, Struck
 from .paths import Paths, locate
 from .probe import Prober
 from .state import ClusterState, load_existing
@@ -106,6 +107,26 @@ class Cluster:
     def pause(self, *selectors: str, wait: bool = True) -> Failover:
         """SIGSTOP nodes."""
         return actions.pause(self.paths, selectors, wait=wait, chance=self._chance)
+
+    def partition(self, *groups: str, wait: bool = True) -> Struck:
+        """Cut the links between groups such as ``n1|n2,n3``, instead of what was cut before."""
+        seen = network.look(self.paths, "partition")
+        change = network.plan_partition(seen.view, seen.state, groups, self._chance)
+        return network.carry_out(self.paths, change, "partition", wait=wait)
+
+    def isolate(
+        self, *selectors: str, inward: bool = True, outward: bool = True, wait: bool = True
+    ) -> Struck:
+        """Cut nodes off from all others, or in one direction only."""
+        seen = network.look(self.paths, "isolate")
+        change = network.plan_isolation(
+            seen.view, seen.state, selectors, inward=inward, outward=outward, chance=self._chance
+        )
+        return network.carry_out(self.paths, change, "isolate", wait=wait)
+
+    def heal(self, *selectors: str) -> Healed:
+        """Make all links whole, or those of some nodes."""
+        return network.heal(self.paths, selectors)
 
     def resume(self, *selectors: str) -> list[str]:
         """SIGCONT nodes (default: all that are paused); return those that were paused."""

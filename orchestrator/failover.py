@@ -61,10 +61,13 @@ def await_new_leader(
     lost: list[str],
     began_ms: float,
     wait: bool,
+    together: int | None = None,
 ) -> Failover:
     """Look until the leadership is settled: two seconds at most, not at all without a quorum.
 
     Where elections are slower than by default, the two seconds are as many times longer.
+
+    ``together``: how many voters can still talk with each other, where it is not all survivors.
 
     ``began_ms`` is the moment of the blow on CLOCK_MONOTONIC, which all processes of a host share.
     """
@@ -75,7 +78,8 @@ def await_new_leader(
     ]
     leader_lost = before.leader is None or before.leader in lost
     voting = {*survivors} & {*state.voters()}
-    possible = len(voting) >= state.quorum()
+    up = len(voting) if together is None else together
+    possible = up >= state.quorum()
     found: dict[str, Any] | None = None
     seconds = WAIT_SECONDS * state.slowness if wait and leader_lost and possible else 0.0
     deadline = time.monotonic() + seconds
@@ -86,10 +90,10 @@ def await_new_leader(
         time.sleep(POLL_SECONDS)
     if not leader_lost:
         node = before.leader if possible else None
-        return _failover(before, lost, survivors, at_ms=began_ms, leader=node, term=before.term)
+        return _failover(before, lost, up, at_ms=began_ms, leader=node, term=before.term)
     if found is None:
         return _failover(
-            before, lost, survivors, at_ms=began_ms, leader=None, term=None, waited_seconds=seconds
+            before, lost, up, at_ms=began_ms, leader=None, term=None, waited_seconds=seconds
         )
     election = found.get("election") or {}
     won_ms = election.get("won_ms") or 0
@@ -98,7 +102,7 @@ def await_new_leader(
     return _failover(
         before,
         lost,
-        survivors,
+        up,
         at_ms=began_ms,
         leader=found["node"],
         term=found["term"],
@@ -115,13 +119,13 @@ def _find_leader(prober: Prober, names: list[str], old_term: int) -> dict[str, A
     return max(leaders, key=lambda status: int(status["term"]), default=None)
 
 
-def _failover(before: ClusterView, lost: list[str], survivors: list[str], **found: Any) -> Failover:
+def _failover(before: ClusterView, lost: list[str], up: int, **found: Any) -> Failover:
     settled = {"votes": [], "reason": None, "after_ms": None, "waited_seconds": 0.0, **found}
     return Failover(
         nodes=lost,
         old_leader=before.leader,
         old_term=before.term,
-        up=sum(node.voter for node in before.nodes if node.name in survivors),
+        up=up,
         size=before.size,
         quorum=before.quorum,
         **settled,

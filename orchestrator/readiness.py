@@ -103,6 +103,8 @@ def _explain(
         # One that refused to start has said why in one line; of another, more may tell.
         count = 1 if name in hopeless else LOG_LINES_SHOWN
         lines += [f"  | {line}" for line in last_log_lines(paths, name, count)]
+    if view.faults:
+        lines.append("faults between the nodes are in force:  bin/cluster heal   ends them")
     if view.leader is not None:
         lines.append(f"{view.leader} leads, and what runs is left running")
     refused = any("exit code 78" in reason for reason in hopeless.values())

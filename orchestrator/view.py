@@ -83,7 +83,7 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
         # A leader that lost its majority says for an election timeout yet that it leads.
         if self.leader is None or self.answering < self.quorum:
             return "no quorum"
-        well = self.ready and self.supervisor_running and not self.alarms
+        well = self.ready and self.supervisor_running and not (self.alarms or self.faults)
         return "ok" if well else "degraded"
 
     @property
@@ -94,6 +94,12 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
             for node in self.nodes
             for alarm in (node.status or {}).get("alarms", [])
         ]
+
+    @property
+    def faults(self) -> dict[str, list[Any]]:
+        """The rules that harm frames between nodes on purpose, by the node that holds them."""
+        told = {node.name: (node.status or {}).get("faults") for node in self.nodes}
+        return {name: rules for name, rules in told.items() if rules}
 
     def candidates(self, state: ClusterState) -> Candidates:
         """Return what selectors choose from."""

@@ -58,7 +58,7 @@ def _strike(
     if seconds is None:
         failover = strike(call.paths, call.options.nodes, wait=wait)
         _report(call.console, did, failover)
-        _document(call.console, failover)
+        document_failover(call.console, failover)
         return EXIT_OK
     # Whom it will hit must be known before it falls, for a Ctrl-C may come at any moment.
     names = actions.choose(call.paths, call.options.nodes)
@@ -69,7 +69,7 @@ def _strike(
         _report(call.console, did, failover)
         sys.stdout.flush()
         time.sleep(seconds)
-    _document(call.console, failover, for_s=seconds, **undone)
+    document_failover(call.console, failover, for_s=seconds, **undone)
     return EXIT_OK
 
 
@@ -94,11 +94,12 @@ def _report(console: Console, did: str, failover: Failover) -> None:
     ]
     console.say(f"{did} {', '.join(lost)}")
     back = "resume" if did == "paused" else "start"
-    for line in _who_leads(console, failover, back):
+    for line in who_leads(console, failover, back):
         console.say(f"  {line}")
 
 
-def _who_leads(console: Console, failover: Failover, back: str) -> list[str]:
+def who_leads(console: Console, failover: Failover, back: str) -> list[str]:
+    """Return what became of the leadership, a line or two; ``back`` is the verb that mends it."""
     if not failover.has_quorum:
         up = f"{failover.up} of {failover.size} nodes up, {failover.quorum} must agree"
         return [
@@ -118,7 +119,8 @@ def _who_leads(console: Console, failover: Failover, back: str) -> list[str]:
     return [f"{leader} leads term {failover.term}, by the votes of {votes}{when}{why}"]
 
 
-def _document(console: Console, failover: Failover, **more: Any) -> None:
+def document_failover(console: Console, failover: Failover, **more: Any) -> None:
+    """Print the same as JSON."""
     fields = {
         name: value
         for name, value in msgspec.structs.asdict(failover).items()

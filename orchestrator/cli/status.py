@@ -56,6 +56,9 @@ def _report(console: Console, view: ClusterView, gateway: GatewayView | None) ->
     console.say(_summary(console, view, health))
     for advice in _advice(view):
         console.say(f"  {advice}")
+    if view.faults:
+        for line in links_in_short(view):
+            console.say(f"  {line}")
     if gateway is not None and view.supervisor_running:
         console.say(_gateway_line(console, gateway))
     for name, alarm in view.alarms:
@@ -67,6 +70,29 @@ def _report(console: Console, view: ClusterView, gateway: GatewayView | None) ->
     )
     codes = {"ok": EXIT_OK, "degraded": EXIT_CHECK_FAILED}
     return codes.get(health, EXIT_UNAVAILABLE)
+
+
+def links_in_short(view: ClusterView) -> list[str]:
+    """Return what is wrong with the links on purpose, in a few lines."""
+    from ..link_words import describe_cuts  # noqa: PLC0415 - only where there are faults
+    from ..links import picture_of, rules_from  # noqa: PLC0415 - likewise
+
+    picture = picture_of({name: rules_from(rules) for name, rules in view.faults.items()})
+    lines = describe_cuts(picture, [node.name for node in view.nodes])
+    disturbed = len({frozenset(one.way) for one in picture.conditions})
+    if disturbed:
+        links = "link is" if disturbed == 1 else "links are"
+        lines.append(f"{disturbed} {links} disturbed:  bin/cluster faults")
+    return [*lines[:-1], f"{lines[-1]}:  bin/cluster heal"] if not disturbed else lines
+
+
+def largest_circle(view: ClusterView) -> int:
+    """Return the most nodes that any node can talk with both ways, itself included."""
+    from ..links import circles, picture_of, rules_from  # noqa: PLC0415 - as above
+
+    picture = picture_of({name: rules_from(rules) for name, rules in view.faults.items()})
+    alive = [node.name for node in view.nodes if node.status is not None and node.voter]
+    return max(map(len, circles(picture, alive).values()), default=0)
 
 
 def _gateway_line(console: Console, gateway: GatewayView) -> str:
@@ -91,6 +117,11 @@ def _summary(console: Console, view: ClusterView, health: str) -> str:
     if health == "down":
         return f"{console.paint('down', 'red')}: no node is running"
     if view.answering >= view.quorum:
+        if view.faults and largest_circle(view) < view.quorum:
+            return (
+                f"{console.paint('no quorum', 'red')}: no {view.quorum} of the "
+                f"{len(view.nodes)} nodes are in touch; writes will wait"
+            )
         return f"{console.paint('no leader', 'red')}: an election is under way"
     return (
         f"{console.paint('no quorum', 'red')}: {view.answering} of {view.size} nodes answer, "

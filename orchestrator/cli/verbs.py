@@ -54,6 +54,11 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "stop": Entry("process", "stop NODES", "end in order; a leader hands over first"),
         "pause": Entry("process", "pause NODES", "freeze: alive, connected, silent"),
         "resume": Entry("process", "resume [NODES]", "let go on what was paused"),
+        "partition": Entry("network", "partition 'A|B'", "cut the links between groups of nodes"),
+        "isolate": Entry("network", "isolate NODES", "cut nodes off; --in, --out: one way only"),
+        "link": Entry("network", "link A B", "lossy, late, slow ...: --drop 0.1, --delay 20ms"),
+        "heal": Entry("network", "heal [NODES]", "make all links whole, or only some nodes'"),
+        "faults": Entry("network", "faults", "what is wrong with the links on purpose"),
         "start": Entry("process", "start [NODES]", "start what is down, wait until it caught up"),
         "restart": Entry("process", "restart [NODES]", "stop and start; --rolling: one by one"),
     },
@@ -73,10 +78,6 @@ ENTRIES: dict[str, Entry] = {
 
 COMES_LATER = {
     "doctor": "finding leftovers of dead runs",
-    "partition": "faults between nodes",
-    "isolate": "faults between nodes",
-    "link": "faults between nodes",
-    "heal": "faults between nodes",
     "add": "membership changes",
     "remove": "membership changes",
     "replace": "membership changes",
