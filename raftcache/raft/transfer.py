@@ -60,6 +60,14 @@ def rule_hand_over(state: RaftState) -> None:
     target = state.transfer_target
     if state.role is not Role.LEADER or target is None:
         return
-    if not state.transfer_sent and state.progress[target].match_index == state.log.last_index:
-        state.messages.append(TimeoutNow(state.server_id, target, state.current_term))
-        state.transfer_sent = True
+    last_index = state.log.last_index
+    if state.transfer_sent or state.progress[target].match_index != last_index:
+        return
+    is_dismissed = state.is_dismissed()
+    if is_dismissed and state.commit_index != last_index:
+        return  # It answers for what it took on, as long as it can.
+    state.messages.append(TimeoutNow(state.server_id, target, state.current_term))
+    state.transfer_sent = True
+    if is_dismissed:
+        # Its successor's campaign does not even reach it: it is asked for no vote any more.
+        roles.become_follower(state, state.current_term, None)

@@ -18,7 +18,7 @@ from raftcache.raft.core import PersistMark, Raft, Ready
 from raftcache.raft.invariants import ClusterChecks, snapshot
 from raftcache.raft.messages import Message, RequestVote, RequestVoteResponse
 from raftcache.raft.options import Options
-from raftcache.raft.quorum import majority
+from raftcache.raft.quorum import has_quorum
 from raftcache.raft.trace import TraceEvent, format_event
 from raftcache.raft.types import Entry, EntryKind, HardState, Index, Role, ServerId
 
@@ -28,8 +28,12 @@ _decoder = msgspec.msgpack.Decoder(Message)
 
 @dataclass
 class Disk:
-    """What one server's disk holds, and what it was handed but has not written yet."""
+    """What one server's disk holds, and what it was handed but has not written yet.
 
+    ``began_with``: the configuration of its identity; None: the one that the cluster began with.
+    """
+
+    began_with: Configuration | None = None
     hard_state: HardState = field(default_factory=HardState)
     entries: list[Entry] = field(default_factory=list)
     queue: deque[tuple[HardState | None, list[Entry], PersistMark | None, list[Message]]] = field(
@@ -65,7 +69,7 @@ class Server:
         self.refused: list[object] = []
         self.raft = Raft(
             server_id,
-            network.configuration,
+            disk.began_with or network.configuration,
             options=network.options,
             random=network.random,
             hard_state=disk.hard_state,
@@ -78,12 +82,13 @@ class Server:
         before = snapshot(self.raft.state)
         for action in actions:
             action(self.raft)
+        in_force = self.raft.state.configuration
         ready = self.raft.ready()
         others = [other.raft.state for other in self.network.servers.values() if other is not self]
         self.network.checks.check_changed(before, self.raft.state, others)
         self._check_disk()
         if self.raft.is_leader and self.raft.state.commit_index > before.commit_index:
-            self.network.check_committed_is_durable(self.raft)
+            self.network.check_committed_is_durable(self.raft, in_force)
         self._perform(ready)
 
     def read(self, context: object) -> None:
@@ -253,9 +258,13 @@ class Network:
             leader = self.leader()
             if leader is None:
                 return False
-            commit = self.servers[leader].raft.state.commit_index
-            return commit >= self.servers[leader].raft.state.term_start_index > 0 and all(
-                server.raft.state.last_applied == commit for server in self.servers.values()
+            raft = self.servers[leader].raft
+            members = raft.state.configuration
+            commit = raft.state.commit_index
+            return commit >= raft.state.term_start_index > 0 and all(
+                server.raft.state.last_applied == commit
+                for name, server in self.servers.items()
+                if members.takes_part(name)
             )
 
         self.run_until(is_settled)
@@ -267,6 +276,16 @@ class Network:
         """Propose at a server that leads."""
         indexes: list[Index] = []
         self.servers[name].work(lambda raft: indexes.append(raft.propose(data)))
+        return indexes[0]
+
+    def join(self, name: ServerId) -> None:
+        """Start a server with an empty disk; it knows of nobody, and waits for a leader."""
+        self.servers[name] = Server(name, self, Disk(began_with=Configuration(voters=())))
+
+    def change(self, name: ServerId, target: Configuration) -> Index:
+        """Begin a configuration change at a server that leads."""
+        indexes: list[Index] = []
+        self.servers[name].work(lambda raft: indexes.append(raft.change_configuration(target)))
         return indexes[0]
 
     def crash(self, name: ServerId, *, units_kept: int = 0) -> None:
@@ -285,7 +304,7 @@ class Network:
 
     def isolate(self, name: ServerId) -> None:
         """Cut all links of a server, both ways."""
-        for other in self.configuration.voters:
+        for other in sorted({*self.servers, *self.dead}):
             if other != name:
                 self.cut |= {(name, other), (other, name)}
 
@@ -298,18 +317,13 @@ class Network:
         self.checks.check([self.servers[name].raft.state for name in sorted(self.servers)])
         self.check_promises_kept()
 
-    def check_committed_is_durable(self, leader: Raft) -> None:
-        """What a leader commits is on the disks of a majority, dead servers' included (§5.3)."""
+    def check_committed_is_durable(self, leader: Raft, in_force: Configuration) -> None:
+        """What a leader commits is on a majority's disks, dead servers' included (§5.3, §6)."""
         index = leader.state.commit_index
         entry = leader.state.log.entry(index)
-        holders = [
-            name
-            for name in self.configuration.voters
-            if self.disk(name).entries[index - 1 : index] == [entry]
-        ]
-        assert len(holders) >= majority(len(self.configuration.voters)), (
-            "what is committed is on a majority of disks"
-        )
+        assert has_quorum(
+            in_force, lambda name: self.disk(name).entries[index - 1 : index] == [entry]
+        ), "what is committed is on a majority of disks"
 
     def check_promises_kept(self) -> None:
         """Check that the disks hold what leaders count on (Figure 2, thesis §3.8)."""

@@ -21,6 +21,10 @@ message arrives and no disk finishes.
 ``propose NAME DATA``       Propose a command.
 ``read NAME WORD``          Ask for a linearizable read.
 ``transfer A B``            Let A hand its leadership to B.
+``join NAME…``              Start servers with empty disks, which wait to be made members.
+``change NAME A,B [C,D]``   Let a leader change to voters A and B and learners C and D.
+``members``                 Say who is what, by each server's own configuration.
+``part A,B C,D…``           Mend all links, then cut those between the groups.
 ``one-by-one``              From now on a message holds one entry.
 ``window N``                From now on N messages with entries may be unanswered, per follower.
 ``logs``                    Draw the logs, a term per entry; ``|`` follows what is committed.
@@ -29,9 +33,11 @@ message arrives and no disk finishes.
 """
 
 from collections.abc import Callable
+from itertools import permutations, product
 from pathlib import Path
 from random import Random
 
+from raftcache.raft.membership import ChangeRefused
 from raftcache.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -47,6 +53,7 @@ from raftcache.raft.trace import TraceEvent, format_event
 from raftcache.raft.types import Entry, HardState, ServerId
 
 from .builders import log_of
+from .members import conf
 from .network import Disk, Network, Server
 
 OPTIONS = Options(heartbeat_ticks=5, election_ticks_min=10, election_ticks_max=20)
@@ -207,6 +214,33 @@ class Script:
     def do_transfer(self, source: ServerId, target: ServerId) -> None:
         """Hand the leadership over."""
         self.server(source).work(lambda raft: raft.transfer_leadership(target))
+
+    def do_join(self, *names: ServerId) -> None:
+        """Start servers with empty disks."""
+        for name in names:
+            self.network.join(name)
+
+    def do_change(self, name: ServerId, voters: str, learners: str = "") -> None:
+        """Begin a configuration change, or say why it is refused."""
+        target = conf(voters.replace(",", " "), learners=learners.replace(",", " "))
+        try:
+            self.network.change(name, target)
+        except ChangeRefused as refused:
+            self.network.say(f"{name} refused change: {refused.reason}")
+
+    def do_members(self) -> None:
+        """Say who takes part."""
+        for name, server in sorted(self.network.servers.items()):
+            index, configuration = server.raft.state.configurations[-1]
+            committed = "committed" if index <= server.raft.state.commit_index else "uncommitted"
+            parts = [f"{kind}={names}" for kind, names in configuration.describe().items()]
+            self.network.say(" ".join([f"{name:7} {index} {committed}", *parts]))
+
+    def do_part(self, *groups: str) -> None:
+        """Cut the links between groups of servers."""
+        self.network.heal()
+        for one, other in permutations(groups, 2):
+            self.network.cut |= set(product(one.split(","), other.split(",")))
 
     def do_one_by_one(self) -> None:
         """Let a message hold one entry."""
