@@ -6,6 +6,10 @@ from typing import Any
 
 import msgspec
 
+from raftcache.protocol.peer import decode_peer_frame
+
+LINE_MAX = 400
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
@@ -22,6 +26,7 @@ class Call:
         socket: 0: the clients', 1: the administration's.
         frames: what was sent, routing id first.
         sent_us: when.
+        life: in which life of the node it arrived; 0: in none.
         replies: all answers that came; more than one is a defect.
         answered_us: when the first came; None while none has.
         on_answer: called with this call when an answer has come.
@@ -32,6 +37,7 @@ class Call:
     socket: int
     frames: list[bytes]
     sent_us: int
+    life: int = 0
     replies: list[dict[str, Any]] = field(default_factory=list)
     answered_us: int | None = None
     on_answer: Callable[["Call"], None] | None = None
@@ -77,3 +83,11 @@ def decode_reply(frame: bytes) -> dict[str, Any]:
     """Decode an answer's one frame."""
     reply: dict[str, Any] = _decode_json(frame) if frame.startswith(b"{") else _decode(frame)
     return reply
+
+
+def describe_frame(data: bytes) -> str:
+    """Return a frame between nodes in one line."""
+    frame = decode_peer_frame(data)
+    parts: list[object] = [*frame.messages, *frame.handed_on, *frame.answers, *frame.acks]
+    parts += [f"chunk of {chunk.size_bytes} at {chunk.offset}" for chunk in frame.chunks]
+    return " ".join(str(part) for part in parts)[:LINE_MAX]

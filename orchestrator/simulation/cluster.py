@@ -5,70 +5,30 @@ of a real cluster: start, kill, stop, pause, resume, cut, heal; time passes only
 ``run_until``.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from raftcache.node.server import ADMIN_SOCKET, CLIENT_SOCKET
 from raftcache.protocol.peer import decode_peer_frame
 from raftcache.raft.configuration import Member, bootstrap_configuration, server_id_of
-from raftcache.raft.types import Index
 from raftcache.storage.directory import bootstrap
 from raftcache.storage.identity import Identity
-from raftcache.storage.snapshots import snapshot_name, snapshot_position
 from raftcache.storage.wal import Batch
 
-from .calls import Call, call_number, decode_reply, request_frames
+from .calls import Call, call_number, decode_reply, describe_frame, request_frames
 from .checks import Checks, DurableLog
-from .disk import SimulatedDisk
+from .host import SimulatedHost
 from .network import Network
-from .process import Process, directory_of
+from .process import Killed, Process
 from .profile import CALM, Profile
+from .record import Record
 from .scheduler import Scheduler
 
 CLUSTER_ID = "0123456789abcdef0123456789abcdef"
 NOTICE_US = 5_000
 """How long a connection to a dead process still takes what is sent."""
-TRACE_LINES = 200
-
-
-class SimulatedHost:
-    """What outlives a node's process: its name, its disk, and the present process, if any."""
-
-    def __init__(self, identity: Identity, number: int, capacity_bytes: int | None) -> None:
-        self.identity = identity
-        self.number = number
-        self.disk = SimulatedDisk(capacity_bytes)
-        self.process: Process | None = None
-        self.lives = 0
-        self.last_exit: int | None = None
-        self.died_us = 0
-
-    @property
-    def directory(self) -> str:
-        """Where the node's directory is on the disk."""
-        return directory_of(self.identity)
-
-    def snapshots(self) -> list[Index]:
-        """Return the positions of the snapshots in the directory, rising."""
-        names = self.disk.names(self.directory)
-        return sorted(at[0] for name in names if (at := snapshot_position(name)))
-
-    def newest_snapshot(self) -> Index:
-        """Return up to where the snapshots reach that a power cut would leave; 0: there is none."""
-        names = self.disk.durable_names(self.directory)
-        return max((at[0] for name in names if (at := snapshot_position(name))), default=0)
-
-    def damage_newest_snapshot(self, random: Random) -> str:
-        """Change one byte of the newest snapshot on the disk; return its path."""
-        names = self.disk.names(self.directory)
-        newest = max(position for name in names if (position := snapshot_position(name)))
-        path = f"{self.directory}/{snapshot_name(*newest)}"
-        data = self.disk.content(path)
-        offset = random.randrange(len(data))
-        self.disk.overwrite(path, offset, bytes([data[offset] ^ 1 << random.randrange(8)]))
-        return path
 
 
 class SimulatedCluster:
@@ -78,19 +38,25 @@ class SimulatedCluster:
         seed: decides everything that is left to chance.
         profile: how the world behaves.
         capacity_bytes: the size of each disk; None: no bound.
+        verbose: keep a line for each message.
     """
 
     def __init__(
-        self, seed: int, profile: Profile = CALM, *, capacity_bytes: int | None = None
+        self,
+        seed: int | str,
+        profile: Profile = CALM,
+        *,
+        capacity_bytes: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self.seed = seed
         self.profile = profile
         self.scheduler = Scheduler()
         self.random = Random(f"{seed}/world")
+        self.record = Record(self.scheduler, verbose=verbose)
         self.network = Network(
-            self.scheduler, Random(f"{seed}/network"), profile, self._deliver_to_peer
+            self.scheduler, f"{seed}/network", profile, self.record, self._deliver_to_peer
         )
-        self.trace: deque[str] = deque(maxlen=TRACE_LINES)
         self.calls: dict[int, Call] = {}
         self.told: Counter[tuple[str, str]] = Counter()
         """How many events of each kind each node has published."""
@@ -98,6 +64,10 @@ class SimulatedCluster:
         """How many bytes of snapshots each node has sent, by source and target."""
         self.on_defect: Callable[[str, Exception], None] | None = None
         """Told of a node that ended by a defect; None: the run ends with that defect."""
+        self.on_gone: Callable[[str], None] | None = None
+        """Told of every node whose process is gone."""
+        self.watched: dict[str, list[Callable[[Process, Any], None]]] = {}
+        """Who looks at processes that come to a place, by the place's name."""
         members = tuple(_member(number) for number in range(1, profile.nodes + 1))
         configuration = bootstrap_configuration(members)
         self.checks = Checks(configuration)
@@ -109,7 +79,9 @@ class SimulatedCluster:
                 incarnation=member.incarnation,
                 configuration=configuration,
             )
-            host = SimulatedHost(identity, number, capacity_bytes)
+            host = SimulatedHost(
+                identity, capacity_bytes=capacity_bytes, clock_rate=profile.clock_rate(number)
+            )
             bootstrap(
                 host.directory,
                 identity,
@@ -152,18 +124,25 @@ class SimulatedCluster:
 
         Raises:
             StorageError: its directory can't be used.
+            Killed: it died of what was watched for.
         """
         host = self.hosts[name]
         assert host.process is None or not host.process.alive, f"{name} runs already"
         host.lives += 1
-        host.process = process = Process(
-            self,
-            host.identity,
-            host.disk,
-            Random(f"{self.seed}/{name}/{host.lives}"),
-            self.profile,
-            self.profile.clock_rate(host.number),
-        )
+        try:
+            process = Process(
+                self,
+                host.identity,
+                host.disk,
+                Random(f"{self.seed}/{name}/{host.lives}"),
+                self.profile,
+                host.clock_rate,
+            )
+        except Killed:
+            host.disk.kill_process()
+            self.note(f"{name} died while it started")
+            raise
+        host.process = process
         recovered = process.recovered
         self.checks.on_start(name, recovered)
         self.note(
@@ -226,9 +205,10 @@ class SimulatedCluster:
         self.calls[number] = call
 
         def arrive() -> None:
-            process = self.hosts[node].process
-            if process is not None:
-                process.on_client(socket, frames)
+            host = self.hosts[node]
+            if host.process is not None and host.process.alive:
+                call.life = host.lives
+                host.process.on_client(socket, frames)
 
         self.scheduler.after(self.random.randint(*self.profile.delay_us), arrive)
         return call
@@ -287,11 +267,11 @@ class SimulatedCluster:
 
     def note(self, line: str) -> None:
         """Keep a line for those who have to understand a failure."""
-        self.trace.append(f"{self.scheduler.now_us:>10} {line}")
+        self.record.note(line)
 
     def explain(self, what: str) -> str:
         """Return a failure's message: the seed, the world, and what happened last."""
-        return "\n".join([f"seed {self.seed}: {what}", repr(self.profile), *self.trace])
+        return "\n".join([f"seed {self.seed}: {what}", repr(self.profile), *self.record.lines])
 
     def silent_calls(self) -> list[Call]:
         """Return the requests that never got an answer."""
@@ -302,6 +282,11 @@ class SimulatedCluster:
         return {process.name: process.server.store.digest() for process in self.running}
 
     # Called by processes
+
+    def on_place(self, process: Process, place: str, detail: Any) -> None:
+        """Let those who watch a place look; they may let the process die there."""
+        for look in self.watched.get(place, ()):
+            look(process, detail)
 
     def on_event(self, name: str, kind: str, fields: dict[str, Any]) -> None:
         """Count a published event, and keep it as a line."""
@@ -340,6 +325,7 @@ class SimulatedCluster:
             call.replies.append(decode_reply(reply))
             assert len(call.replies) == 1, self.explain(f"a request got two answers: {call}")
             call.answered_us = self.scheduler.now_us
+            self.record.event(reply)
             if call.on_answer is not None:
                 call.on_answer(call)
 
@@ -356,21 +342,22 @@ class SimulatedCluster:
         host.died_us = self.scheduler.now_us
         host.disk.kill_process()
         self.note(f"{process.name} is gone: exit {process.exit_code}")
+        if process.power_goes and process.exit_code is None:
+            self.cut_power(process.name)
         if defect is None:
+            if self.on_gone is not None:
+                self.on_gone(process.name)
             return
         if self.on_defect is None:
             raise AssertionError(self.explain(f"{process.name}: {defect!r}")) from defect
         self.on_defect(process.name, defect)
 
-    def _deliver_to_peer(self, _source: str, target: str, data: bytes) -> None:
+    def _deliver_to_peer(self, source: str, target: str, data: bytes) -> None:
         process = self.hosts[target].process
+        if self.record.verbose:
+            self.record.message(f"{source} -> {target}  {describe_frame(data)}")
         if process is not None:
             process.on_peer_frame(data)
-
-
-def make_seeds(count: int, first: int = 1) -> Iterable[int]:
-    """Return the seeds of a series."""
-    return range(first, first + count)
 
 
 def _member(number: int) -> Member:

@@ -26,6 +26,8 @@ class _File:
     disk: bytearray = field(default_factory=bytearray)
     dirty: set[int] = field(default_factory=set)
     """Numbers of the sectors that the cache has and the disk may not have."""
+    last_write: int = 0
+    """Where the last write began."""
 
 
 @dataclass(slots=True)
@@ -50,8 +52,8 @@ class SimulatedDisk:
     """How often each call that changes something was made."""
     interrupt_at: int | None
     """Raise ``PowerCut`` instead of making this change: 1 is the next one, None for never."""
-    before_change: Callable[[str], None] | None
-    """Called with a call's name before it changes anything; what it raises, the call raises."""
+    before_change: Callable[[str, str], None] | None
+    """Called with a call's name and path before it changes anything; what it raises is raised."""
 
     def __init__(self, capacity_bytes: int | None = None) -> None:
         self.capacity_bytes = capacity_bytes
@@ -81,6 +83,15 @@ class SimulatedDisk:
     def fail_path(self, call: str, path_part: str, code: int, *, times: int = 1) -> None:
         """Let ``times`` calls named ``call`` fail whose path has ``path_part`` in it."""
         self._faults.append(_Fault(call, code, 0, times, path_part))
+
+    def stop_failing(self) -> None:
+        """Let no call fail any more that has not failed yet."""
+        self._faults.clear()
+
+    @property
+    def used_bytes(self) -> int:
+        """How much of the disk is taken."""
+        return sum(len(file.cache) for file in self._names.values())
 
     def kill_process(self) -> None:
         """Let the process that used the disk die: handles and locks end, the cache stays."""
@@ -133,6 +144,10 @@ class SimulatedDisk:
             for name, file in self._durable_names.items()
             if name.startswith(start) and not file.dirty and len(file.cache) == len(file.disk)
         )
+
+    def settled_bytes(self, path: str) -> int:
+        """Return how much of a file lies before its last write: no crash explains damage there."""
+        return self._file(path).last_write
 
     @property
     def open_handles(self) -> list[str]:
@@ -264,7 +279,7 @@ class SimulatedDisk:
     def _begin(self, call: str, path: str = "") -> None:
         """Count a call that changes something; this is where it may come to grief."""
         if self.before_change is not None:
-            self.before_change(call)
+            self.before_change(call, path)
         if self.interrupt_at is not None:
             self.interrupt_at -= 1
             if self.interrupt_at <= 0:
@@ -285,8 +300,7 @@ class SimulatedDisk:
     def _check_room(self, more: int) -> None:
         if self.capacity_bytes is None or more <= 0:
             return
-        used = sum(len(file.cache) for file in self._names.values())
-        if used + more > self.capacity_bytes:
+        if self.used_bytes + more > self.capacity_bytes:
             raise _error(errno.ENOSPC, "")
 
     def _file(self, path: str) -> _File:
@@ -311,6 +325,7 @@ class SimulatedDisk:
 
 
 def _write(file: _File, data: bytes, offset: int) -> None:
+    file.last_write = offset
     end = offset + len(data)
     if len(file.cache) < end:
         file.cache.extend(bytes(end - len(file.cache)))

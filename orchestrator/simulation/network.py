@@ -7,9 +7,9 @@ any frame twice: the network does not look into them.
 
 from collections.abc import Callable
 from random import Random
-from zlib import crc32
 
 from .profile import Profile
+from .record import Record
 from .scheduler import Scheduler
 
 
@@ -18,26 +18,28 @@ class Network:
 
     Args:
         scheduler: the time.
-        random: decides delays and faults.
+        seed: decides delays and faults, of each link by itself.
         profile: how likely they are.
+        record: takes down what arrives and what does not.
         deliver: hands a frame to a node (source, target, data).
     """
 
     def __init__(
         self,
         scheduler: Scheduler,
-        random: Random,
+        seed: str,
         profile: Profile,
+        record: Record,
         deliver: Callable[[str, str, bytes], None],
     ) -> None:
         self.profile = profile
         self.cuts: set[tuple[str, str]] = set()
         self.blocks: Callable[[str, str, bytes], bool] | None = None
         """Says which frames (source, target, data) are lost; for directed tests."""
-        self.digest = 0
-        """Of all frames that were ever delivered, and when."""
         self._scheduler = scheduler
-        self._random = random
+        self._record = record
+        self._seed = seed
+        self._randoms: dict[tuple[str, str, bool], Random] = {}
         self._deliver = deliver
         self._last_us: dict[tuple[str, str, bool], int] = {}
 
@@ -46,26 +48,37 @@ class Network:
 
         ``bulk`` frames have a connection of their own: they keep their order among themselves.
         """
-        random, profile = self._random, self.profile
+        link, profile = (source, target, bulk), self.profile
+        random = self._randoms.get(link)
+        if random is None:
+            random = self._randoms[link] = Random(f"{self._seed}/{source}>{target}/{bulk}")
         loss = profile.loss + profile.bulk_loss if bulk else profile.loss
-        if self._is_lost(source, target, data) or random.randrange(1000) < loss:
+        if self._is_lost(source, target, data):
             return
-        link = (source, target, bulk)
+        if loss and random.randrange(1000) < loss:
+            self._record.fault("loss")
+            return
         now_us = self._scheduler.now_us
         due_us = now_us + random.randint(*profile.delay_us)
-        if random.randrange(1000) < profile.reorder:
+        if profile.reorder and random.randrange(1000) < profile.reorder:
+            self._record.fault("reorder")
             due_us += random.randint(0, profile.late_us)
         else:
             due_us = max(due_us, self._last_us.get(link, 0))
             self._last_us[link] = due_us
         self._arrive(due_us - now_us, source, target, data)
-        if random.randrange(1000) < profile.duplicate:
+        if profile.duplicate and random.randrange(1000) < profile.duplicate:
+            self._record.fault("duplicate")
             late_us = random.randint(0, profile.late_us)
             self._arrive(due_us - now_us + late_us, source, target, data)
 
     def cut(self, source: str, target: str) -> None:
         """Let nothing pass from ``source`` to ``target``, not even what is on its way."""
         self.cuts.add((source, target))
+
+    def mend(self, links: set[tuple[str, str]]) -> None:
+        """Let these links carry again."""
+        self.cuts -= links
 
     def isolate(self, name: str, others: list[str]) -> None:
         """Cut a node off from ``others``, both ways."""
@@ -87,8 +100,6 @@ class Network:
         def arrive() -> None:
             if (source, target) in self.cuts:
                 return
-            mark = f"{self._scheduler.now_us} {source} {target} {crc32(data)}".encode()
-            self.digest = crc32(mark, self.digest)
             self._deliver(source, target, data)
 
         self._scheduler.after(delay_us, arrive)

@@ -1,16 +1,21 @@
 """One life of a node: the shipped ``node/server.py`` and the shipped log, from open to death.
 
 What ``node/loop.py`` does with sockets and a poll is done here with lists and the scheduler, in the
-same order. A process may die at any *point*: before its turn, before each frame or reply leaves,
-around each write and sync. Whatever it had not handed over by then is gone.
+same order. A process may die at any *place* that it reports: around each input, before and after
+each frame or reply leaves, around each write and sync, before each change to a file. Whatever it
+had not handed over by then is gone.
 """
 
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
 from raftcache.errors import DiskFailed
 from raftcache.node.durable import durable_of
+from raftcache.node.outbox import Outgoing
+from raftcache.node.sending import Bulk
 from raftcache.node.server import About, Effects, Server
 from raftcache.protocol.limits import Limits
 from raftcache.storage.directory import open_directory
@@ -19,8 +24,10 @@ from raftcache.storage.identity import Identity
 from raftcache.storage.recovery import Recovered
 from raftcache.storage.wal import Batch, Wal
 
+from .clock import Clock
 from .disk import SimulatedDisk
 from .profile import Profile
+from .record import Record
 from .scheduler import Scheduler
 from .worker import SimulatedWorker
 from .writer import SimulatedWriter
@@ -34,13 +41,17 @@ EXIT_DISK_FAILED = 74
 
 
 class Killed(Exception):  # noqa: N818 - an event, not an error of anybody's
-    """The process dies at this point."""
+    """The process dies at this place."""
 
 
 class World(Protocol):
     """What a process needs of what is around it."""
 
     scheduler: Scheduler
+    record: Record
+
+    def on_place(self, process: "Process", place: str, detail: Any) -> None:
+        """Look at a process that has come to a place where something may be forced."""
 
     def on_event(self, name: str, kind: str, fields: dict[str, Any]) -> None:
         """Take a published event."""
@@ -86,23 +97,32 @@ class Process:
         clock_rate: int,
     ) -> None:
         self.name = identity.node_id
+        self._mark = self.name.encode()
         self.alive = True
+        self.is_open = False
+        """True once recovery is over and there is a server."""
         self.exit_code: int | None = None
         self.paused = False
         self.stopping = False
         self.doom: Callable[[str], bool] | None = None
-        """Asked at each point, by its name, whether the process dies there."""
+        """Asked at each place, by its name, whether the process dies there."""
+        self.power_goes = False
+        """Its host loses its power when it dies at a place."""
+        self.clock = Clock(world.scheduler, clock_rate)
         self._world = world
         self._random = random
         self._profile = profile
-        self._clock_rate = clock_rate
-        self._begun_us = world.scheduler.now_us
+        self._outputs: deque[Callable[[], None]] = deque()
+        self._tick_wakes = 0
         self._peer_frames: list[bytes] = []
         self._requests: list[tuple[int, list[bytes]]] = []
         self._disk_spoke = False
         self._turn_is_due = False
         self._on_hold: list[Callable[[], None]] = []
         self._stop_deadline_ms = 0
+        self.last_change = ""
+        """The last change to the disk, as ``call path``."""
+        files.before_change = self._before_change
         wal, self.recovered = _open(identity, files, profile)
         self.writer = SimulatedWriter(
             wal,
@@ -123,7 +143,7 @@ class Process:
             point=self._point,
         )
         self.server = self._new_server(identity, files)
-        files.before_change = lambda call: self._point(f"disk {call}")
+        self.is_open = True
         self._last_tick_ms = self.now_ms()
         self.server.start(self._last_tick_ms)
         self._wake_at_tick()
@@ -159,18 +179,19 @@ class Process:
 
     def now_ms(self) -> int:
         """Return what this node's own clock shows; it begins at 1,000."""
-        passed_us = self._world.scheduler.now_us - self._begun_us
-        return 1_000 + passed_us * self._clock_rate // 1_000_000
+        return self.clock.now_ms()
 
     def on_peer_frame(self, frame: bytes) -> None:
         """Let a frame arrive on the peers' socket."""
         if self.alive:
+            self._world.record.event(self._mark + frame)
             self._peer_frames.append(frame)
             self._wake()
 
     def on_client(self, socket: int, frames: list[bytes]) -> None:
         """Let a request arrive; a dead process never answers."""
         if self.alive:
+            self._world.record.event(self._mark + frames[-1])
             self._requests.append((socket, frames))
             self._wake()
 
@@ -212,9 +233,14 @@ class Process:
         except Exception as defect:  # noqa: BLE001 - as main does: the world decides what it means
             self._exit(EXIT_DEFECT, defect)
 
-    def _point(self, name: str) -> None:
+    def die(self, place: str) -> None:
+        """Die in the middle of a step; for those who are told of places."""
+        raise Killed(place)
+
+    def _point(self, name: str, detail: Any = None) -> None:
         if self.doom is not None and self.doom(name):
             raise Killed(name)
+        self._world.on_place(self, name, detail)
 
     def _exit(self, code: int | None, defect: Exception | None) -> None:
         if self.alive:
@@ -222,7 +248,12 @@ class Process:
             self.exit_code = code
             self._world.on_exit(self, defect)
 
+    def _before_change(self, call: str, path: str) -> None:
+        self._point(f"disk {call}", path)
+        self.last_change = f"{call} {path}"
+
     def _on_disk(self) -> None:
+        self._world.record.event(b"disk " + self._mark)
         self._disk_spoke = True
         self._wake()
 
@@ -232,29 +263,50 @@ class Process:
             delay_us = self._random.randint(*self._profile.turn_us)
             self._world.scheduler.after(delay_us, lambda: self.guarded(self._turn))
 
+    def calm_down(self) -> None:
+        """Let disk and worker hang no longer, nor be slow."""
+        self.writer.calm_down()
+        self.worker.go_on()
+
+    def set_clock(self, *, rate: int | None = None, jump_ms: int = 0) -> None:
+        """Let the clock run at another rate, or show more at once."""
+        if rate is not None:
+            self.clock.set_rate(rate)
+        self.clock.jump(jump_ms)
+        self._wake_at_tick()  # The wait that is under way was for the clock as it was.
+
     def _wake_at_tick(self) -> None:
         wait_ms = max(0, self._last_tick_ms + self._profile.tick_ms - self.now_ms())
-        # A clock that runs slowly takes longer to show the same time.
-        delay_us = 1 + wait_ms * 1_000_000 // self._clock_rate
-        self._world.scheduler.after(delay_us, lambda: self.guarded(self._wake))
+        self._tick_wakes += 1
+        number = self._tick_wakes
+
+        def wake() -> None:
+            if number == self._tick_wakes:
+                self._wake()
+
+        self._world.scheduler.after(self.clock.wait_us(wait_ms), lambda: self.guarded(wake))
 
     def _turn(self) -> None:
         """Do what one turn of ``node/loop.py`` does."""
         self._turn_is_due = False
         server = self.server
         server.now_ms = self.now_ms()
+        self._point("turn")
         if self._disk_spoke:
             self._disk_spoke = False
             if self.writer.failure is not None:
                 raise self.writer.failure
             server.on_persisted()
             self.worker.deliver()
+            self._point("disk heard")
         frames, self._peer_frames = _split(self._peer_frames, PEER_FRAMES_PER_TURN)
         for frame in frames:
             server.on_peer_frame(frame)
+            self._point("frame", frame)
         requests, self._requests = _split(self._requests, REQUESTS_PER_TURN)
         for socket, request in requests:
             server.on_client(socket, request)
+            self._point("request", request)
         self._tick_if_due(server.now_ms)
         if self.stopping and self._stop_deadline_ms == 0:
             self._stop_deadline_ms = server.now_ms + STOP_MS
@@ -275,22 +327,45 @@ class Process:
         self._last_tick_ms += tick_ms
         if now_ms - self._last_tick_ms >= tick_ms:
             self._last_tick_ms = now_ms
+        self._world.record.event(b"tick " + self._mark)
         self.server.on_tick()
+        self._point("tick")
         self._wake_at_tick()
 
     def _carry_out(self, effects: Effects) -> None:
-        self._point("turned")
+        self._point("turned", effects)
         for outgoing in effects.peer_frames:
-            self._point("send")
-            peer = outgoing.peer.partition("#")[0]
-            if not self._world.send_to_peer(self.name, peer, outgoing.frame):
-                self.server.on_not_sent(outgoing)
+            self._outputs.append(partial(self._send, outgoing))
         for chunk in effects.bulk:
-            self._point("send bulk")
-            self._world.send_bulk(self.name, chunk.peer.partition("#")[0], chunk.frame)
+            self._outputs.append(partial(self._send_bulk, chunk))
         for socket, envelope, reply in effects.replies:
-            self._point("reply")
-            self._world.send_to_client(self.name, socket, envelope, reply)
+            self._outputs.append(partial(self._reply, socket, envelope, reply))
+        self._put_out()
+
+    def _put_out(self) -> None:
+        """Hand everything to the sockets; whoever is stopped in between does the rest later."""
+        while self._outputs:
+            if self.paused:
+                self._on_hold.append(self._put_out)
+                return
+            self._outputs.popleft()()
+
+    def _send(self, outgoing: Outgoing) -> None:
+        self._point("send", outgoing.frame)
+        peer = outgoing.peer.partition("#")[0]
+        if self._world.send_to_peer(self.name, peer, outgoing.frame):
+            self._point("sent", outgoing.frame)
+        else:
+            self.server.on_not_sent(outgoing)
+
+    def _send_bulk(self, chunk: Bulk) -> None:
+        self._point("send bulk", chunk.frame)
+        self._world.send_bulk(self.name, chunk.peer.partition("#")[0], chunk.frame)
+
+    def _reply(self, socket: int, envelope: list[bytes], reply: bytes) -> None:
+        self._point("reply", reply)
+        self._world.send_to_client(self.name, socket, envelope, reply)
+        self._point("replied", reply)
 
 
 def directory_of(identity: Identity) -> str:

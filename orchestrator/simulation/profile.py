@@ -1,10 +1,4 @@
-"""How the world behaves in one run: calm by default, or drawn from a seed.
-
-Uniform faults find little, so each seed draws a *kind* of world first: some lose messages and never
-crash, others crash at every turn on a perfect network ("swarm testing").
-"""
-
-from random import Random
+"""How the world behaves in one run: calm by default. ``draw`` makes others out of seeds."""
 
 import msgspec
 
@@ -56,10 +50,27 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     fault_pause_us: tuple[int, int] = (20_000, 400_000)
     """The time between two faults."""
     faults: tuple[str, ...] = ()
-    """The kinds of fault to choose from; ``faults.KINDS`` has them all."""
+    """The kinds of fault to choose from, each as often as it is named; ``kinds.KINDS``."""
+    strikes: tuple[int, ...] | None = None
+    """The faults that do happen, by their number from 0; None: all of them."""
+    away_us: tuple[int, int] = (10_000, 800_000)
+    """How long a fault lasts, and a dead process stays dead."""
+    points: tuple[str, ...] = ()
+    """The named points at which something is forced; ``points.POINTS`` has them all."""
+    point_passes: int = 12
+    """How often, at most, a point is passed unharmed first."""
+    point_effects: tuple[str, ...] = ("crash", "crash", "power", "pause", "isolate")
+    """What is forced there, drawn each time."""
+    events: int = 4_000
+    """How long things go wrong: so many events, see ``record``."""
+    faulty_ms: int = 20_000
+    """And no longer than this."""
+
     clients: int = 4
     think_us: tuple[int, int] = (0, 20_000)
     """How long a client waits between an answer and its next request."""
+    mix: tuple[str, ...] = ("set", "set", "get", "get", "incr", "cas")
+    """What clients do, each as often as it is named; ``workload.OPERATIONS`` has them all."""
 
     def options(self) -> Options:
         """Return Raft's options."""
@@ -84,54 +95,3 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 CALM = Profile()
-
-
-def draw_profile(random: Random, kinds: tuple[str, ...]) -> Profile:
-    """Draw a world in which some things go wrong often, some seldom, and others never."""
-    spread = random.choice((1, 5, 15))
-    chosen = tuple(kind for kind in kinds if random.random() < 0.5)
-    return Profile(
-        nodes=random.choice((3, 3, 3, 5)),
-        election_ticks_max=15 + spread,
-        clock_rates=random.choice(((1000,), (1000, 900, 1100), (700, 1000, 1400))),
-        segment_bytes=random.choice((4096, 8192, 65536)),
-        turn_us=random.choice(((20, 200), (500, 5_000), (1, 2))),
-        disk_us=random.choice(((50, 500), (500, 10_000), (2_000, 40_000))),
-        slow_disk=random.choice((0, 0, 10)),
-        delay_us=random.choice(((50, 500), (200, 20_000))),
-        loss=random.choice((0, 0, 20, 200)),
-        duplicate=random.choice((0, 0, 50, 300)),
-        reorder=random.choice((0, 0, 50, 300)),
-        late_us=random.choice((5_000, 100_000, 600_000)),
-        fault_pause_us=random.choice(((20_000, 200_000), (100_000, 900_000))),
-        faults=chosen or (random.choice(kinds),),
-        clients=random.choice((2, 4, 8)),
-        think_us=random.choice(((0, 2_000), (0, 50_000))),
-        # Each entry counts about a hundred bytes.
-        snapshot_log_bytes=random.choice((64 * 1024 * 1024, 300, 700, 2_000)),
-        snapshots_kept=random.choice((1, 2, 2, 3)),
-        slice_bytes=random.choice((256, 4_096)),
-        chunk_bytes=random.choice((512, 4_096)),
-        tail_bytes=random.choice((0, 0, 500)),
-        held_bytes=random.choice((0, 3_000, 64 * 1024 * 1024)),
-        job_us=random.choice(((50, 500), (50, 500), (500, 20_000))),
-        bulk_loss=random.choice((0, 0, 100)),
-    )
-
-
-def draw_busy_profile(random: Random, kinds: tuple[str, ...]) -> Profile:
-    """Draw a world with peace enough to get work done, so that snapshots come and go all the time.
-
-    Where faults never pause, nobody leads for long, and logs stay too short to be compacted.
-    """
-    return msgspec.structs.replace(
-        draw_profile(random, kinds),
-        disk_us=random.choice(((50, 500), (500, 5_000))),
-        delay_us=random.choice(((50, 500), (200, 3_000))),
-        loss=random.choice((0, 0, 20)),
-        late_us=random.choice((5_000, 50_000)),
-        fault_pause_us=random.choice(((100_000, 500_000), (200_000, 1_200_000))),
-        clients=8,
-        think_us=random.choice(((0, 2_000), (0, 20_000))),
-        snapshot_log_bytes=random.choice((300, 1_000, 3_000)),
-    )

@@ -34,7 +34,7 @@ class SimulatedWorker:
         *,
         notify: Callable[[], None],
         guarded: Callable[[Callable[[], None]], None],
-        point: Callable[[str], None],
+        point: Callable[[str, None], None],
     ) -> None:
         self.held = False
         """True: the next job waits until :meth:`go_on`."""
@@ -82,9 +82,9 @@ class SimulatedWorker:
         self._busy = False
         if self.held:
             return
-        self._point("job")
+        self._point("job", None)
         self.job_count += 1
         self._results.append(self._jobs.popleft()())
-        self._point("job done")
+        self._point("job done", None)
         self._notify()
         self._start_soon()

@@ -3,8 +3,10 @@
 Each client has one request under way. It takes no answer for ``unknown``, and never repeats.
 """
 
+from collections.abc import Callable
 from random import Random
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +15,16 @@ from .cluster import SimulatedCluster
 
 PATIENCE_US = 300_000
 """How long a client waits beyond the time that it gave the server."""
+BATCH_MAX = 5
+REGISTERS = tuple(f"register-{number}" for number in range(3))
+"""Keys that are set and read, with conditions or without; every value is new."""
+COUNTERS = tuple(f"counter-{number}" for number in range(2))
+"""Keys that are counted up and read."""
+MIXED = tuple(f"mixed-{number}" for number in range(3))
+"""Keys to which anything is done."""
+TALLIES = tuple(f"tally-{number}" for number in range(2))
+"""Keys that are counted up in batches."""
+KEYS = (*REGISTERS, *COUNTERS, *MIXED, *TALLIES)
 
 OK = "ok"
 FAILED = "failed"
@@ -20,11 +32,11 @@ UNKNOWN = "unknown"
 
 
 class Operation(msgspec.Struct, kw_only=True):
-    """One line of a history. Times are virtual microseconds.
+    """One request in a history. Times are virtual microseconds.
 
     ``outcome``: ``ok``; ``failed``: it had no effect and never will; ``unknown``: nobody knows.
-    ``fields`` are the answer's, when there was one. ``returned_us`` of an unknown operation is
-    None: it may still take effect at any time.
+    ``asked`` are the request's own fields, ``fields`` the answer's, when there was one.
+    ``returned_us`` of an unknown operation is None: it may still take effect at any time.
     """
 
     number: int
@@ -33,6 +45,7 @@ class Operation(msgspec.Struct, kw_only=True):
     op: str
     key: str
     argument: Any = None
+    asked: dict[str, Any] = {}
     invoked_us: int
     returned_us: int | None = None
     outcome: str = UNKNOWN
@@ -45,16 +58,10 @@ class Workload:
     Args:
         cluster: whom they ask.
         seed: decides what they ask.
-        registers: how many keys are set and read.
-        counters: how many keys are counted up and read.
     """
 
-    def __init__(
-        self, cluster: SimulatedCluster, seed: int, *, registers: int = 3, counters: int = 2
-    ) -> None:
+    def __init__(self, cluster: SimulatedCluster, seed: int | str) -> None:
         self.history: list[Operation] = []
-        self.registers = [f"register-{number}" for number in range(registers)]
-        self.counters = [f"counter-{number}" for number in range(counters)]
         self._cluster = cluster
         self._running = True
         for number in range(cluster.profile.clients):
@@ -72,22 +79,23 @@ class Workload:
     def read_all(self) -> None:
         """Read every key once, linearizably, at a node in turn; into the same history."""
         names = [process.name for process in self._cluster.running]
-        for number, key in enumerate([*self.registers, *self.counters]):
+        for number, key in enumerate(KEYS):
             node = names[number % len(names)]
-            operation = self.invoke(-1, node, "get", key, None)
+            operation = self.invoke(-1, node, "get", {"key": key})
             reply = self._cluster.ask(node, "get", key=key.encode())
             self.settle(operation, reply)
-            assert operation.outcome == OK, self._cluster.explain(f"a final read failed: {reply}")
+            assert operation.outcome == OK, f"a final read failed: {reply}"
 
-    def invoke(self, client: int, node: str, op: str, key: str, argument: Any) -> Operation:
+    def invoke(self, client: int, node: str, op: str, asked: dict[str, Any]) -> Operation:
         """Note that an operation begins."""
         operation = Operation(
             number=len(self.history),
             client=client,
             node=node,
             op=op,
-            key=key,
-            argument=argument,
+            key=asked.get("key", ""),
+            argument=asked.get("value"),
+            asked=asked,
             invoked_us=self._cluster.scheduler.now_us,
         )
         self.history.append(operation)
@@ -111,46 +119,58 @@ class _Client:
     def __init__(
         self, workload: Workload, cluster: SimulatedCluster, random: Random, number: int
     ) -> None:
+        self.random = random
         self._workload = workload
         self._cluster = cluster
-        self._random = random
         self._number = number
         self._turn = 0
         self._seen: dict[str, int] = {}
+        self._values: dict[str, Any] = {}
 
     def begin(self) -> None:
         """Ask for the first time, soon."""
         self._think()
 
+    def new_value(self) -> str:
+        """Return a value that nobody else ever writes."""
+        return f"{self._number}.{self._turn}.{self.random.randrange(1000)}"
+
+    def seen(self, key: str) -> int:
+        """Return the revision in which this client last saw a key."""
+        return self._seen.get(key, 0)
+
+    def value(self, key: str) -> Any:
+        """Return the value that this client last saw under a key."""
+        return self._values.get(key, "never")
+
     def _think(self) -> None:
-        pause_us = self._random.randint(*self._cluster.profile.think_us)
+        pause_us = self.random.randint(*self._cluster.profile.think_us)
         self._cluster.scheduler.after(pause_us, self._ask)
 
     def _ask(self) -> None:
         if not self._workload.running:
             return
         self._turn += 1
-        random = self._random
+        random = self.random
         node = random.choice(self._cluster.names)
-        op, key, argument = self._choose()
+        op, asked = OPERATIONS[random.choice(self._cluster.profile.mix)](self)
         timeout_ms = random.choice((50, 200, 1_000))
-        operation = self._workload.invoke(self._number, node, op, key, argument)
-        fields: dict[str, Any] = {"key": key, "timeout_ms": timeout_ms}
-        if op == "set":
-            fields["value"] = argument
-            if random.random() < 0.2:
-                fields["if_mod_rev"] = self._seen.get(key, 0)
+        operation = self._workload.invoke(self._number, node, op, asked)
+        fields = {**asked, "timeout_ms": timeout_ms}
         if random.random() < 0.1:
             fields["forward"] = False
         turn = self._turn
         call = self._cluster.request(node, op, json=random.random() < 0.2, **fields)
 
         def answered(call: Call) -> None:
+            self._cluster.record.counts[f"{op} {call.outcome}"] += 1
             if turn != self._turn:
                 return  # This client has given up on it, and nobody listens any more.
             self._workload.settle(operation, call.reply)
             if "mod_rev" in call.reply:
-                self._seen[key] = call.reply["mod_rev"]
+                self._seen[operation.key] = call.reply["mod_rev"]
+                value = call.reply.get("value", operation.argument)
+                self._values[operation.key] = value.decode() if isinstance(value, bytes) else value
             self._turn += 1
             self._think()
 
@@ -162,12 +182,74 @@ class _Client:
         call.on_answer = answered
         self._cluster.scheduler.after(timeout_ms * 1_000 + PATIENCE_US, give_up)
 
-    def _choose(self) -> tuple[str, str, str | None]:
-        random = self._random
-        if random.random() < 0.5:
-            key = random.choice(self._workload.registers)
-            if random.random() < 0.5:
-                return "set", key, f"{self._number}.{self._turn}"
-            return "get", key, None
-        key = random.choice(self._workload.counters)
-        return ("incr", key, None) if random.random() < 0.7 else ("get", key, None)
+
+def _set(client: _Client) -> tuple[str, dict[str, Any]]:
+    key = client.random.choice((*REGISTERS, MIXED[0]))
+    return "set", {"key": key, "value": client.new_value()}
+
+
+def _get(client: _Client) -> tuple[str, dict[str, Any]]:
+    return "get", {"key": client.random.choice(KEYS)}
+
+
+def _incr(client: _Client) -> tuple[str, dict[str, Any]]:
+    return "incr", {"key": client.random.choice(COUNTERS)}
+
+
+def _cas(client: _Client) -> tuple[str, dict[str, Any]]:
+    key = client.random.choice((*REGISTERS, *MIXED))
+    return "set", {"key": key, "value": client.new_value(), "if_mod_rev": client.seen(key)}
+
+
+def _cas_value(client: _Client) -> tuple[str, dict[str, Any]]:
+    key = client.random.choice(MIXED)
+    asked = {"key": key, "value": client.new_value()}
+    known = client.value(key)
+    return "set", asked if known is None else {**asked, "if_value": known}
+
+
+def _delete(client: _Client) -> tuple[str, dict[str, Any]]:
+    key = client.random.choice(MIXED)
+    if client.random.random() < 0.3:
+        return "delete", {"key": key, "if_mod_rev": client.seen(key)}
+    return "delete", {"key": key}
+
+
+def _batch(client: _Client) -> tuple[str, dict[str, Any]]:
+    random = client.random
+    operations: list[dict[str, Any]] = []
+    for number in range(random.randint(1, BATCH_MAX)):
+        op = random.choice(("set", "get", "incr", "delete"))
+        key = random.choice(TALLIES if op == "incr" else MIXED)
+        operation = {"op": op, "key": key}
+        if op == "set":
+            operation["value"] = f"{client.new_value()}.{number}"
+        operations.append(operation)
+    return "batch", {"ops": operations}
+
+
+def _range(client: _Client) -> tuple[str, dict[str, Any]]:
+    asked = {"prefix": client.random.choice(("register-", "mixed-", "counter-", "tally-"))}
+    return "range", asked if client.random.random() < 0.8 else {**asked, "read": "local"}
+
+
+def _local(client: _Client) -> tuple[str, dict[str, Any]]:
+    return "get", {"key": client.random.choice(KEYS), "read": "local"}
+
+
+OPERATIONS: Final[MappingProxyType[str, Callable[[_Client], tuple[str, dict[str, Any]]]]] = (
+    MappingProxyType(
+        {
+            "set": _set,
+            "get": _get,
+            "incr": _incr,
+            "cas": _cas,
+            "cas_value": _cas_value,
+            "delete": _delete,
+            "batch": _batch,
+            "range": _range,
+            "local": _local,
+        }
+    )
+)
+"""What clients can do, by the names that profiles use."""

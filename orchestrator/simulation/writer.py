@@ -12,7 +12,7 @@ from raftcache.raft.types import Index
 from raftcache.storage.wal import Batch, Wal
 from raftcache.storage.writer import GROUP_BYTES_MAX
 
-from .profile import Profile
+from .profile import CALM, Profile
 from .scheduler import Scheduler
 
 RETRY_US = 1_000_000
@@ -29,7 +29,7 @@ class SimulatedWriter:
         guarded: runs a step of the disk, unless the process is dead or stopped; then it runs
             when the process goes on, or never.
         on_durable: told which batches have just become durable.
-        point: called where a process may die, with the place's name.
+        point: called where a process may die, with the place's name and the batches at stake.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class SimulatedWriter:
         notify: Callable[[], None],
         guarded: Callable[[Callable[[], None]], None],
         on_durable: Callable[[list[Batch]], None],
-        point: Callable[[str], None],
+        point: Callable[[str, list[Batch] | None], None],
     ) -> None:
         self.persisted = 0
         self.queued_bytes = 0
@@ -62,6 +62,8 @@ class SimulatedWriter:
         self._waiting: list[tuple[Batch, int]] = []
         self._under_way: list[Batch] = []
         self._busy = False
+        self._finish: Callable[[], None] | None = None
+        """Ends the write that is under way."""
         self._submitted = 0
         self._release_index: Index | None = None
         if not self.has_room:
@@ -111,7 +113,7 @@ class SimulatedWriter:
             group.append(batch)
             size += batch_bytes
         self._under_way = group
-        self._point("write")
+        self._point("write", group)
         try:
             self.wal.write(group)
         except DiskFailed as failure:
@@ -120,15 +122,33 @@ class SimulatedWriter:
         duration_us = self._random.randint(*self._profile.disk_us)
         if self._random.randrange(1000) < self._profile.slow_disk:
             duration_us *= SLOW_FACTOR
-        finish = self._finisher(group, size)
-        self._scheduler.after(duration_us, lambda: self._guarded(finish))
+        self._finish = self._finisher(group, size)
+        self._end_after(duration_us)
+
+    def calm_down(self) -> None:
+        """Be quick from now on, with what is under way too."""
+        self._profile = CALM
+        self.go_on()
+        if self._finish is not None:
+            self._end_after(1)
+
+    def _end_after(self, delay_us: int) -> None:
+        """Let the write that is under way end, unless it has by then."""
+        finish = self._finish
+
+        def end() -> None:
+            if finish is not None and finish is self._finish:
+                finish()
+
+        self._scheduler.after(delay_us, lambda: self._guarded(end))
 
     def _finisher(self, group: list[Batch], size: int) -> Callable[[], None]:
         def finish() -> None:
             if self.held:
-                self._scheduler.after(1_000, lambda: self._guarded(finish))
+                self._end_after(1_000)
                 return
-            self._point("sync")
+            self._finish = None
+            self._point("sync", group)
             try:
                 self.wal.sync()
                 self._under_way = []
@@ -136,7 +156,7 @@ class SimulatedWriter:
                 self.persisted += len(group)
                 self.queued_bytes -= size
                 self.size_bytes = self.wal.size_bytes
-                self._point("synced")
+                self._point("synced", group)
                 self._notify()
                 self._prepare()
             except DiskFailed as failure:

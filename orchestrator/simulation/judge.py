@@ -1,7 +1,8 @@
-"""An independent judge of histories: it knows the promises, and nothing of the product.
+"""A second judge of histories, by revisions: it knows the promises, and nothing of the product.
 
 Registers are only ever set to values that occur once, and every answer tells a revision, so no
-search is needed: revisions are the order, and what remains is to compare it with real time.
+search is needed: revisions are the order, and what remains is to compare it with real time. What
+fits no such scheme (deletions, batches) is left to ``histories``.
 """
 
 from bisect import bisect_left
@@ -9,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.simulation.workload import FAILED, OK, UNKNOWN, Operation
+from .histories import text_of
+from .workload import FAILED, MIXED, OK, TALLIES, UNKNOWN, Operation
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,12 @@ class _Sight:
 def judge(history: Iterable[Operation]) -> list[str]:
     """Return what is wrong with a history, in sentences; nothing when all promises were kept."""
     by_key: dict[str, list[Operation]] = defaultdict(list)
+    ranges: list[Operation] = []
     for operation in history:
-        by_key[operation.key].append(operation)
+        if operation.op == "range":
+            ranges.append(operation)
+        elif operation.op != "batch" and operation.key not in (*MIXED, *TALLIES):
+            by_key[operation.key].append(operation)
     found: list[str] = []
     for key in sorted(by_key):
         operations = by_key[key]
@@ -36,13 +42,13 @@ def judge(history: Iterable[Operation]) -> list[str]:
             found += _judge_counter(key, operations)
         else:
             found += _judge_register(key, operations)
-    return found + _judge_revisions(by_key)
+    return found + _judge_revisions(by_key) + _judge_ranges(ranges, by_key)
 
 
 def _judge_register(key: str, operations: list[Operation]) -> list[str]:
     writes = {operation.argument: operation for operation in operations if operation.op == "set"}
     sights = _sights(operations)
-    found = []
+    found: list[str] = []
     values: dict[int, object] = {0: None}
     revisions: dict[object, int] = {}
     for sight in sights:
@@ -68,6 +74,7 @@ def _judge_register(key: str, operations: list[Operation]) -> list[str]:
 def _judge_order(key: str, sights: list[_Sight]) -> list[str]:
     """Later in real time is later, or equal for a read, in the order of revisions."""
     found = []
+    sights = [sight for sight in sights if not _is_local(sight.operation)]
     by_return = sorted(sights, key=lambda sight: sight.returned_us)
     position = 0
     newest: _Sight | None = None
@@ -96,9 +103,9 @@ def _sights(operations: list[Operation]) -> list[_Sight]:
             continue
         if operation.outcome == OK:
             is_write = operation.op == "set"
-            value = operation.argument if is_write else _text(fields["value"])
+            value = operation.argument if is_write else text_of(fields["value"])
         elif fields.get("error") == "conflict":
-            is_write, value = False, _text(fields["value"])
+            is_write, value = False, text_of(fields["value"])
         else:
             continue
         revision = int(fields["mod_rev"])
@@ -123,13 +130,13 @@ def _judge_counter(key: str, operations: list[Operation]) -> list[str]:
             continue
         returned_us, is_write = _returned(operation), operation.op == "incr"
         value = operation.fields["value"]
-        number = int(value) if is_write else int(_text(value) or 0)
+        number = int(value) if is_write else int(text_of(value) or 0)
         if is_write:
             numbers.append(number)
         sights.append(
             _Sight(number, number, operation.invoked_us, returned_us, is_write, operation)
         )
-        least = bisect_left(certain, operation.invoked_us) + is_write
+        least = 0 if _is_local(operation) else bisect_left(certain, operation.invoked_us) + is_write
         most = bisect_left(possible, returned_us)
         if not least <= number <= most:
             found.append(f"{key}: {number} is not within {least} and {most}: {operation}")
@@ -161,10 +168,35 @@ def _judge_revisions(by_key: dict[str, list[Operation]]) -> list[str]:
     return found
 
 
+def _judge_ranges(ranges: list[Operation], by_key: dict[str, list[Operation]]) -> list[str]:
+    """A page shows one moment: at its revision, no item is older than what was written by then."""
+    revisions = {
+        key: sorted(
+            int(operation.fields["mod_rev"])
+            for operation in operations
+            if operation.outcome == OK and operation.op in ("set", "incr")
+        )
+        for key, operations in by_key.items()
+    }
+    found = []
+    for page in ranges:
+        if page.outcome != OK:
+            continue
+        shown = {text_of(item["key"]): int(item["mod_rev"]) for item in page.fields["items"]}
+        at_rev = int(page.fields["at_rev"])
+        for key, known in revisions.items():
+            if not key.startswith(page.asked["prefix"]):
+                continue
+            newest = max((revision for revision in known if revision <= at_rev), default=0)
+            if shown.get(key, 0) < newest:
+                found.append(f"{key}: revision {newest} is missing at {at_rev}: {page}")
+    return found
+
+
+def _is_local(operation: Operation) -> bool:
+    return operation.asked.get("read") == "local"
+
+
 def _returned(operation: Operation) -> int:
     assert operation.returned_us is not None, "it was answered"
     return operation.returned_us
-
-
-def _text(value: bytes | str | None) -> str | None:
-    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,156 @@
+"""Worlds drawn from seeds: each a profile of its own ("swarm testing").
+
+Uniform faults find little, so each seed draws a *kind* of world first: some lose messages and never
+crash, others crash at every turn on a perfect network. Each kind of fault is on or off, and how
+often it strikes is drawn as well.
+"""
+
+from collections.abc import Callable
+from random import Random
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from .kinds import GROUPS, KINDS
+from .points import POINTS
+from .profile import Profile
+
+NEVER_BYTES = 64 * 1024 * 1024
+"""More log than a run ever writes."""
+
+_MIXES = (
+    ("set", "set", "get", "get", "incr", "incr", "cas"),
+    ("set", "get", "incr", "cas", "cas_value", "delete", "batch", "range", "local"),
+    ("incr", "incr", "incr", "get"),
+    ("set", "get", "get", "get", "range"),
+    ("batch", "batch", "range", "delete", "set"),
+)
+
+
+def draw_profile(seed: int | str, name: str = "swarm") -> Profile:
+    """Return the world of a seed, of the kind that ``name`` stands for."""
+    return PROFILES[name](Random(f"{seed}/profile"))
+
+
+def draw_swarm(random: Random) -> Profile:
+    """Draw anything: mostly wild, sometimes with peace enough for snapshots to come and go."""
+    return draw_busy(random) if random.random() < 0.35 else draw_wild(random)
+
+
+def draw_wild(random: Random) -> Profile:
+    """Draw a world in which some things go wrong often, some seldom, and others never."""
+    spread = random.choice((1, 5, 15))
+    quiet = random.random() < 0.4
+    return Profile(
+        nodes=random.choice((3, 3, 3, 3, 5, 5, 2, 4, 1)),
+        election_ticks_max=15 + spread,
+        clock_rates=random.choice(((1000,), (1000,), (1000, 900, 1100), (700, 1000, 1400))),
+        segment_bytes=random.choice((4096, 8192, 65536)),
+        turn_us=random.choice(((20, 200), (20, 200), (500, 5_000), (1, 2))),
+        disk_us=random.choice(((50, 500), (500, 10_000), (2_000, 40_000))),
+        slow_disk=random.choice((0, 0, 10)),
+        delay_us=random.choice(((50, 500), (50, 500), (200, 20_000))),
+        loss=0 if quiet else random.choice((0, 0, 20, 200)),
+        duplicate=0 if quiet else random.choice((0, 50, 300)),
+        reorder=0 if quiet else random.choice((0, 50, 300)),
+        late_us=random.choice((5_000, 100_000, 600_000)),
+        fault_pause_us=random.choice(((20_000, 200_000), (100_000, 900_000))),
+        away_us=random.choice(((1_000, 60_000), (10_000, 300_000), (10_000, 800_000))),
+        faults=_draw_kinds(random),
+        points=_draw_points(random),
+        point_passes=random.choice((0, 3, 12, 40)),
+        point_effects=random.choice(
+            (("crash",), ("power",), ("crash", "power", "pause", "isolate"), ("pause", "isolate"))
+        ),
+        clients=random.choice((2, 4, 8)),
+        think_us=random.choice(((0, 2_000), (0, 50_000))),
+        mix=random.choice(_MIXES),
+        # Each entry counts about a hundred bytes.
+        snapshot_log_bytes=random.choice((NEVER_BYTES, 300, 700, 2_000)),
+        snapshots_kept=random.choice((1, 2, 2, 3)),
+        slice_bytes=random.choice((256, 4_096)),
+        chunk_bytes=random.choice((512, 4_096)),
+        tail_bytes=random.choice((0, 0, 500)),
+        held_bytes=random.choice((0, 3_000, NEVER_BYTES)),
+        job_us=random.choice(((50, 500), (50, 500), (500, 20_000))),
+        bulk_loss=random.choice((0, 0, 100)),
+    )
+
+
+def draw_busy(random: Random) -> Profile:
+    """Draw a world with peace enough to get work done, so that snapshots come and go all the time.
+
+    Where faults never pause, nobody leads for long, and logs stay too short to be compacted.
+    """
+    return msgspec.structs.replace(
+        draw_wild(random),
+        disk_us=random.choice(((50, 500), (500, 5_000))),
+        delay_us=random.choice(((50, 500), (200, 3_000))),
+        loss=random.choice((0, 0, 20)),
+        late_us=random.choice((5_000, 50_000)),
+        fault_pause_us=random.choice(((100_000, 500_000), (200_000, 1_200_000))),
+        clients=8,
+        think_us=random.choice(((0, 2_000), (0, 20_000))),
+        snapshot_log_bytes=random.choice((300, 1_000, 3_000)),
+    )
+
+
+def draw_calm(_random: Random) -> Profile:
+    """Return the world in which nothing goes wrong."""
+    return Profile()
+
+
+def _of_group(group: str) -> Callable[[Random], Profile]:
+    """Return a drawing of worlds in which one group of faults alone strikes."""
+    kinds = tuple(GROUPS[group])
+
+    def draw(random: Random) -> Profile:
+        drawn = msgspec.structs.replace(
+            draw_wild(random), faults=_draw_kinds(random, kinds), points=()
+        )
+        if group == "link":
+            return drawn
+        return msgspec.structs.replace(drawn, loss=0, duplicate=0, reorder=0, bulk_loss=0)
+
+    return draw
+
+
+def draw_pointed(random: Random) -> Profile:
+    """Draw a world in which nothing goes wrong but what is forced at named points."""
+    return msgspec.structs.replace(
+        draw_busy(random),
+        faults=(),
+        loss=0,
+        duplicate=0,
+        reorder=0,
+        bulk_loss=0,
+        points=_draw_points(random, at_least=6),
+    )
+
+
+PROFILES: Final[MappingProxyType[str, Callable[[Random], Profile]]] = MappingProxyType(
+    {
+        "swarm": draw_swarm,
+        "wild": draw_wild,
+        "busy": draw_busy,
+        "points": draw_pointed,
+        **{group: _of_group(group) for group in GROUPS},
+        "calm": draw_calm,
+    }
+)
+"""The kinds of world that one may ask for, by their names."""
+
+
+def _draw_kinds(random: Random, kinds: tuple[str, ...] = tuple(KINDS)) -> tuple[str, ...]:
+    """Draw which kinds of fault there are, and how often each is named."""
+    share = random.choice((0.1, 0.3, 0.6))
+    chosen = [kind for kind in kinds if random.random() < share]
+    return tuple(
+        kind for kind in chosen or [random.choice(kinds)] for _ in range(random.choice((1, 1, 4)))
+    )
+
+
+def _draw_points(random: Random, *, at_least: int = 0) -> tuple[str, ...]:
+    count = max(at_least, random.choice((0, 1, 3, 10)))
+    return tuple(sorted(random.sample(tuple(POINTS), count)))

@@ -1,0 +1,33 @@
+"""What an operator may ask of a cluster at any moment, and must be able to."""
+
+from random import Random
+from types import MappingProxyType
+from typing import Final
+
+from .faults import Faults, Kind
+
+
+def transfer(faults: Faults, random: Random) -> bool:
+    """Ask the leader to hand over to some node, perhaps itself."""
+    leader = faults.cluster.leader()
+    if leader is None:
+        return False
+    to = random.choice(faults.cluster.names)
+    faults.cluster.request(leader, "leader_transfer", admin=True, to=to)
+    return True
+
+
+def snapshot(faults: Faults, random: Random) -> bool:
+    """Ask some node to take a snapshot now."""
+    name = faults.some_node(random)
+    if name is not None:
+        faults.cluster.request(name, "snapshot", admin=True)
+    return name is not None
+
+
+KINDS: Final[MappingProxyType[str, Kind]] = MappingProxyType(
+    {
+        "transfer": transfer,
+        "snapshot": snapshot,
+    }
+)

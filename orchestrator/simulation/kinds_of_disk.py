@@ -1,0 +1,137 @@
+"""What strikes disks: calls that fail, a disk that is full, hangs, or does not keep what it has.
+
+Damage to what was written long ago must be noticed when the node starts: then it refuses, and an
+operator restores the file. It never strikes a log's last write, for there it can't be told from a
+write that a crash has torn (failures E1, E2).
+"""
+
+import errno
+from random import Random
+from types import MappingProxyType
+from typing import Final
+
+from raftcache.storage.segment import segment_number
+
+from .disk import SECTOR_BYTES
+from .faults import Faults, Kind
+
+CALLS = ("write", "sync", "create", "allocate", "rename", "sync_directory", "remove", "read")
+"""File calls that may fail."""
+ROOM_BYTES_MAX = 16_384
+
+
+def fail_sync(faults: Faults, random: Random) -> bool:
+    """Let one of the next syncs of a node fail; its cache then claims to be clean (failure E6)."""
+    name = faults.some_node(random)
+    if name is not None:
+        faults.cluster.hosts[name].disk.fail("sync", errno.EIO, after=random.randint(0, 10))
+    return name is not None
+
+
+def fail_call(faults: Faults, random: Random) -> bool:
+    """Let one of the next calls of some name fail."""
+    name = faults.some_node(random)
+    if name is None:
+        return False
+    call, code = random.choice(CALLS), random.choice((errno.EIO, errno.ENOSPC))
+    faults.cluster.note(f"{name}: a {call} will fail with {errno.errorcode[code]}")
+    faults.cluster.hosts[name].disk.fail(call, code, after=random.randint(0, 5))
+    return True
+
+
+def fill_disk(faults: Faults, random: Random) -> bool:
+    """Leave a disk little room for a while."""
+    name = faults.some_node(random)
+    if name is None:
+        return False
+    disk = faults.cluster.hosts[name].disk
+    disk.capacity_bytes = disk.used_bytes + random.randint(0, ROOM_BYTES_MAX)
+    faults.cluster.note(f"{name}: its disk is nearly full")
+
+    def room() -> None:
+        disk.capacity_bytes = None
+
+    faults.later(random, room)
+    return True
+
+
+def hang_disk(faults: Faults, random: Random) -> bool:
+    """Let a disk finish nothing for a while (failure E14)."""
+    name = faults.some_node(random)
+    if name is None:
+        return False
+    process = faults.cluster.process(name)
+    process.writer.held = True
+    faults.cluster.note(f"{name}: its disk hangs")
+
+    def go_on() -> None:
+        if process.alive:
+            process.writer.go_on()
+
+    faults.later(random, go_on)
+    return True
+
+
+def rot_snapshot(faults: Faults, random: Random) -> bool:
+    """Kill a process, and let a byte of its newest snapshot rot where an older one stands in.
+
+    That takes an older one which the log goes on from: a log that has restarted behind the newest
+    one does not (failure E10).
+    """
+    name = faults.some_node(random)
+    if name is None:
+        return False
+    faults.cluster.kill(name)
+    host = faults.cluster.hosts[name]
+    positions = host.snapshots()
+    if len(positions) < 2 or faults.cluster.checks.durable[name].restarted > positions[-2]:
+        return False
+    faults.cluster.note(f"{name}: snapshot {positions[-1]} rots")
+    host.damage_newest_snapshot(random)
+    return True
+
+
+def rot_log(faults: Faults, random: Random) -> bool:
+    """Kill a process, and damage a sector of its log: flipped, lost, or another's (E2, E11)."""
+    name = faults.some_node(random)
+    if name is None:
+        return False
+    faults.cluster.kill(name, power=random.random() < 0.5)
+    host = faults.cluster.hosts[name]
+    paths = [
+        f"{host.directory}/{one}" for one in host.disk.names(host.directory) if segment_number(one)
+    ]
+    path = random.choice(paths)
+    settled = host.disk.settled_bytes(path) // SECTOR_BYTES
+    if settled == 0:
+        return False
+    start = random.randrange(settled) * SECTOR_BYTES
+    content = host.disk.content(path)
+    before = content[start : start + SECTOR_BYTES]
+    how = random.choice(("flip", "lose", "misdirect"))
+    if how == "flip":
+        at = random.randrange(SECTOR_BYTES)
+        after = before[:at] + bytes([before[at] ^ 1 << random.randrange(8)]) + before[at + 1 :]
+    elif how == "lose":
+        after = bytes(SECTOR_BYTES)
+    else:
+        other = random.randrange(settled) * SECTOR_BYTES
+        after = content[other : other + SECTOR_BYTES]
+    if after == before:
+        return False
+    faults.cluster.note(f"{name}: {path} is damaged at {start}: {how}")
+    host.disk.overwrite(path, start, after)
+    faults.repairs[name] = lambda: host.disk.overwrite(path, start, before)
+    return True
+
+
+KINDS: Final[MappingProxyType[str, Kind]] = MappingProxyType(
+    {
+        "fail_sync": fail_sync,
+        "fail_call": fail_call,
+        "fill_disk": fill_disk,
+        "hang_disk": hang_disk,
+        "rot_snapshot": rot_snapshot,
+        "rot_log": rot_log,
+    }
+)

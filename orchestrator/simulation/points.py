@@ -1,0 +1,309 @@
+"""The named points: moments between two steps of a node at which a crash must not matter.
+
+Chance finds them seldom, so in each run some are chosen and something is forced there: a crash, a
+power cut, a pause, an isolation. Each names a *place* that processes report, and tells by what is
+at stake there, and by the state of the process, whether this is the moment.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from raftcache.node.server import Effects
+from raftcache.protocol.peer import PeerFrame, decode_peer_frame
+from raftcache.raft.messages import (
+    AppendEntries,
+    AppendEntriesResponse,
+    InstallSnapshotResponse,
+    Message,
+    PreVoteResponse,
+    RequestVote,
+    RequestVoteResponse,
+    TimeoutNow,
+)
+from raftcache.raft.types import Role
+from raftcache.storage.segment import NEXT_NAME
+from raftcache.storage.snapshot_receiver import INCOMING_PREFIX
+from raftcache.storage.snapshots import NEXT_SNAPSHOT_NAME
+from raftcache.storage.wal import Batch
+
+from .process import Process
+
+When: TypeAlias = Callable[[Process, Any], bool]
+
+
+class Point(NamedTuple):
+    """A moment with a name."""
+
+    name: str
+    place: str
+    when: When
+
+
+def _leads(process: Process) -> bool:
+    return process.is_open and process.server.raft.is_leader
+
+
+def _candidate(process: Process) -> bool:
+    return process.is_open and process.server.raft.state.role is Role.CANDIDATE
+
+
+def _just_elected(process: Process) -> bool:
+    """Tell whether it leads, and its first entry is not on its own disk."""
+    state = process.server.raft.state
+    return _leads(process) and state.persisted_index < state.term_start_index
+
+
+# What is being written
+
+
+def _vote(_process: Process, group: list[Batch]) -> bool:
+    return any(batch.hard_state is not None and batch.hard_state.voted_for for batch in group)
+
+
+def _vote_for_another(process: Process, group: list[Batch]) -> bool:
+    return _vote(process, group) and not _candidate(process)
+
+
+def _own_vote(process: Process, group: list[Batch]) -> bool:
+    return _vote(process, group) and _candidate(process)
+
+
+def _term_alone(_process: Process, group: list[Batch]) -> bool:
+    return any(batch.hard_state and not batch.hard_state.voted_for for batch in group)
+
+
+def _follower_entries(process: Process, group: list[Batch]) -> bool:
+    return not _leads(process) and any(batch.entries for batch in group)
+
+
+def _leader_entries(process: Process, group: list[Batch]) -> bool:
+    return _leads(process) and any(batch.entries for batch in group)
+
+
+def _first_entry(process: Process, group: list[Batch]) -> bool:
+    return _leader_entries(process, group) and _just_elected(process)
+
+
+def _group(_process: Process, group: list[Batch]) -> bool:
+    return len(group) > 1
+
+
+def _truncating(process: Process, group: list[Batch]) -> bool:
+    last = process.server.raft.state.persisted_index
+    firsts = [batch.entries[0].index for batch in group if batch.entries]
+    return any(first <= last for first in firsts) or firsts != sorted(firsts)
+
+
+def _base(_process: Process, group: list[Batch]) -> bool:
+    return any(batch.base is not None for batch in group)
+
+
+# What is in a frame
+
+
+@lru_cache(maxsize=1)
+def _frame(data: bytes) -> PeerFrame:
+    return decode_peer_frame(data)
+
+
+def _message(kind: type[Message], test: Callable[[Any], bool] = lambda _: True) -> When:
+    def when(_process: Process, data: bytes) -> bool:
+        messages = _frame(data).messages
+        return any(isinstance(message, kind) and test(message) for message in messages)
+
+    return when
+
+
+_vote_granted = _message(RequestVoteResponse, lambda one: one.vote_granted)
+_pre_vote_granted = _message(PreVoteResponse, lambda one: one.vote_granted)
+_entries = _message(AppendEntries, lambda one: bool(one.entries))
+_ack = _message(AppendEntriesResponse, lambda one: one.success and one.match_index > 0)
+_rejection = _message(AppendEntriesResponse, lambda one: not one.success)
+_read_round = _message(AppendEntries, lambda one: one.read_round > 0)
+
+
+def _commit_news(process: Process, data: bytes) -> bool:
+    known = process.server.store.last_applied
+    return _message(AppendEntries, lambda one: one.leader_commit > known)(process, data)
+
+
+def _handed_on(_process: Process, data: bytes) -> bool:
+    return bool(_frame(data).handed_on)
+
+
+def _answers(_process: Process, data: bytes) -> bool:
+    return bool(_frame(data).answers)
+
+
+def _chunks(_process: Process, data: bytes) -> bool:
+    return bool(_frame(data).chunks)
+
+
+def _chunk_acks(_process: Process, data: bytes) -> bool:
+    return bool(_frame(data).acks)
+
+
+# What is done to a file
+
+
+def _file(part: str) -> When:
+    return lambda _process, path: part in path.rpartition("/")[2]
+
+
+def _after(call: str, part: str) -> When:
+    """Tell whether the last change to the disk was this one."""
+
+    def when(process: Process, _detail: object) -> bool:
+        last_call, _, path = process.last_change.partition(" ")
+        return last_call == call and part in path.rpartition("/")[2]
+
+    return when
+
+
+def _starting(process: Process, _path: str) -> bool:
+    return not process.is_open
+
+
+def _running_segment(process: Process, path: str) -> bool:
+    return process.is_open and path.endswith(".seg")
+
+
+# What a turn has brought
+
+
+def _leader_replies(process: Process, effects: Effects) -> bool:
+    return _leads(process) and bool(effects.replies)
+
+
+def _deposed_replies(process: Process, effects: Effects) -> bool:
+    return not _leads(process) and bool(effects.replies)
+
+
+def _won(process: Process, _effects: Effects) -> bool:
+    return _just_elected(process)
+
+
+def _stopping(process: Process, _effects: Effects) -> bool:
+    return process.stopping
+
+
+def _restoring(process: Process, _effects: Effects) -> bool:
+    keeper = process.server.keeper
+    return keeper is not None and keeper.is_restoring
+
+
+def _leader(process: Process, _detail: object) -> bool:
+    return _leads(process)
+
+
+def _any(_process: Process, _detail: object) -> bool:
+    return True
+
+
+_TABLE: Final[tuple[tuple[str, str, When], ...]] = (
+    # Votes and terms: failures A1 and A2.
+    ("before a vote for another is written", "write", _vote_for_another),
+    ("between a vote's write and its sync", "sync", _vote_for_another),
+    ("between a vote's sync and its answer", "synced", _vote_for_another),
+    ("before the answer with a vote leaves", "send", _vote_granted),
+    ("after the answer with a vote has left", "sent", _vote_granted),
+    ("before a candidate's own vote is synced", "sync", _own_vote),
+    ("between a candidate's own vote and its requests", "synced", _own_vote),
+    ("between two of a candidate's requests", "sent", _message(RequestVote)),
+    ("before a new term without a vote is synced", "sync", _term_alone),
+    ("after a pre-vote was granted", "sent", _pre_vote_granted),
+    ("a vote has arrived and is not yet counted", "frame", _vote_granted),
+    # A new leader.
+    ("an election is won and nobody knows", "turned", _won),
+    ("before a leader's first entry is written", "write", _first_entry),
+    ("between a leader's first entry and its commit", "synced", _first_entry),
+    # Entries: failures A4, A5, A10, A11 and E7.
+    ("before a follower writes entries", "write", _follower_entries),
+    ("between a follower's write and its sync", "sync", _follower_entries),
+    ("between a follower's sync and its acknowledgement", "synced", _follower_entries),
+    ("before an acknowledgement leaves", "send", _ack),
+    ("after an acknowledgement has left", "sent", _ack),
+    ("before a leader writes its own entries", "write", _leader_entries),
+    ("between a leader's write and its sync", "sync", _leader_entries),
+    ("after a leader's sync", "synced", _leader_entries),
+    ("between a leader's entries to one follower and the next", "sent", _entries),
+    ("before an entry is overwritten", "write", _truncating),
+    ("between overwriting an entry and the sync", "sync", _truncating),
+    ("after an entry was overwritten", "synced", _truncating),
+    ("before a group of batches is synced", "sync", _group),
+    ("after a rejection has left", "sent", _rejection),
+    ("a commit is known and not applied", "frame", _commit_news),
+    # Answers and reads: failures B1 and B6.
+    ("between a leader's decision and its replies", "turned", _leader_replies),
+    ("between a follower's decision and its replies", "turned", _deposed_replies),
+    ("between two replies", "replied", _any),
+    ("a leader has asked a majority about a read", "sent", _read_round),
+    ("a request is handed on", "sent", _handed_on),
+    ("before a handed-on request's answer leaves", "send", _answers),
+    ("a handed-on request's answer has arrived", "frame", _answers),
+    # Handing over.
+    ("before the order to campaign leaves", "send", _message(TimeoutNow)),
+    ("after the order to campaign has left", "sent", _message(TimeoutNow)),
+    ("the order to campaign has arrived", "frame", _message(TimeoutNow)),
+    ("while a node stops", "turned", _stopping),
+    # The files of the log: failures D4, E1 and E8.
+    ("before the next segment is made", "disk create", _file(NEXT_NAME)),
+    ("before a segment is renamed", "disk rename", _file(NEXT_NAME)),
+    (
+        "between a segment's rename and its directory's sync",
+        "disk sync_directory",
+        _after("rename", NEXT_NAME),
+    ),
+    (
+        "between a segment's publication and the old one's seal",
+        "disk write",
+        _after("sync_directory", ""),
+    ),
+    ("before a segment is freed", "disk remove", _running_segment),
+    (
+        "between a segment's removal and its directory's sync",
+        "disk sync_directory",
+        _after("remove", ".seg"),
+    ),
+    ("while the log is read back", "disk write", _starting),
+    ("between reading the log back and its sync", "disk sync", _starting),
+    ("while the directory is put right at a start", "disk sync_directory", _starting),
+    # Snapshots: failures D1 to D9.
+    ("before a snapshot's file is made", "disk create", _file(NEXT_SNAPSHOT_NAME)),
+    ("in the middle of a snapshot's file", "disk write", _file(NEXT_SNAPSHOT_NAME)),
+    ("before a snapshot is synced", "disk sync", _file(NEXT_SNAPSHOT_NAME)),
+    ("before a snapshot is renamed", "disk rename", _file(NEXT_SNAPSHOT_NAME)),
+    (
+        "between a snapshot's rename and its directory's sync",
+        "disk sync_directory",
+        _after("rename", NEXT_SNAPSHOT_NAME),
+    ),
+    ("between a snapshot and the news of it", "job done", _after("sync_directory", "")),
+    ("before an old snapshot is removed", "disk remove", _file("snapshot-0")),
+    ("a chunk of a snapshot has left", "send bulk", _chunks),
+    ("a chunk of a snapshot has arrived", "frame", _chunks),
+    ("a chunk's acknowledgement has left", "sent", _chunk_acks),
+    ("before a received snapshot is synced", "disk sync", _file(INCOMING_PREFIX)),
+    ("before a received snapshot is renamed", "disk rename", _file(INCOMING_PREFIX)),
+    (
+        "between a received snapshot's rename and its directory's sync",
+        "disk sync_directory",
+        _after("rename", INCOMING_PREFIX),
+    ),
+    ("while a snapshot is put in force", "turned", _restoring),
+    ("before the log restarts behind a snapshot", "write", _base),
+    ("between the log's restart and its sync", "sync", _base),
+    ("between the log's restart and the acknowledgement", "synced", _base),
+    ("before a snapshot is acknowledged", "send", _message(InstallSnapshotResponse)),
+    # Time.
+    ("after a leader's tick", "tick", _leader),
+    ("the disk was heard and nothing done about it", "disk heard", _any),
+    ("a request was taken in", "request", _any),
+)
+
+POINTS: Final[MappingProxyType[str, Point]] = MappingProxyType(
+    {name: Point(name, place, when) for name, place, when in _TABLE}
+)
+"""Every named point, by its name."""

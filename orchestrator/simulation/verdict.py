@@ -1,0 +1,59 @@
+"""The verdict at the end of a run: what all nodes hold, what clients saw, what nobody answered."""
+
+from collections.abc import Iterable
+
+from .cluster import SimulatedCluster
+from .histories import contradictions
+from .judge import judge
+from .workload import Operation
+
+FOUND_MAX = 10
+WAIT_MAX_US = 6_000_000
+"""The longest that a request may be held, by default, and something for slow clocks."""
+BACK = (0, 1, 5, 30)
+"""How far back all nodes must remember the same: revisions, and indexes of the log."""
+
+
+def pass_verdict(cluster: SimulatedCluster, history: Iterable[Operation]) -> None:
+    """Judge a run that has come to rest, with all nodes up and agreed.
+
+    Raises:
+        AssertionError: a promise was broken; says which.
+    """
+    operations = list(history)
+    cluster.checks.check_all(cluster.running)
+    _check_digests(cluster)
+    _check_past(cluster)
+    _check_answered(cluster)
+    found = judge(operations)
+    assert not found, "\n".join(found[:FOUND_MAX])
+    found = contradictions(operations)
+    assert not found, "\n".join(found[:FOUND_MAX])
+
+
+def _check_digests(cluster: SimulatedCluster) -> None:
+    digests = cluster.digests()
+    assert len(set(digests.values())) == 1, f"all nodes hold the same state: {digests}"
+
+
+def _check_past(cluster: SimulatedCluster) -> None:
+    """Check that all nodes remember the same: revisions gone by, and digests of earlier indexes."""
+    newest = cluster.process(cluster.names[0]).server.store
+    for back in BACK:
+        at_rev, at = max(0, newest.store_rev - back), max(0, newest.last_applied - back)
+        pages, digests = [], []
+        for name in cluster.names:
+            page = cluster.ask(name, "range", prefix=b"", at_rev=at_rev, read="local")
+            pages.append((page["ok"], page.get("items")))
+            digest = cluster.ask(name, "hash", at=at)
+            digests.append((digest["ok"], digest.get("digest")))
+        assert pages.count(pages[0]) == len(pages), f"one state at revision {at_rev}: {pages}"
+        assert digests.count(digests[0]) == len(digests), f"one state at index {at}: {digests}"
+
+
+def _check_answered(cluster: SimulatedCluster) -> None:
+    """Check that whoever took in a request and lives still has answered it (failure C14)."""
+    last_us = cluster.scheduler.now_us - WAIT_MAX_US
+    for call in cluster.silent_calls():
+        in_time = call.life != cluster.hosts[call.node].lives or call.sent_us > last_us
+        assert in_time, f"every request is answered: {call}"

@@ -1,0 +1,1 @@
+"""The simulator: seeds, points, shrinking, and that it finds what is planted."""
