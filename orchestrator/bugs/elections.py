@@ -222,8 +222,8 @@ ELECTION_BUGS = (
         (
             Edit(
                 f"{_TRANSFER}:rule_hand_over",
-                "state.progress[target].match_index == state.log.last_index",
-                "True",
+                "state.progress[target].match_index != last_index",
+                "False",
             ),
         ),
     ),

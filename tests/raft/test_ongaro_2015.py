@@ -1,9 +1,9 @@
 """The bug of single-server changes that Ongaro told of in 2015: its three schedules end well here.
 
-In each, n1 begins a change in term 1 that only it and a newcomer hear of. n2 is elected in term 2 by
-the others, and changes the configuration too. Then n1 comes back, and asks those for votes that its
-own configuration names. With changes of one server each, both could reach a majority: the two new
-configurations share none, for they differ from the first by one server, and not by the same one.
+In each, n1 begins a change in term 1 that only it and a newcomer hear of. n2 is elected in term 2
+by the others, and changes the configuration too. Then n1 comes back, and asks those for votes that
+its own configuration names. With changes of one server each, both could reach a majority: the two
+new configurations share none, for they differ from the first by one server, and not by the same.
 
 Two rules stand against it: n2 changes nothing before an entry of its own term is committed by a
 majority of the first configuration; and while voters change, both majorities must agree.
