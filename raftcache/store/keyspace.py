@@ -1,4 +1,4 @@
-"""Keys in order, their revisions, their digest, and a bounded past.
+"""Keys in order, their revisions and deadlines, their digest, and a bounded past.
 
 Rules of this file:
 
@@ -6,16 +6,19 @@ Rules of this file:
   revision, and leaves its pre-image in the history, so that a page of an older moment can be
   read by undoing what came later. Only what a snapshot brings back comes in otherwise, by
   :meth:`Keyspace.load` and :meth:`Keyspace.recall`.
+- A deadline is no part of a key's revision: :meth:`Keyspace.touch` takes none, and the past does
+  not show deadlines.
 - Sizes follow a formula over lengths: what ``sys.getsizeof`` says differs between builds of
   Python, and these numbers will decide about evictions that all servers must agree on.
 - The digest is made of ``zlib.crc32`` and integers: ``hash`` differs between processes.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from heapq import merge
+from itertools import islice
 from struct import Struct as Packer
-from typing import Final
+from typing import Final, Protocol
 from zlib import crc32
 
 import msgspec
@@ -26,8 +29,12 @@ from .ordered import OrderedKeys
 RECORD_OVERHEAD_BYTES: Final = 64
 """What a record weighs besides its key and value, by the formula of command version 1."""
 
+NEVER: Final = 2**63
+"""Later than any deadline."""
+
 _MASK: Final = 2**64 - 1
 _MIX: Final = 0x9E3779B97F4A7C15  # odd, bits well spread: 2**64 divided by the golden ratio
+_MIX_TIME: Final = 0xBF58476D1CE4E5B9  # another of that kind, from splitmix64
 _pack_revisions = Packer("<QQQ").pack
 
 
@@ -43,6 +50,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """1 when created, and 1 more with every change since."""
     digest: int
     """This record's share of the keyspace's digest; kept, as computing it reads the value."""
+    deadline_ms: int = 0
+    """The cluster time from which on the key may go; 0: it stays."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -64,25 +73,42 @@ class Span(msgspec.Struct, frozen=True, gc=False):
         return self.start <= key and (self.end is None or key < self.end)
 
 
+class Watcher(Protocol):
+    """Who is told of what goes: a snapshot that is being taken."""
+
+    def on_change(self, key: bytes, before: Record) -> None:
+        """Note that ``before`` is replaced or removed at the next revision."""
+
+    def on_touch(self, key: bytes, before: Record) -> None:
+        """Note that ``before`` gets another deadline, and keeps its revision."""
+
+
 class Keyspace:
     """An ordered map from keys to records, with revisions.
 
     ``store_rev`` rises by 1 with each change. ``data_bytes`` is the weight of all records.
-    ``oldest_rev`` is the oldest revision whose state can still be read.
+    ``oldest_rev`` is the oldest revision whose state can still be read. ``time_ms`` is the cluster
+    time of the last entry that told it; ``command_version`` what the cluster was raised to.
+    ``next_deadline_ms`` is the earliest deadline of any key, or :data:`NEVER`.
     """
 
     def __init__(self, *, history_changes: int, history_bytes: int) -> None:
         self.store_rev = 0
         self.data_bytes = 0
         self.oldest_rev = 0
+        self.time_ms = 0
+        self.command_version = 1
+        self.next_deadline_ms = NEVER
         self._records: Buckets[Record] = Buckets()
         self._ordered = OrderedKeys()
+        self._deadlines = OrderedKeys()
+        """Pairs of deadline and key, of the keys that have one."""
         self._digest_sum = 0
         self._history: deque[Change] = deque()
         self._history_bytes = 0
         self._history_changes_max = history_changes
         self._history_bytes_max = history_bytes
-        self._watcher: Callable[[bytes, Record], None] | None = None
+        self._watcher: Watcher | None = None
         self.get = self._records.get
 
     def __len__(self) -> int:
@@ -91,9 +117,16 @@ class Keyspace:
 
     def digest(self) -> int:
         """Return 64 bits that are equal for equal states and, but for chance, only for these."""
-        return state_digest(self._digest_sum, self.store_rev)
+        return state_digest(self._digest_sum, self.store_rev, self.time_ms)
 
-    def put(self, key: bytes, value: bytes, before: Record | None) -> Record:
+    def raise_version(self, version: int) -> None:
+        """Note that entries and snapshots up to ``version`` can be read by all members."""
+        assert version >= self.command_version, "a cluster's version never falls"
+        share = version_digest(version) - version_digest(self.command_version)
+        self._digest_sum = (self._digest_sum + share) & _MASK
+        self.command_version = version
+
+    def put(self, key: bytes, value: bytes, before: Record | None, deadline_ms: int = 0) -> Record:
         """Store ``value`` under ``key``, where ``before`` is now, at the next revision."""
         rev = self.store_rev + 1
         if before is None:
@@ -105,9 +138,14 @@ class Keyspace:
             create_rev, key_version = before.create_rev, before.key_version + 1
             self.data_bytes += len(value) - len(before.value)
             digest_sum = self._digest_sum - before.digest
+            if before.deadline_ms:
+                self._move_deadline(key, before.deadline_ms, 0)
         digest = record_digest(key, value, rev, create_rev, key_version)
+        if deadline_ms:
+            digest = timed_digest(digest, deadline_ms)
+            self._move_deadline(key, 0, deadline_ms)
         self._digest_sum = (digest_sum + digest) & _MASK
-        record = Record(value, rev, create_rev, key_version, digest)
+        record = Record(value, rev, create_rev, key_version, digest, deadline_ms)
         self._records[key] = record
         self._remember(rev, key, before)
         return record
@@ -118,11 +156,37 @@ class Keyspace:
         self._ordered.remove(key)
         self.data_bytes -= RECORD_OVERHEAD_BYTES + len(key) + len(before.value)
         self._digest_sum = (self._digest_sum - before.digest) & _MASK
+        if before.deadline_ms:
+            self._move_deadline(key, before.deadline_ms, 0)
         self._remember(self.store_rev + 1, key, before)
+
+    def touch(self, key: bytes, before: Record, deadline_ms: int) -> None:
+        """Give ``key``, where ``before`` is now, another deadline (0: none); nothing else."""
+        if self._watcher is not None:
+            self._watcher.on_touch(key, before)
+        self._move_deadline(key, before.deadline_ms, deadline_ms)
+        record = timed_record(key, before, deadline_ms)
+        self._digest_sum = (self._digest_sum - before.digest + record.digest) & _MASK
+        self._records[key] = record
+
+    def due(self, count_max: int) -> list[bytes]:
+        """Return the keys whose deadline is not after ``time_ms``, the earliest first."""
+        # A pair is less than (t,) exactly if its deadline is before t.
+        found = self._deadlines.irange(None, (self.time_ms + 1,), (True, False))
+        return [key for _, key in islice(found, count_max)]
+
+    def _move_deadline(self, key: bytes, before_ms: int, deadline_ms: int) -> None:
+        """Let a key have another deadline (0: none) than before (0: it had none)."""
+        deadlines = self._deadlines
+        if before_ms:
+            deadlines.remove((before_ms, key))
+        if deadline_ms:
+            deadlines.add((deadline_ms, key))
+        self.next_deadline_ms = deadlines[0][0] if len(deadlines) else NEVER
 
     def _remember(self, rev: int, key: bytes, before: Record | None) -> None:
         if self._watcher is not None and before is not None:
-            self._watcher(key, before)
+            self._watcher.on_change(key, before)
         self.store_rev = rev
         history = self._history
         history.append(Change(rev, key, before))
@@ -195,8 +259,8 @@ class Keyspace:
         """Return the changes since ``oldest_rev``, one for each revision, in order."""
         return tuple(self._history)
 
-    def watch(self, watcher: Callable[[bytes, Record], None] | None) -> None:
-        """Call ``watcher`` with what is replaced or removed from now on; None: nobody any more."""
+    def watch(self, watcher: Watcher | None) -> None:
+        """Tell ``watcher`` what is replaced or removed from now on; None: nobody any more."""
         assert watcher is None or self._watcher is None, "one snapshot is taken at a time"
         self._watcher = watcher
 
@@ -210,6 +274,11 @@ class Keyspace:
         self._digest_sum = (self._digest_sum + sum([r.digest for r in records])) & _MASK
         self.data_bytes += RECORD_OVERHEAD_BYTES * len(keys)
         self.data_bytes += sum(map(len, keys)) + sum([len(r.value) for r in records])
+        pairs = zip(keys, records, strict=True)
+        timed = [(record.deadline_ms, key) for key, record in pairs if record.deadline_ms]
+        if timed:
+            self._deadlines.update(timed)
+            self.next_deadline_ms = self._deadlines[0][0]
 
     def recall(self, key: bytes, before: Record | None) -> None:
         """Take note of the change of the next revision, whose effect is here already."""
@@ -225,12 +294,36 @@ class Keyspace:
         for _ in range(min(keys_max, len(history))):
             history.popleft()
         self._ordered.shed(keys_max)
-        return records_gone and not (history or self._ordered)
+        self._deadlines.shed(keys_max)
+        return records_gone and not (history or len(self._ordered) or len(self._deadlines))
 
 
-def state_digest(digest_sum: int, store_rev: int) -> int:
-    """Return the digest of a state whose records' digests add up to ``digest_sum``."""
-    return (digest_sum + store_rev * _MIX) & _MASK
+def state_digest(digest_sum: int, store_rev: int, time_ms: int = 0) -> int:
+    """Return the digest of a state; ``digest_sum``: of its records, and of its version.
+
+    In a state of version 1, which has no time, it is what it was before there were others.
+    """
+    return (digest_sum + store_rev * _MIX + time_ms) & _MASK
+
+
+def version_digest(command_version: int) -> int:
+    """Return the bits that stand for the version to which a cluster was raised; 0: the first."""
+    return command_version - 1 << 56
+
+
+def timed_record(key: bytes, record: Record, deadline_ms: int) -> Record:
+    """Return a record with another deadline (0: none)."""
+    value, mod_rev, create_rev = record.value, record.mod_rev, record.create_rev
+    digest = record_digest(key, value, mod_rev, create_rev, record.key_version)
+    if deadline_ms:
+        digest = timed_digest(digest, deadline_ms)
+    return Record(value, mod_rev, create_rev, record.key_version, digest, deadline_ms)
+
+
+def timed_digest(digest: int, deadline_ms: int) -> int:
+    """Return the 64 bits that stand for a record with a deadline; ``digest`` is without it."""
+    mixed = (digest ^ deadline_ms) * _MIX_TIME & _MASK
+    return mixed ^ mixed >> 31
 
 
 def record_digest(key: bytes, value: bytes, mod_rev: int, create_rev: int, key_version: int) -> int:

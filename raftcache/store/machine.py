@@ -4,86 +4,82 @@ Rules of this file:
 
 - A command that fails answers with a :class:`Failure` and changes nothing. Any exception is a
   defect or damage, and the server must stop before it answers.
-- Limits here shape answers and how far back a page may look, never the state: servers with
-  different limits still agree.
-- Every answer is paid for from a budget of bytes, so that a batch of a thousand large reads can
-  neither stall a server nor fill its memory.
+- Limits shape answers and how far back a page may look, never the state: servers with different
+  limits still agree.
+- Time is what the entries' stamps say, and only ever rises. What is due goes first, then the
+  entry's own commands are done; so all servers let a key go at the same place in the log.
 """
 
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
+from ..errors import RaftCacheError
 from .commands import (
+    COMMAND_VERSION,
     Batch,
+    CheckDigest,
     Delete,
+    Expire,
     Get,
     Incr,
+    IncrExpiring,
     Invalid,
     Operation,
     Query,
+    RaiseVersion,
     Range,
     Set,
-    decode_commands,
+    SetExpiring,
+    UnknownCommands,
+    decode_entry,
 )
-from .keyspace import Keyspace, Record, Span
+from .keyspace import Keyspace, Record
+from .reading import Reader, StoreLimits
 from .results import (
     BatchResult,
     DeleteResult,
+    ExpireResult,
     Failure,
-    GetResult,
     IncrResult,
-    Item,
-    RangeResult,
     Result,
     SetResult,
     SingleResult,
 )
 from .snapshot import SnapshotRun
 
+__all__ = ["INTEGER_MAX", "INTEGER_MIN", "StateDiverged", "StateMachine", "StoreLimits"]
+
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**63 - 1
 _INTEGER_DIGITS_MAX: Final = 20  # a sign and 19 digits
 
-ITEM_OVERHEAD_BYTES: Final = 64
-"""What an item of an answer counts besides its key and value."""
-
-_UNDO_BYTES: Final = 32  # what looking at one change of the past costs, in bytes of the budget
+EXPIRED_MAX: Final = 1_000
+"""How many keys one entry lets go, so that its turn is short; part of command version 2."""
 
 _QUERIES: Final = frozenset({Get, Range})
-_MISSING: Final = GetResult()
+_DONE: Final = ExpireResult(found=True)
+"""What the servers' own commands answer: nobody waits for it."""
 
 
-class StoreLimits(msgspec.Struct, frozen=True):
-    """How much a state machine answers at once and remembers. Larger costs memory and stalls."""
-
-    page_bytes: int = 1024 * 1024
-    """A range's page ends before it would exceed this (but holds at least one item)."""
-    reply_bytes: int = 4 * 1024 * 1024
-    """The most that one command or query answers, by the formula above."""
-    history_changes: int = 10_000
-    """How many changes back a page may look."""
-    history_bytes: int = 8 * 1024 * 1024
-    """The most bytes of keys and former values that are kept for that."""
-    digests: int = 1024
-    """How many applied entries back ``digest_at`` can look."""
+class StateDiverged(RaftCacheError):  # noqa: N818 - named for what has happened
+    """This server's state is not what most servers had at the same index: it must stop."""
 
 
-class StateMachine:
+class StateMachine(Reader):
     """The keyspace as the log has made it so far.
 
     ``last_applied`` is the index of the last entry that was applied (Figure 2); 0: none.
+    ``heard_ms`` is the latest cluster time that the server has heard of: what a read tells of a
+    key's time to live is counted from there. Nothing else depends on it.
     """
 
     def __init__(self, limits: StoreLimits | None = None) -> None:
-        self._limits = limits or StoreLimits()
-        self._keyspace = empty_keyspace(self._limits)
+        super().__init__(limits or StoreLimits())
         self._snapshot_run: SnapshotRun | None = None
         self.last_applied = 0
+        self.heard_ms = 0
         self._digests: deque[int] = deque([0], maxlen=self._limits.digests)
-        self._budget = 0
         self._handlers: dict[type, Callable[[Any], SingleResult]] = {
             Set: self._set,
             Delete: self._delete,
@@ -91,6 +87,11 @@ class StateMachine:
             Get: self._get,
             Range: self._range,
             Invalid: _invalid,
+            SetExpiring: self._set_expiring,
+            IncrExpiring: self._incr_expiring,
+            Expire: self._expire,
+            RaiseVersion: self._raise_version,
+            CheckDigest: self._check_digest,
         }
 
     @classmethod
@@ -124,16 +125,40 @@ class StateMachine:
         """The weight of all keys and values, by the formula in ``keyspace``."""
         return self._keyspace.data_bytes
 
+    @property
+    def time_ms(self) -> int:
+        """The cluster time of the last entry that told it; 0: none has."""
+        return self._keyspace.time_ms
+
+    @property
+    def next_deadline_ms(self) -> int:
+        """The earliest cluster time at which a key is due to go; ``NEVER``: no key is."""
+        return self._keyspace.next_deadline_ms
+
+    @property
+    def command_version(self) -> int:
+        """The version of commands and snapshots that all members can read."""
+        return self._keyspace.command_version
+
     def apply(self, index: int, data: bytes) -> list[Result]:
         """Apply the commands of the entry at ``index`` and return a result for each.
 
         Assumes that the entry is committed, and the next one after ``last_applied``.
 
         Raises:
-            UnknownCommands: the entry is not of this program's format. Nothing was applied.
+            UnknownCommands: the entry is not of this program's format, or raises it to another.
+            StateDiverged: the state is not what it should be.
         """
         assert index == self.last_applied + 1, "entries are applied in order and once"
-        commands = decode_commands(data)
+        stamp_ms, commands = decode_entry(data)
+        if stamp_ms is not None:
+            keyspace = self._keyspace
+            assert stamp_ms >= keyspace.time_ms, "cluster time never falls"
+            keyspace.time_ms = stamp_ms
+            if keyspace.next_deadline_ms <= stamp_ms:
+                self._let_go()
+            # The answers to an entry's own reads must be the same on every server.
+            self._shown_ms = stamp_ms
         results: list[Result] = []
         handlers = self._handlers
         reply_bytes = self._limits.reply_bytes
@@ -157,6 +182,7 @@ class StateMachine:
         Assumes that the caller has settled whether this server may answer (§8), and that a
         batch changes nothing.
         """
+        self._shown_ms = max(self._keyspace.time_ms, self.heard_ms)
         if type(query) is Batch:
             assert not query.changes(), "a batch that changes something goes through the log"
             return self._batch(query.ops)
@@ -199,19 +225,30 @@ class StateMachine:
         self.last_applied = index
         self._digests.append(self._keyspace.digest())
 
+    def _let_go(self) -> None:
+        """Remove what is due, the earliest first.
+
+        What is more than fits in one entry stays, visible, until the next one.
+        """
+        keyspace = self._keyspace
+        for key in keyspace.due(EXPIRED_MAX):
+            before = keyspace.get(key)
+            assert before is not None, "what has a deadline exists"
+            keyspace.remove(key, before)
+
     def _batch(self, ops: tuple[Operation, ...]) -> BatchResult:
         self._budget = self._limits.reply_bytes
         handlers = self._handlers
         return BatchResult([handlers[type(op)](op) for op in ops])
 
-    def _set(self, command: Set) -> SingleResult:
+    def _set(self, command: Set | SetExpiring, deadline_ms: int = 0) -> SingleResult:
         key = command.key
         before = self._keyspace.get(key)
         if command.if_mod_rev is not None or command.if_value is not None:
             conflict = self._conflict(before, command.if_mod_rev, command.if_value)
             if conflict is not None:
                 return conflict
-        mod_rev = self._keyspace.put(key, command.value, before).mod_rev
+        mod_rev = self._keyspace.put(key, command.value, before, deadline_ms).mod_rev
         if not command.prev:
             return SetResult(mod_rev, before is None)
         prev = None if before is None else before.value
@@ -223,6 +260,9 @@ class StateMachine:
             has_prev=affordable,
             prev_omitted=not affordable,
         )
+
+    def _set_expiring(self, command: SetExpiring) -> SingleResult:
+        return self._set(command, self._keyspace.time_ms + command.ttl_ms)
 
     def _delete(self, command: Delete) -> SingleResult:
         before = self._keyspace.get(command.key)
@@ -264,7 +304,7 @@ class StateMachine:
             value_omitted=not affordable,
         )
 
-    def _incr(self, command: Incr) -> SingleResult:
+    def _incr(self, command: Incr | IncrExpiring, deadline_ms: int = 0) -> SingleResult:
         before = self._keyspace.get(command.key)
         number = 0 if before is None else parse_integer(before.value)
         if number is None:
@@ -274,72 +314,41 @@ class StateMachine:
         number += command.by
         if not INTEGER_MIN <= number <= INTEGER_MAX:
             return Failure("out_of_range", "the sum does not fit in a signed 64-bit integer")
-        record = self._keyspace.put(command.key, b"%d" % number, before)
+        if before is not None:
+            deadline_ms = before.deadline_ms
+        record = self._keyspace.put(command.key, b"%d" % number, before, deadline_ms)
         return IncrResult(number, record.mod_rev)
 
-    def _get(self, query: Get) -> SingleResult:
-        record = self._keyspace.get(query.key)
-        if record is None:
-            return _MISSING
-        if not self._afford(record.value):
-            return _too_large("this value")
-        return GetResult(True, record.value, record.mod_rev, record.create_rev, record.key_version)
+    def _incr_expiring(self, command: IncrExpiring) -> SingleResult:
+        return self._incr(command, self._keyspace.time_ms + command.ttl_ms)
 
-    def _range(self, query: Range) -> SingleResult:
-        keyspace = self._keyspace
-        if self._budget <= 0:
-            return _too_large("this range")
-        span = Span(query.start, query.end)
-        at_rev = keyspace.store_rev if query.at_rev is None else query.at_rev
-        if at_rev < keyspace.oldest_rev:
-            return Failure(
-                "compacted",
-                f"revision {at_rev} is no longer kept, only {keyspace.oldest_rev} and later: "
-                "begin again without `at_rev`",
-                oldest=keyspace.oldest_rev,
+    def _expire(self, command: Expire) -> SingleResult:
+        before = self._keyspace.get(command.key)
+        if before is None:
+            return ExpireResult(found=False)
+        ttl_ms = command.ttl_ms
+        deadline_ms = 0 if ttl_ms is None else self._keyspace.time_ms + ttl_ms
+        self._keyspace.touch(command.key, before, deadline_ms)
+        return ExpireResult(found=True)
+
+    def _raise_version(self, command: RaiseVersion) -> SingleResult:
+        if command.version > COMMAND_VERSION:
+            raise UnknownCommands(
+                f"the cluster has gone on to command version {command.version}, and this release "
+                f"knows {COMMAND_VERSION} at most: run a newer release on this node"
             )
-        if at_rev > keyspace.store_rev:
-            return Failure(
-                "bad_request",
-                f"`at_rev` {at_rev} lies ahead of this node's store_rev {keyspace.store_rev}: "
-                "ask a node that has it, or read linearizably",
+        if command.version > self._keyspace.command_version:
+            self._keyspace.raise_version(command.version)
+        return _DONE
+
+    def _check_digest(self, command: CheckDigest) -> SingleResult:
+        own = self.digest_at(command.index)
+        if own is not None and own != command.digest:
+            raise StateDiverged(
+                f"after entry {command.index} the state had the digest {own:016x} here and "
+                f"{command.digest:016x} on most nodes"
             )
-        self._budget -= ITEM_OVERHEAD_BYTES + _UNDO_BYTES * (keyspace.store_rev - at_rev)
-        differs = keyspace.undo(span, at_rev)
-        if query.count_only:
-            return RangeResult([], keyspace.count(span, differs), False, at_rev)
-        items, more = self._page(query, span, differs)
-        return RangeResult(items, len(items), more, at_rev)
-
-    def _page(
-        self, query: Range, span: Span, differs: dict[bytes, Record | None]
-    ) -> tuple[list[Item], bool]:
-        room = min(self._limits.page_bytes, self._budget)
-        items: list[Item] = []
-        used = 0
-        for key, record in self._keyspace.scan(span, differs):
-            value = None if query.keys_only else record.value
-            size = ITEM_OVERHEAD_BYTES + len(key) + (0 if value is None else len(value))
-            if items and (len(items) >= query.limit or used + size > room):
-                self._budget -= used
-                return items, True
-            used += size
-            items.append(Item(key, value, record.mod_rev, record.create_rev, record.key_version))
-        self._budget -= used
-        return items, False
-
-    def _afford(self, value: bytes | None) -> bool:
-        """Pay for a value in the answer; False: it does not fit any more."""
-        cost = ITEM_OVERHEAD_BYTES + (0 if value is None else len(value))
-        if cost > self._budget:
-            return False
-        self._budget -= cost
-        return True
-
-
-def empty_keyspace(limits: StoreLimits) -> Keyspace:
-    """Return a keyspace with nothing in it, that remembers as much as ``limits`` say."""
-    return Keyspace(history_changes=limits.history_changes, history_bytes=limits.history_bytes)
+        return _DONE
 
 
 def parse_integer(value: bytes) -> int | None:
@@ -358,9 +367,3 @@ def parse_integer(value: bytes) -> int | None:
 
 def _invalid(op: Invalid) -> Failure:
     return Failure(op.error, op.message)
-
-
-def _too_large(what: str) -> Failure:
-    return Failure(
-        "too_large", f"{what} does not fit in the answer any more: ask for it on its own"
-    )

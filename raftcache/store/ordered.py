@@ -9,7 +9,7 @@ from sortedcontainers import SortedList
 
 
 class OrderedKeys(SortedList):  # type: ignore[misc]  # sortedcontainers has no types
-    """Keys in bytewise order."""
+    """Keys in bytewise order, or pairs that end in a key in theirs."""
 
     def append_sorted(self, keys: list[bytes]) -> None:
         """Append ``keys``, which are in order, distinct, and all greater than what is here.

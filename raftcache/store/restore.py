@@ -8,16 +8,39 @@ Rules of this file:
 - Every slice costs in proportion to its length, and the end costs no more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from operator import le, lt
 from typing import Any, Final, NoReturn
 from zlib import crc32
 
-from .keyspace import Keyspace, Record, record_digest
-from .machine import StateMachine, StoreLimits, empty_keyspace
-from .slices import Changes, CorruptSnapshot, Digests, End, Header, Part, Records, decode_slice
+from .commands import COMMAND_VERSION
+from .keyspace import Keyspace, Record, record_digest, timed_record
+from .machine import StateMachine
+from .reading import StoreLimits, empty_keyspace
+from .slices import (
+    Changes,
+    Clock,
+    CorruptSnapshot,
+    Digests,
+    End,
+    Header,
+    Part,
+    Records,
+    Slice,
+    TimedRecords,
+    UnknownContents,
+    decode_slice,
+)
 
-_ORDER: Final[dict[type, int]] = {Header: 0, Records: 1, Changes: 2, Digests: 3, End: 4}
+_ORDER: Final[dict[type, int]] = {
+    Header: 0,
+    Clock: 1,
+    Records: 2,
+    TimedRecords: 2,
+    Changes: 3,
+    Digests: 4,
+    End: 5,
+}
 
 
 class Restorer:
@@ -40,8 +63,10 @@ class Restorer:
         self._failed = False
         self._ended = False
         self._handlers: dict[type, Callable[[Any, Header], None]] = {
+            Clock: self._on_clock,
             Part: self._on_part,
             Records: self._on_records,
+            TimedRecords: self._on_records,
             Changes: self._on_changes,
             Digests: self._on_digests,
             End: self._on_end,
@@ -67,6 +92,7 @@ class Restorer:
             self._on_header(made)
         else:
             assert self.header is not None, "the first slice that is decoded is the header"
+            self._check_version(made, self.header)
             self._handlers[type(made)](made, self.header)
         self._checksum = crc32(data, self._checksum)
         self._number += 1
@@ -99,12 +125,29 @@ class Restorer:
         # The history is replayed from here; the records are put in without taking revisions.
         self._keyspace.store_rev = self._keyspace.oldest_rev = header.oldest_rev
 
+    def _check_version(self, made: Slice, header: Header) -> None:
+        """Refuse a slice of a later version than the header's, and a version without its clock."""
+        if header.version == 1:
+            if isinstance(made, Clock | TimedRecords):
+                self._refuse(f"{type(made).__name__} in a snapshot of version 1")
+        elif isinstance(made, Clock) != (self._number == 1):
+            self._refuse("the clock is not where it should be: behind the header, once")
+
+    def _on_clock(self, clock: Clock, _header: Header) -> None:
+        if clock.command_version > COMMAND_VERSION:
+            raise UnknownContents(
+                f"the snapshot is of command version {clock.command_version}, and this release "
+                f"knows {COMMAND_VERSION} at most: run the release that wrote it, or a newer one"
+            )
+        self._keyspace.time_ms = clock.time_ms
+        self._keyspace.raise_version(clock.command_version)
+
     def _on_part(self, part: Part, _header: Header) -> None:
         if not part.data:
             self._refuse("it is a part of a value, and empty")
         self._parts.append(part.data)
 
-    def _on_records(self, made: Records, header: Header) -> None:
+    def _on_records(self, made: Records | TimedRecords, header: Header) -> None:
         keys = made.keys
         self._join_parts(made)
         self._check_lengths(made)
@@ -121,7 +164,13 @@ class Restorer:
             or not all(map(le, made.create_revs, made.mod_revs))
         ):
             self._refuse("it holds a record with revisions that can not be")
-        self._keyspace.load(keys, _records(made))
+        records = _records(made)
+        if isinstance(made, TimedRecords):
+            records = [
+                timed_record(key, record, deadline_ms) if deadline_ms else record
+                for key, record, deadline_ms in zip(keys, records, made.deadlines_ms, strict=True)
+            ]
+        self._keyspace.load(keys, records)
         self._last_key = keys[-1]
 
     def _on_changes(self, made: Changes, header: Header) -> None:
@@ -166,7 +215,7 @@ class Restorer:
             self._refuse("its digests are not those of the entries up to last_applied")
         self._ended = True
 
-    def _join_parts(self, made: Records | Changes) -> None:
+    def _join_parts(self, made: Records | TimedRecords | Changes) -> None:
         if not self._parts:
             return
         if not made.values:
@@ -174,8 +223,15 @@ class Restorer:
         made.values[0] = b"".join([*self._parts, made.values[0]])
         self._parts.clear()
 
-    def _check_lengths(self, made: Records | Changes) -> None:
-        others = (made.values, made.mod_revs, made.create_revs, made.key_versions)
+    def _check_lengths(self, made: Records | TimedRecords | Changes) -> None:
+        others: tuple[Sized, ...] = (
+            made.values,
+            made.mod_revs,
+            made.create_revs,
+            made.key_versions,
+        )
+        if isinstance(made, TimedRecords):
+            others = (*others, made.deadlines_ms)
         if any(len(column) != len(made.keys) for column in others):
             self._refuse("its lists differ in length")
 
@@ -186,8 +242,8 @@ class Restorer:
         )
 
 
-def _records(made: Records | Changes) -> list[Record]:
-    """Return the records of a slice.
+def _records(made: Records | TimedRecords | Changes) -> list[Record]:
+    """Return the records of a slice, without their deadlines.
 
     A record that was never changed has one revision: the number is kept once, not twice.
     """

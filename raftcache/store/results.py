@@ -11,13 +11,17 @@ import msgspec
 
 
 class GetResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """A key's record. Of a missing key: not found, no value, all revisions 0."""
+    """A key's record. Of a missing key: not found, no value, all revisions 0.
+
+    ``ttl_ms`` is what the key has left to live, 0 at the least; None: it stays.
+    """
 
     found: bool = False
     value: bytes | None = None
     mod_rev: int = 0
     create_rev: int = 0
     key_version: int = 0
+    ttl_ms: int | None = None
 
 
 class SetResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -73,6 +77,12 @@ class RangeResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5)
     at_rev: int
 
 
+class ExpireResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
+    """Whether there was such a key, which now has the deadline that was asked for."""
+
+    found: bool
+
+
 class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
     """The operation was refused and changed nothing.
 
@@ -89,7 +99,9 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
     oldest: int | None = None
 
 
-SingleResult: TypeAlias = GetResult | SetResult | DeleteResult | IncrResult | RangeResult | Failure
+SingleResult: TypeAlias = (
+    GetResult | SetResult | DeleteResult | IncrResult | RangeResult | ExpireResult | Failure
+)
 
 
 class BatchResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):

@@ -4,15 +4,19 @@ A snapshot is a row of slices; each is a MessagePack array of its own that begin
 and, but for the first, its number in the row:
 
     Header                     what the state was, in numbers
-    Part* Records …            the keys in order, with their records
+    Clock                      since version 2: cluster time, and the version of commands
+    Part* Records …            the keys in order, with their records; since version 2, where a key
+                               of a slice has a deadline, TimedRecords instead
     Part* Changes …            the history, oldest change first
     Digests …                  the digests after the last entries, oldest first
     End                        a checksum over all slices before it
 
 Rules of this file:
 
-- A kind, a field or a meaning is never changed once released: what is new (a table of sessions,
-  cluster time) gets a new kind of slice and a new :data:`CONTENTS_VERSION`.
+- A kind, a field or a meaning is never changed once released: what is new (a table of sessions)
+  gets a new kind of slice and a new :data:`CONTENTS_VERSION`.
+- A state that holds nothing newer is written in version 1: until the cluster is raised to what all
+  members know (``commands``), every member can read every snapshot.
 - A snapshot of one state is the same bytes on every server, whatever is written while it is
   taken (but for where one slice ends, if thousands of new keys were passed over).
 - Lists of a slice run in parallel, one for each field: that is several times faster to encode,
@@ -26,14 +30,16 @@ import msgspec
 from ..errors import RaftCacheError
 from .keyspace import Record
 
-CONTENTS_VERSION: Final = 1
-"""The version that this program writes, and the only one that it reads."""
+CONTENTS_VERSION: Final = 2
+"""The newest version that this program writes and reads; it reads all before it too."""
 
 SLICE_BYTES_MIN: Final = 256
 SLICE_OVERHEAD_BYTES: Final = 48
 """The most that a slice holds besides its items."""
 ITEM_OVERHEAD_BYTES: Final = 37
 """The most that an item holds besides the bytes of its key and value."""
+DEADLINE_BYTES: Final = 9
+"""The most that an item with a deadline holds besides that; the others of its slice hold 1."""
 DIGEST_BYTES: Final = 9
 
 _Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
@@ -98,6 +104,20 @@ class Records(
     key_versions: list[_Natural]
 
 
+class TimedRecords(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=7
+):
+    """Records of which some have a deadline; 0: this one has none."""
+
+    number: int
+    keys: list[bytes]
+    values: list[bytes]
+    mod_revs: list[_Natural]
+    create_revs: list[_Natural]
+    key_versions: list[_Natural]
+    deadlines_ms: list[_Natural]
+
+
 class Changes(
     msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=3
 ):
@@ -132,7 +152,17 @@ class End(
     checksum: int
 
 
-Slice: TypeAlias = Header | Part | Records | Changes | Digests | End
+class Clock(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=6
+):
+    """Cluster time at that moment, and the version to which the cluster had been raised."""
+
+    number: int
+    time_ms: _Natural
+    command_version: Annotated[int, msgspec.Meta(ge=1)]
+
+
+Slice: TypeAlias = Header | Clock | Part | Records | TimedRecords | Changes | Digests | End
 
 
 class _Version(msgspec.Struct, array_like=True, gc=False):
@@ -151,16 +181,19 @@ _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 def columns(
     kind: type[Records | Changes], number: int, keys: list[bytes], records: list[Record]
-) -> Records | Changes:
+) -> Records | TimedRecords | Changes:
     """Return the slice of ``kind`` that holds ``records``, one for each of ``keys``."""
-    return kind(
-        number,
-        keys,
+    revisions = (
         [record.value for record in records],
         [record.mod_rev for record in records],
         [record.create_rev for record in records],
         [record.key_version for record in records],
     )
+    if kind is Records:
+        deadlines_ms = [record.deadline_ms for record in records]
+        if any(deadlines_ms):
+            return TimedRecords(number, keys, *revisions, deadlines_ms)
+    return kind(number, keys, *revisions)
 
 
 def decode_slice(data: bytes, number: int) -> Slice:
@@ -190,8 +223,8 @@ def decode_slice(data: bytes, number: int) -> Slice:
 
 
 def _check_version(begin: _Version) -> None:
-    if begin.kind == 0 and begin.version != CONTENTS_VERSION:
+    if begin.kind == 0 and not 1 <= begin.version <= CONTENTS_VERSION:
         raise UnknownContents(
-            f"the snapshot's contents are of version {begin.version}, not {CONTENTS_VERSION}: "
-            "run the release that wrote it, or a newer one"
+            f"the snapshot's contents are of version {begin.version}, and this release reads "
+            f"{CONTENTS_VERSION} at most: run the release that wrote it, or a newer one"
         )

@@ -4,7 +4,8 @@ Rules of this file:
 
 - The state is that of the moment at which the run began. A record whose ``mod_rev`` is not above
   the ``store_rev`` of that moment is unchanged since, so it needs no copy; of the others the
-  keyspace hands over the pre-image, once, when it is changed or removed for the first time.
+  keyspace hands over the pre-image, once, when it is changed or removed for the first time. A
+  record that only got another deadline keeps its ``mod_rev``, so these keys are kept in mind.
 - Every step costs in proportion to the slice that it makes; none looks at all keys.
 - Before the last slice it is proved that the records add up to the state's digest: a snapshot
   that could not be restored must not be what the log is cut off for.
@@ -15,15 +16,17 @@ from heapq import heappop, heappush
 from typing import Final, TypeAlias
 from zlib import crc32
 
-from .keyspace import Keyspace, Record, state_digest
+from .keyspace import Keyspace, Record, state_digest, version_digest
 from .slices import (
     ABSENT,
     CONTENTS_VERSION,
+    DEADLINE_BYTES,
     DIGEST_BYTES,
     ITEM_OVERHEAD_BYTES,
     SLICE_BYTES_MIN,
     SLICE_OVERHEAD_BYTES,
     Changes,
+    Clock,
     Digests,
     End,
     Header,
@@ -52,6 +55,9 @@ class SnapshotRun:
         self.store_rev = keyspace.store_rev
         self.digest = keyspace.digest()
         self.key_count = len(keyspace)
+        self._clock = (keyspace.time_ms, keyspace.command_version)
+        # A state in which nothing is newer is written so that the oldest release can read it.
+        self.contents_version = 1 if self._clock == (0, 1) else CONTENTS_VERSION
         self.over = False
         self._oldest_rev = keyspace.oldest_rev
         self._keyspace = keyspace
@@ -60,6 +66,7 @@ class SnapshotRun:
         # Disjoint from the unchanged records, so that the two together are the state. A key is
         # here once at most, so that no two of these pairs ever compare their records.
         self._pre_images: list[tuple[bytes, Record]] = []
+        self._touched: set[bytes] = set()  # never walked over
         self._cursor: bytes | None = None  # all keys up to this one are dealt with; None: none yet
         self._walked = False
         self._position = 0  # in _changes
@@ -68,7 +75,7 @@ class SnapshotRun:
         self._checksum = 0
         self._aborted = False
         self._slices = self._make_slices()
-        keyspace.watch(self._on_change)
+        keyspace.watch(self)
 
     @property
     def pre_image_count(self) -> int:
@@ -102,25 +109,44 @@ class SnapshotRun:
         self.over = True
         self._keyspace.watch(None)
         self._pre_images = []
+        self._touched = set()
         self._changes = ()
         self._digests = ()
 
-    def _on_change(self, key: bytes, before: Record) -> None:
-        if before.mod_rev <= self.store_rev and (self._cursor is None or key > self._cursor):
+    def on_change(self, key: bytes, before: Record) -> None:
+        """Keep the pre-image of what is replaced or removed; only the keyspace calls this."""
+        if self._is_needed(key, before):
             heappush(self._pre_images, (key, before))
+
+    def on_touch(self, key: bytes, before: Record) -> None:
+        """Keep the pre-image of what gets another deadline; only the keyspace calls this."""
+        if self._is_needed(key, before):
+            heappush(self._pre_images, (key, before))
+            self._touched.add(key)
+
+    def _is_needed(self, key: bytes, before: Record) -> bool:
+        """Tell whether ``before`` was there at the beginning and is yet to be emitted."""
+        return (
+            before.mod_rev <= self.store_rev
+            and (self._cursor is None or key > self._cursor)
+            and key not in self._touched
+        )
 
     def _make_slices(self) -> Generator[Slice, None, None]:
         yield Header(
-            CONTENTS_VERSION,
+            self.contents_version,
             self.last_applied,
             self.store_rev,
             self._oldest_rev,
             self.key_count,
             self.digest,
         )
+        if self.contents_version > 1:
+            yield Clock(self._number, *self._clock)
         yield from self._record_slices()
         while self._position < len(self._changes):
-            yield from self._columns(Changes, *self._fitting(self._walk_changes()))
+            items = self._fitting(self._walk_changes(), deadline_bytes=0)
+            yield from self._columns(Changes, *items)
         digests = self._digests
         start = 0
         while start < len(digests):
@@ -131,15 +157,16 @@ class SnapshotRun:
         yield End(self._number, self._checksum)
 
     def _record_slices(self) -> Iterator[Slice]:
-        digest_sum = key_count = 0
+        time_ms, command_version = self._clock
+        digest_sum, key_count = version_digest(command_version), 0
         while not self._walked:
-            keys, records = self._fitting(self._walk_records())
+            keys, records = self._fitting(self._walk_records(), deadline_bytes=DEADLINE_BYTES)
             digest_sum += sum([record.digest for record in records])
             key_count += len(keys)
             if keys or not self._walked:
                 yield from self._columns(Records, keys, records)
         assert key_count == self.key_count, "every key of the moment is in the snapshot, once"
-        assert state_digest(digest_sum, self.store_rev) == self.digest, (
+        assert state_digest(digest_sum, self.store_rev, time_ms) == self.digest, (
             "the records of the snapshot are those of the moment"
         )
 
@@ -150,7 +177,8 @@ class SnapshotRun:
         start = 0
         if keys:
             value = records[0].value
-            while value_room(keys[0], self._room) < len(value) - start > 0:
+            timed = DEADLINE_BYTES if kind is Records and records[0].deadline_ms else 0
+            while value_room(keys[0], self._room - timed) < len(value) - start > 0:
                 end = start + self._room
                 yield Part(self._number, value[start:end])
                 start = end
@@ -159,9 +187,10 @@ class SnapshotRun:
             made.values[0] = records[0].value[start:]
         yield made
 
-    def _fitting(self, items: _Items) -> tuple[list[bytes], list[Record]]:
+    def _fitting(self, items: _Items, *, deadline_bytes: int) -> tuple[list[bytes], list[Record]]:
         """Take of ``items`` what fits in the slice, and one in any case.
 
+        A record's deadline takes ``deadline_bytes``; 0: this kind of slice leaves it out.
         An item is taken when the next one is asked for, so the walks below know.
         """
         room = self._room
@@ -169,6 +198,8 @@ class SnapshotRun:
         records: list[Record] = []
         for key, record in items:
             room -= ITEM_OVERHEAD_BYTES + len(key) + len(record.value)
+            if record.deadline_ms:
+                room -= deadline_bytes
             if room < 0 and keys:
                 break
             keys.append(key)
@@ -177,16 +208,16 @@ class SnapshotRun:
 
     def _walk_records(self) -> _Items:
         """Walk over the moment's records behind the cursor, in order."""
-        store_rev, pre_images = self.store_rev, self._pre_images
+        store_rev, pre_images, touched = self.store_rev, self._pre_images, self._touched
         passed_over = 0
         for key, record in self._keyspace.behind(self._cursor):
             while pre_images and pre_images[0][0] <= key:
                 yield pre_images[0]
                 self._cursor, _ = heappop(pre_images)
-            if record.mod_rev <= store_rev:
-                yield key, record
-            else:
+            if record.mod_rev > store_rev:
                 passed_over += 1
+            elif key not in touched:  # else its pre-image was emitted just now, or long ago
+                yield key, record
             self._cursor = key
             if passed_over >= _PASSED_OVER_MAX:
                 return

@@ -4,11 +4,28 @@ No order, no digest, no budget, no bound on the past. Failures carry no message 
 """
 
 import re
+from collections.abc import Sequence
 
-from raftcache.store.commands import Batch, Command, Delete, Get, Incr, Operation, Query, Range, Set
+from raftcache.store.commands import (
+    Batch,
+    CheckDigest,
+    Command,
+    Delete,
+    Expire,
+    Get,
+    Incr,
+    IncrExpiring,
+    Operation,
+    Query,
+    RaiseVersion,
+    Range,
+    Set,
+    SetExpiring,
+)
 from raftcache.store.results import (
     BatchResult,
     DeleteResult,
+    ExpireResult,
     Failure,
     GetResult,
     IncrResult,
@@ -18,6 +35,8 @@ from raftcache.store.results import (
     SetResult,
     SingleResult,
 )
+
+EXPIRED_MAX = 1_000
 
 State = dict[bytes, tuple[bytes, int, int, int]]
 """Key to value, mod_rev, create_rev and key_version."""
@@ -29,33 +48,68 @@ class Model:
     def __init__(self) -> None:
         self.state: State = {}
         self.moments: list[State] = [{}]
+        self.time_ms = 0
+        self.deadlines: dict[bytes, int] = {}
 
     @property
     def store_rev(self) -> int:
         """The number of changes."""
         return len(self.moments) - 1
 
+    def apply(self, commands: Sequence[Command], stamp_ms: int) -> list[Result]:
+        """Let time reach ``stamp_ms`` and what is due go, then do the commands of an entry."""
+        self.time_ms = stamp_ms
+        due = sorted((at, key) for key, at in self.deadlines.items() if at <= stamp_ms)
+        for _, key in due[:EXPIRED_MAX]:
+            self.remove(key)
+        return [self.do(command) for command in commands]
+
     def do(self, command: Command | Query) -> Result:
         """Do a command or a query."""
         if isinstance(command, Batch):
             return BatchResult([self.operate(op) for op in command.ops])
+        assert not isinstance(command, RaiseVersion | CheckDigest), "no client asks for that"
         return self.operate(command)
 
     def operate(self, op: Operation) -> SingleResult:
         """Do an operation."""
         match op:
             case Get(key):
-                return GetResult(True, *self.state[key]) if key in self.state else GetResult()
+                return self.get(key)
             case Range():
                 return self.range(op)
             case Incr(key, by):
-                return self.incr(key, by)
-            case Set() | Delete():
+                return self.incr(key, by, None)
+            case IncrExpiring(key, by, ttl_ms):
+                return self.incr(key, by, ttl_ms)
+            case Expire(key, ttl_ms):
+                return self.expire(key, ttl_ms)
+            case Set() | SetExpiring() | Delete():
                 return self.conflict(op) or self.change(op)
             case _:
                 return Failure(op.error, "")
 
-    def conflict(self, op: Set | Delete) -> Failure | None:
+    def get(self, key: bytes) -> GetResult:
+        """Read a key."""
+        if key not in self.state:
+            return GetResult()
+        ttl_ms = max(0, self.deadlines[key] - self.time_ms) if key in self.deadlines else None
+        return GetResult(True, *self.state[key], ttl_ms)
+
+    def expire(self, key: bytes, ttl_ms: int | None) -> ExpireResult:
+        """Change when a key goes, and not its revision."""
+        if key not in self.state:
+            return ExpireResult(found=False)
+        self.set_deadline(key, ttl_ms)
+        return ExpireResult(found=True)
+
+    def set_deadline(self, key: bytes, ttl_ms: int | None) -> None:
+        """Note when a key goes; None: never."""
+        self.deadlines.pop(key, None)
+        if ttl_ms is not None:
+            self.deadlines[key] = self.time_ms + ttl_ms
+
+    def conflict(self, op: Set | SetExpiring | Delete) -> Failure | None:
         """Return the failure of a condition, if one fails."""
         value, mod_rev = self.state[op.key][:2] if op.key in self.state else (None, 0)
         rev_holds = op.if_mod_rev in {None, mod_rev}
@@ -63,25 +117,34 @@ class Model:
             return None
         return Failure("conflict", "", mod_rev=mod_rev, value=value)
 
-    def change(self, op: Set | Delete) -> SetResult | DeleteResult:
+    def change(self, op: Set | SetExpiring | Delete) -> SetResult | DeleteResult:
         """Set or delete."""
         before = self.state.get(op.key)
         prev = before[0] if before and op.prev else None
-        if isinstance(op, Set):
-            return SetResult(self.put(op.key, op.value), before is None, prev, op.prev)
+        if not isinstance(op, Delete):
+            rev = self.put(op.key, op.value)
+            self.set_deadline(op.key, op.ttl_ms if isinstance(op, SetExpiring) else None)
+            return SetResult(rev, before is None, prev, op.prev)
         if before:
-            del self.state[op.key]
-            self.moments.append(dict(self.state))
+            self.remove(op.key)
         return DeleteResult(1 if before else 0, prev, op.prev)
 
-    def incr(self, key: bytes, by: int) -> SingleResult:
-        """Add."""
+    def remove(self, key: bytes) -> None:
+        """Take a key away."""
+        del self.state[key]
+        self.deadlines.pop(key, None)
+        self.moments.append(dict(self.state))
+
+    def incr(self, key: bytes, by: int, ttl_ms: int | None) -> SingleResult:
+        """Add; ``ttl_ms`` is for a key that this creates."""
         value = self.state[key][0] if key in self.state else b"0"
         if not re.fullmatch(rb"0|-?[1-9][0-9]*", value):
             return Failure("wrong_type", "")
         number = int(value) + by
         if number not in range(-(2**63), 2**63):
             return Failure("out_of_range", "")
+        if key not in self.state and ttl_ms is not None:
+            self.set_deadline(key, ttl_ms)
         return IncrResult(number, self.put(key, str(number).encode()))
 
     def put(self, key: bytes, value: bytes) -> int:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from zlib import crc32
 
-from raftcache.store.commands import Command, Range, Set, encode_commands
+from raftcache.store.commands import Command, Get, Range, Set, encode_commands, version_of
+from raftcache.store.keyspace import Change, Keyspace, timed_record
 from raftcache.store.machine import StateMachine, StoreLimits
 from raftcache.store.restore import Restorer
 from raftcache.store.slices import End, Slice, encode_slice
@@ -17,12 +18,18 @@ Entry = list[Command]
 
 
 def apply(machine: StateMachine, *commands: Command) -> None:
-    """Apply the next entry."""
+    """Apply the next entry; from the first on that needs it, each is stamped, and time passes."""
     index = machine.last_applied + 1
     if commands:
-        machine.apply(index, encode_commands(list(commands)))
+        machine.apply(index, encode_commands(list(commands), stamp(machine.time_ms, commands)))
     else:
         machine.apply_empty(index)
+
+
+def stamp(time_ms: int, commands: Iterable[Command]) -> int | None:
+    """Return when an entry is made; None: it and all before it are of version 1."""
+    timed = time_ms or any(version_of(command) > 1 for command in commands)
+    return time_ms + 7 if timed else None
 
 
 def machine_of(entries: Iterable[Entry], limits: StoreLimits | None = None) -> StateMachine:
@@ -37,8 +44,8 @@ def model_of(entries: Iterable[Entry]) -> Model:
     """Return the model after ``entries``."""
     model = Model()
     for entry in entries:
-        for command in entry:
-            model.do(command)
+        if entry:
+            model.apply(entry, stamp(model.time_ms, entry) or 0)
     return model
 
 
@@ -83,16 +90,29 @@ def assert_same(machine: StateMachine, other: StateMachine) -> None:
     assert machine.data_bytes == other.data_bytes
     assert list(ours.behind(None)) == list(theirs.behind(None))
     assert ours.oldest_rev == theirs.oldest_rev
-    assert ours.history() == theirs.history()
+    assert _past(ours) == _past(theirs)
+    assert list(ours._deadlines) == list(theirs._deadlines)
+    assert ours.next_deadline_ms == theirs.next_deadline_ms
+    assert (ours.time_ms, ours.command_version) == (theirs.time_ms, theirs.command_version)
     assert ours._history_bytes == theirs._history_bytes
     assert machine._digests == other._digests
     ours._ordered._check()
+
+
+def _past(keyspace: Keyspace) -> list[Change]:
+    """Return the history without deadlines: nobody can ask for these of the past."""
+    return [
+        Change(change.rev, change.key, change.before and timed_record(change.key, change.before, 0))
+        for change in keyspace.history()
+    ]
 
 
 def assert_is(machine: StateMachine, model: Model) -> None:
     """Assert that a machine shows what the model does, at every moment that it still keeps."""
     assert machine.store_rev == model.store_rev
     assert machine.key_count == len(model.state)
+    for key in model.state:
+        assert machine.read(Get(key)) == model.do(Get(key))
     for rev in range(machine._keyspace.oldest_rev, machine.store_rev + 1):
         everything = Range(b"", None, 1000, at_rev=rev)
         assert machine.read(everything) == model.do(everything)

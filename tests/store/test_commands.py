@@ -1,19 +1,27 @@
-"""The format of commands: fixed bytes for version 1, and no guessing at anything else."""
+"""The format of commands: fixed bytes for each version, and no guessing at anything else."""
 
 import pytest
 
 from raftcache.store.commands import (
     Batch,
+    CheckDigest,
     Command,
     Delete,
+    Expire,
     Get,
     Incr,
+    IncrExpiring,
     Invalid,
+    RaiseVersion,
     Range,
     Set,
+    SetExpiring,
     UnknownCommands,
     decode_commands,
+    decode_entry,
     encode_commands,
+    stamp_of,
+    version_of,
 )
 
 GOLDEN: list[tuple[Command, str]] = [
@@ -28,6 +36,34 @@ GOLDEN: list[tuple[Command, str]] = [
 ]  # fmt: skip
 
 
+GOLDEN_2: list[tuple[int, list[Command], str]] = [
+    (0, [], "93020090"),
+    (1_000, [Set(b"k", b"v")], "9302cd03e891" + "9601c4016bc40176c0c0c2"),
+    (1, [SetExpiring(b"k", b"v", 30_000)], "93020191" + "9708c4016bc40176cd7530c0c0c2"),
+    (1, [SetExpiring(b"k", b"", 1, 0, b"w", True)], "93020191" + "9708c4016bc400" + "0100c40177c3"),
+    (1, [IncrExpiring(b"k", -1, 5)], "93020191" + "9409c4016bff05"),
+    (1, [Expire(b"k", 5), Expire(b"k", None)], "93020192" + "930ac4016b05" + "930ac4016bc0"),
+    (1, [Batch((Expire(b"k", 5),))], "93020191" + "920791" + "930ac4016b05"),
+    (2**40, [RaiseVersion(2)], "9302cf0000010000000000" + "91" + "920b02"),
+    (1, [CheckDigest(7, 2**64 - 1)], "93020191" + "930c07cf" + "ff" * 8),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stamp_ms", "commands", "golden"), GOLDEN_2)
+def test_version_2_is_these_bytes_for_ever(
+    stamp_ms: int, commands: list[Command], golden: str
+) -> None:
+    """What this release writes, later ones must read (failure E15)."""
+    assert encode_commands(commands, stamp_ms).hex() == golden
+    assert decode_entry(bytes.fromhex(golden)) == (stamp_ms, commands)
+
+
+@pytest.mark.parametrize(("command", "golden"), GOLDEN)
+def test_what_was_in_version_1_is_the_same_in_version_2(command: Command, golden: str) -> None:
+    assert encode_commands([command], 0).hex() == "93020091" + golden.removeprefix("920191")
+    assert version_of(command) == 1
+
+
 @pytest.mark.parametrize(("command", "golden"), GOLDEN)
 def test_version_1_is_these_bytes_for_ever(command: Command, golden: str) -> None:
     """What an old release wrote must be read, and the reverse (failure E15)."""
@@ -39,7 +75,14 @@ def test_version_1_is_these_bytes_for_ever(command: Command, golden: str) -> Non
     "data",
     [
         pytest.param("", id="nothing"),
-        pytest.param("9202919303c4016b02", id="another version"),
+        pytest.param("9303009303c4016b02", id="another version"),
+        pytest.param("9202919303c4016b02", id="version 2 without a stamp"),
+        pytest.param("930291c0", id="a stamp that is none"),
+        pytest.param("9302ff90", id="a time before the beginning"),
+        pytest.param("920191930ac4016b05", id="version 1 with a command of version 2"),
+        pytest.param("9201919207" + "91930ac4016b05", id="and in a batch"),
+        pytest.param("9302009193" + "0dc4016b05", id="an unknown command of version 2"),
+        pytest.param("9302009192" + "04c4016b", id="a read in version 2"),
         pytest.param("9201919308c4016b02", id="an unknown command"),
         pytest.param("9201919403c4016b02c3", id="a field too many"),
         pytest.param("9201919203", id="cut short"),
@@ -58,8 +101,24 @@ def test_what_is_not_known_is_not_guessed_at(data: str) -> None:
         decode_commands(bytes.fromhex(data))
 
 
-def test_a_flipped_bit_never_decodes_to_another_kind_of_error() -> None:
-    data = encode_commands([command for command, _ in GOLDEN])
+def test_a_stamp_is_read_without_the_commands_behind_it() -> None:
+    assert stamp_of(encode_commands([Set(b"k", b"v")], 17)) == 17
+    assert stamp_of(encode_commands([Set(b"k", b"v")])) is None
+    for nonsense in ("", "9302", "9302c4", "80"):
+        assert stamp_of(bytes.fromhex(nonsense)) is None
+
+
+def test_a_batch_is_as_new_as_what_is_in_it() -> None:
+    assert version_of(Batch((Get(b"a"), Incr(b"a")))) == 1
+    assert version_of(Batch((Get(b"a"), Expire(b"a", 1)))) == 2
+
+
+@pytest.mark.parametrize("stamp_ms", [None, 1_000_000])
+def test_a_flipped_bit_never_decodes_to_another_kind_of_error(stamp_ms: int | None) -> None:
+    commands = [command for command, _ in GOLDEN]
+    if stamp_ms is not None:
+        commands += [command for _, of_2, _ in GOLDEN_2 for command in of_2]
+    data = encode_commands(commands, stamp_ms)
     for position in range(len(data)):
         for bit in range(8):
             damaged = bytearray(data)

@@ -55,6 +55,7 @@ ALLOWED_IMPORTS = {
     "collections",
     "collections.abc",
     "heapq",
+    "itertools",
     "msgspec",
     "operator",
     "sortedcontainers",

@@ -8,16 +8,20 @@ from raftcache.store.commands import (
     Batch,
     Command,
     Delete,
+    Expire,
     Get,
     Incr,
+    IncrExpiring,
     Invalid,
     Query,
     Range,
     Set,
-    decode_commands,
+    SetExpiring,
+    decode_entry,
     encode_commands,
+    stamp_of,
 )
-from raftcache.store.keyspace import record_digest
+from raftcache.store.keyspace import NEVER, record_digest, timed_digest
 from raftcache.store.machine import StateMachine
 from raftcache.store.results import BatchResult, Failure, Result
 
@@ -41,7 +45,15 @@ GETS = st.builds(Get, KEYS)
 RANGES = st.builds(
     Range, BOUNDS, st.none() | BOUNDS, st.integers(1, 9), st.booleans(), st.booleans(), REVISIONS
 )
-MUTATIONS = PLAIN_SETS | SETS | PLAIN_DELETES | DELETES | INCRS
+TTLS = st.integers(1, 30) | st.sampled_from([1000, 2**40])
+TIMED_SETS = st.builds(
+    SetExpiring, KEYS, VALUES, TTLS, REVISIONS, st.none() | VALUES, st.booleans()
+)
+TIMED_INCRS = st.builds(IncrExpiring, KEYS, INTEGERS, TTLS)
+TOUCHES = st.builds(Expire, KEYS, st.none() | TTLS)
+TIMED = st.builds(SetExpiring, KEYS, VALUES, TTLS) | TIMED_SETS | TIMED_INCRS | TOUCHES
+PLAIN_MUTATIONS = PLAIN_SETS | SETS | PLAIN_DELETES | DELETES | INCRS
+MUTATIONS = PLAIN_MUTATIONS | TIMED
 INVALIDS = st.builds(Invalid, st.just("bad_request"), st.just(""))
 COMMANDS = MUTATIONS | st.builds(
     lambda first, mutation, last: Batch((*first, mutation, *last)),
@@ -49,6 +61,8 @@ COMMANDS = MUTATIONS | st.builds(
     MUTATIONS,
     st.lists(GETS | RANGES, max_size=4),
 )
+PAUSES = st.integers(0, 20) | st.sampled_from([500, 2**20])
+"""How much cluster time passes before an entry."""
 QUERIES = GETS | RANGES | st.builds(Batch, st.lists(GETS | RANGES).map(tuple))
 
 
@@ -66,29 +80,39 @@ def plain(result: Result) -> Result:
 
 def check_sums(machine: StateMachine, model: Model) -> None:
     """Compare what the machine keeps up to date by differences with what it would be anew."""
-    shares = sum(
-        record_digest(key, value, *revisions) for key, (value, *revisions) in model.state.items()
-    )
+    shares = 0
+    for key, (value, *revisions) in model.state.items():
+        share = record_digest(key, value, *revisions)
+        shares += timed_digest(share, model.deadlines[key]) if key in model.deadlines else share
     empty = StateMachine()._keyspace
     empty._digest_sum = shares % 2**64
-    empty.store_rev = model.store_rev
+    empty.store_rev, empty.time_ms = model.store_rev, model.time_ms
     assert machine.digest() == empty.digest()
     assert machine.key_count == len(model.state)
+    assert machine.next_deadline_ms == min(model.deadlines.values(), default=NEVER)
     assert machine.data_bytes == sum(64 + len(k) + len(r[0]) for k, r in model.state.items())
 
 
+ENTRIES = st.tuples(PAUSES, st.lists(COMMANDS, max_size=4))
+
+
 @settings(max_examples=scaled(400), deadline=None)
-@given(st.lists(st.lists(COMMANDS, min_size=1, max_size=4) | QUERIES, max_size=25))
-def test_the_store_does_what_a_dict_does(steps: list[list[Command] | Query]) -> None:
-    """Every command and query, alone and in batches, and pages of every moment so far."""
+@given(st.lists(ENTRIES | QUERIES, max_size=25))
+def test_the_store_does_what_a_dict_does(
+    steps: list[tuple[int, list[Command]] | Query],
+) -> None:
+    """Every command and query, alone and in batches, keys that expire, and pages of the past."""
     machine = StateMachine()
     model = Model()
     for step in steps:
-        if not isinstance(step, list):
+        if not isinstance(step, tuple):
             assert plain(machine.read(step)) == model.do(step)
             continue
-        results = machine.apply(machine.last_applied + 1, encode_commands(step))
-        assert [plain(result) for result in results] == [model.do(command) for command in step]
+        pause_ms, commands = step
+        stamp_ms = model.time_ms + pause_ms
+        data = encode_commands(commands, stamp_ms)
+        results = machine.apply(machine.last_applied + 1, data)
+        assert [plain(result) for result in results] == model.apply(commands, stamp_ms)
         assert machine.store_rev == model.store_rev
     check_sums(machine, model)
     for rev in range(model.store_rev + 1):
@@ -96,7 +120,22 @@ def test_the_store_does_what_a_dict_does(steps: list[list[Command] | Query]) -> 
         assert machine.read(everything) == model.do(everything)
 
 
+@settings(max_examples=scaled(100), deadline=None)
+@given(st.lists(st.lists(PLAIN_MUTATIONS, min_size=1, max_size=4), max_size=10))
+def test_entries_without_a_stamp_do_the_same(entries: list[list[Command]]) -> None:
+    """What the first release wrote is applied as it was then, digest and all (failure E15)."""
+    machine = StateMachine()
+    model = Model()
+    for entry in entries:
+        results = machine.apply(machine.last_applied + 1, encode_commands(entry))
+        assert [plain(result) for result in results] == model.apply(entry, 0)
+    check_sums(machine, model)
+
+
 @settings(max_examples=scaled(200), deadline=None)
-@given(st.lists(COMMANDS, min_size=1))
-def test_commands_come_back_from_their_bytes(commands: list[Command]) -> None:
-    assert decode_commands(encode_commands(commands)) == commands
+@given(st.lists(COMMANDS), st.integers(0, 2**62))
+def test_commands_come_back_from_their_bytes(commands: list[Command], stamp_ms: int) -> None:
+    data = encode_commands(commands, stamp_ms)
+
+    assert decode_entry(data) == (stamp_ms, commands)
+    assert stamp_of(data) == stamp_ms

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import raftcache
 from raftcache.store import snapshot
-from raftcache.store.commands import Command, Delete, Incr, Range, Set
+from raftcache.store.commands import Command, Delete, Expire, Incr, Range, Set, SetExpiring
 from raftcache.store.keyspace import Keyspace, Record
 from raftcache.store.machine import StoreLimits
 from raftcache.store.slices import SLICE_BYTES_MIN
@@ -38,6 +38,8 @@ SIMPLE = (
     st.builds(Set, KEYS, st.integers(0, 700).map(bytes))
     | st.builds(Delete, KEYS)
     | st.builds(Incr, KEYS)
+    | st.builds(SetExpiring, KEYS, st.integers(0, 700).map(bytes), st.integers(1, 100))
+    | st.builds(Expire, KEYS, st.none() | st.integers(1, 100))
 )
 ENTRIES = st.lists(st.lists(SIMPLE | COMMANDS, max_size=6), max_size=12)
 STEPS = st.lists(

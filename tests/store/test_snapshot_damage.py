@@ -1,16 +1,18 @@
-"""The format of snapshots: fixed bytes for version 1, and no believing in anything else."""
+"""The format of snapshots: fixed bytes for each version, and no believing in anything else."""
 
 import tracemalloc
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from raftcache.store.commands import Delete, Set
+from raftcache.store.commands import COMMAND_VERSION, Delete, Expire, RaiseVersion, Set, SetExpiring
 from raftcache.store.keyspace import Record, record_digest, state_digest
 from raftcache.store.machine import StateMachine
 from raftcache.store.restore import Restorer
 from raftcache.store.slices import (
     Changes,
+    Clock,
     CorruptSnapshot,
     Digests,
     End,
@@ -19,6 +21,7 @@ from raftcache.store.slices import (
     Records,
     Slice,
     SnapshotError,
+    TimedRecords,
     UnknownContents,
     encode_slice,
 )
@@ -34,6 +37,19 @@ GOLDEN = [
     + "950000010200" * 2 + "950000010100",
     "9304059400cf8a63330aad4dd98dcf8a63330aad4dd98dcf3c0ddcde21ddd6b4",
     "930506ce374190ef",
+]  # fmt: skip
+
+
+GOLDEN_2 = [
+    "97000203050003cf38c9f6acd2f8003b",
+    "9406011502",
+    "98070292c40161c4016392c40131c4013392010492010492010192ce0001388e00",
+    "930103c4d0" + "34" * 208,
+    "98070491c4016491c45c" + "34" * 92 + "91059105910191ce00011185",
+    "97030595c40161c40162c40162c40163c4016495c400c400c40132c400c400"
+    + "950000020000" * 2 + "950000010000",
+    "9304069400cf06be83ee9e7317dbcf0157329daac0c315cf38c9f6acd2f8003b",
+    "930507ce181f8943",
 ]  # fmt: skip
 
 
@@ -56,6 +72,35 @@ def test_version_1_is_these_bytes_for_ever() -> None:
     assert_same(restored(map(bytes.fromhex, GOLDEN)), small())
 
 
+def timed() -> StateMachine:
+    """Return a machine with what version 2 has added."""
+    return machine_of(
+        [
+            [RaiseVersion(2), SetExpiring(b"a", b"1", 90_000), SetExpiring(b"b", b"2", 1)],
+            [Set(b"c", b"3"), Expire(b"a", 80_000)],
+            [SetExpiring(b"d", b"4" * 300, 70_000)],
+        ]
+    )
+
+
+def test_version_2_is_these_bytes_for_ever() -> None:
+    """With a clock behind the header, and deadlines (failure E15)."""
+    slices = slices_of(timed(), 256)
+
+    assert [data.hex() for data in slices] == GOLDEN_2
+    assert_same(restored(map(bytes.fromhex, GOLDEN_2)), timed())
+
+
+@pytest.mark.parametrize("machine_of_version", [small, timed])
+def test_a_state_that_holds_nothing_newer_is_written_for_the_oldest_release(
+    machine_of_version: Callable[[], StateMachine],
+) -> None:
+    """A member that has not been upgraded yet may be sent it."""
+    run = machine_of_version().begin_snapshot()
+
+    assert run.contents_version == (1 if machine_of_version is small else 2)
+
+
 def restore_or_refuse(slices: list[bytes]) -> SnapshotError:
     """Return the refusal that restoring must end in."""
     restorer = Restorer()
@@ -70,9 +115,13 @@ def _restore(restorer: Restorer, slices: list[bytes]) -> None:
     restorer.finish()
 
 
-def test_every_flipped_bit_is_noticed() -> None:
+BOTH = pytest.mark.parametrize("machine", [small(), timed()], ids=["version 1", "version 2"])
+
+
+@BOTH
+def test_every_flipped_bit_is_noticed(machine: StateMachine) -> None:
     """Wherever it is, and never by another error than the one for it (failure E1)."""
-    slices = slices_of(small(), 256)
+    slices = slices_of(machine, 256)
     for number, data in enumerate(slices):
         for bit in range(8 * len(data)):
             damaged = bytearray(data)
@@ -80,9 +129,10 @@ def test_every_flipped_bit_is_noticed() -> None:
             restore_or_refuse([*slices[:number], bytes(damaged), *slices[number + 1 :]])
 
 
-def test_every_cut_is_noticed() -> None:
+@BOTH
+def test_every_cut_is_noticed(machine: StateMachine) -> None:
     """Between slices and within them (failure D7)."""
-    slices = slices_of(small(), 256)
+    slices = slices_of(machine, 256)
     for number, data in enumerate(slices):
         for length in range(len(data)):
             restore_or_refuse([*slices[:number], data[:length]])
@@ -90,8 +140,9 @@ def test_every_cut_is_noticed() -> None:
         restore_or_refuse([*slices[:number], data + b"\x00", *slices[number + 1 :]])
 
 
-def test_slices_in_any_other_order_are_refused() -> None:
-    slices = slices_of(small(), 256)
+@BOTH
+def test_slices_in_any_other_order_are_refused(machine: StateMachine) -> None:
+    slices = slices_of(machine, 256)
     for number in range(len(slices)):
         error = restore_or_refuse(slices[:number] + slices[number + 1 :])
         assert isinstance(error, CorruptSnapshot)
@@ -118,7 +169,7 @@ def test_a_slice_of_another_snapshot_is_noticed() -> None:
     assert changed >= 5
 
 
-@pytest.mark.parametrize("begin", ["920002", "97000203050002a0", "9400cd0100c0c3"])
+@pytest.mark.parametrize("begin", ["920003", "97000303050002a0", "9400cd0100c0c3"])
 def test_another_version_is_told_from_damage(begin: str) -> None:
     """It must be neither set aside nor guessed at (failure E15)."""
     error = restore_or_refuse([bytes.fromhex(begin)])
@@ -134,6 +185,10 @@ HEADER = Header(1, 9, 3, 1, 1, DIGEST)
 RECORDS = Records(1, [b"k"], [b"v"], [3], [2], [2])
 CHANGES = Changes(2, [b"k", b"k"], [b"", b"u"], [0, 2], [0, 2], [0, 1])
 DIGESTS = Digests(3, [7, DIGEST])
+
+
+HEADER_2 = Header(2, 9, 3, 1, 1, DIGEST)
+CLOCK = Clock(1, 7, 2)
 
 
 def test_a_snapshot_made_by_hand_is_restored() -> None:
@@ -222,6 +277,32 @@ KK, UV = [b"k", b"k"], [b"", b"u"]
             "Changes do not follow",
             id="the past too late",
         ),
+        pytest.param(
+            [HEADER, Clock(1, 7, 2), msgspec.structs.replace(RECORDS, number=2)],
+            "Clock in a snapshot of version 1",
+            id="a clock in version 1",
+        ),
+        pytest.param(
+            [HEADER, TimedRecords(1, [b"k"], [b"v"], [3], [2], [2], [9])],
+            "TimedRecords in a snapshot of version 1",
+            id="a deadline in version 1",
+        ),
+        pytest.param(header(version=2), "the clock is not", id="version 2 without a clock"),
+        pytest.param(
+            [HEADER_2, CLOCK, msgspec.structs.replace(CLOCK, number=2)],
+            "the clock",
+            id="two clocks",
+        ),
+        pytest.param(
+            [HEADER_2, CLOCK, TimedRecords(2, [b"k"], [b"v"], [3], [2], [2], [])],
+            "differ in length",
+            id="a deadline short",
+        ),
+        pytest.param(
+            [HEADER_2, CLOCK, TimedRecords(2, [b"k"], [b"v"], [3], [2], [2], [-1])],
+            "unreadable",
+            id="a negative deadline",
+        ),
         pytest.param([HEADER, HEADER], "slice 0", id="two headers"),
         pytest.param([RECORDS], "slice 0 of a snapshot was expected", id="no header"),
         pytest.param(
@@ -242,6 +323,12 @@ def test_what_no_server_writes_is_refused(slices: list[Slice], message: str) -> 
 
     assert isinstance(error, CorruptSnapshot)
     assert message in str(error)
+
+
+def test_a_snapshot_of_a_later_command_version_is_told_from_damage() -> None:
+    error = restore_or_refuse(with_end(HEADER_2, Clock(1, 7, COMMAND_VERSION + 1)))
+
+    assert isinstance(error, UnknownContents)
 
 
 def test_nothing_follows_the_last_slice() -> None:
