@@ -233,7 +233,7 @@ KEYS: dict[str, Entry] = {
             _TIMEOUT_RANGE,
             ("election_timeout_min_ms", "election_timeout_max_ms"),
         ),
-        "detect_disconnects": WithoutEffect(truth),
+        "detect_disconnects": (truth, ("detect_disconnects",)),
     },
     "storage": {
         "durability": (

@@ -19,6 +19,7 @@ from raftcache.storage.wal import Batch
 
 from .calls import Call, call_number, decode_reply, describe_frame, request_frames
 from .checks import Checks, DurableLog
+from .detection import Detection
 from .host import SimulatedHost
 from .network import Network
 from .process import Killed, Process
@@ -57,6 +58,7 @@ class SimulatedCluster:
         self.network = Network(
             self.scheduler, f"{seed}/network", profile, self.record, self._deliver_to_peer
         )
+        self._detection = Detection(self)
         self.calls: dict[int, Call] = {}
         self.told: Counter[tuple[str, str]] = Counter()
         """How many events of each kind each node has published."""
@@ -344,6 +346,7 @@ class SimulatedCluster:
         self.note(f"{process.name} is gone: exit {process.exit_code}")
         if process.power_goes and process.exit_code is None:
             self.cut_power(process.name)
+        self._detection.on_exit(process)
         if defect is None:
             if self.on_gone is not None:
                 self.on_gone(process.name)

@@ -75,6 +75,8 @@ def draw_wild(random: Random) -> Profile:
         held_bytes=random.choice((0, 3_000, NEVER_BYTES)),
         job_us=random.choice(((50, 500), (50, 500), (500, 20_000))),
         bulk_loss=random.choice((0, 0, 100)),
+        detect=random.choice((0, 700, 1000, 1000)),
+        detect_us=random.choice(((2_000, 13_000), (0, 100), (0, 300_000))),
     )
 
 

@@ -18,6 +18,7 @@ from raftcache.node.outbox import Outgoing
 from raftcache.node.sending import Bulk
 from raftcache.node.server import About, Effects, Server
 from raftcache.protocol.limits import Limits
+from raftcache.raft.types import ServerId
 from raftcache.storage.directory import open_directory
 from raftcache.storage.files import Files
 from raftcache.storage.identity import Identity
@@ -195,6 +196,11 @@ class Process:
             self._requests.append((socket, frames))
             self._wake()
 
+    def on_peer_gone(self, peer: ServerId) -> None:
+        """Let the peer's host say that nobody listens at its port."""
+        self.guarded(lambda: self.server.leader_watch.on_disconnected(peer, self.now_ms()))
+        self._wake()
+
     def request_stop(self) -> None:
         """Do what SIGTERM does: hand over, answer everyone, exit."""
         self.stopping = True
@@ -286,6 +292,11 @@ class Process:
 
         self._world.scheduler.after(self.clock.wait_us(wait_ms), lambda: self.guarded(wake))
 
+    def _wake_after(self, due_ms: int | None) -> None:
+        if due_ms is not None:
+            wait_us = self.clock.wait_us(max(0, due_ms - self.now_ms()))
+            self._world.scheduler.after(wait_us, lambda: self.guarded(self._wake))
+
     def _turn(self) -> None:
         """Do what one turn of ``node/loop.py`` does."""
         self._turn_is_due = False
@@ -308,6 +319,8 @@ class Process:
             server.on_client(socket, request)
             self._point("request", request)
         self._tick_if_due(server.now_ms)
+        server.leader_watch.on_time(server.now_ms)
+        self._wake_after(server.leader_watch.due_ms)
         if self.stopping and self._stop_deadline_ms == 0:
             self._stop_deadline_ms = server.now_ms + STOP_MS
             server.begin_stop()

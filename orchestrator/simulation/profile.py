@@ -47,6 +47,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     late_us: int = 50_000
     """How late duplicates and reordered messages may come."""
 
+    detect: int = 0
+    """The chance that another node notices by a connection's end that a process is gone."""
+    detect_us: tuple[int, int] = (2_000, 13_000)
+    """How long that takes."""
+
     fault_pause_us: tuple[int, int] = (20_000, 400_000)
     """The time between two faults."""
     faults: tuple[str, ...] = ()

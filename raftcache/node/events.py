@@ -1,8 +1,9 @@
 """From Raft's trace to the events that the node publishes, and the lines that it logs.
 
 Published kinds: ``role``, ``vote_granted``, ``vote_refused``, ``election_started``, ``leader``,
-``leader_lost``, ``transfer``, ``truncated``, ``commit``, ``ready``, ``stopping``, ``slow_turn``,
-and what ``snapshots``, ``sending`` and ``receiving`` tell. Nothing depends on their arrival.
+``leader_gone``, ``leader_lost``, ``transfer``, ``truncated``, ``commit``, ``ready``, ``stopping``,
+``slow_turn``, and what ``snapshots``, ``sending`` and ``receiving`` tell. Nothing depends on their
+arrival.
 """
 
 import logging

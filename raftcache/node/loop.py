@@ -18,6 +18,7 @@ from ..parent import ParentWatch
 from ..storage.writer import WalWriter
 from ..transport.clients import ClientSocket
 from ..transport.crowd import ConnectionLimit
+from ..transport.disconnects import DisconnectWatch
 from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
@@ -86,7 +87,10 @@ class Sockets(NamedTuple):
 
 
 class Loop:
-    """Moves messages between the sockets, the disk and the server until it is told to stop."""
+    """Moves messages between the sockets, the disk and the server until it is told to stop.
+
+    ``detect_disconnects``: a leader whose process is gone is noticed by its connection's end.
+    """
 
     def __init__(
         self,
@@ -97,6 +101,7 @@ class Loop:
         parent: ParentWatch,
         waker: Waker,
         sockets: Sockets,
+        detect_disconnects: bool,
     ) -> None:
         self._server = server
         self._writer = writer
@@ -110,6 +115,9 @@ class Loop:
         for socket in (sockets.peers, sockets.clients, sockets.admin):
             self._poller.register(socket.router, zmq.POLLIN)
         self._poller.register(waker.read_fd, zmq.POLLIN)
+        self._disconnects: DisconnectWatch | None = None
+        if detect_disconnects:
+            self._disconnects = sockets.peers.watch_disconnects(self._poller)
         self._last_tick_ms = 0
         self.stop_requested = False
 
@@ -147,6 +155,9 @@ class Loop:
                 for frames in socket.receive(REQUESTS_PER_TURN):
                     server.on_client(number, frames)
         self._tick_if_due(server.now_ms)
+        if self._disconnects is not None:
+            self._tell_who_is_gone(self._disconnects.take_gone())
+            server.leader_watch.on_time(server.now_ms)
         self._carry_out(server.turn())
         turn_ms = (time.monotonic_ns() - began_ns) / 1e6
         if turn_ms > server.longest_turn_ms or turn_ms >= SLOW_TURN_MS:
@@ -165,6 +176,8 @@ class Loop:
             timeout_ms = 0
         else:
             due_ms = self._last_tick_ms + server.tick_ms
+            if server.leader_watch.due_ms is not None:
+                due_ms = min(due_ms, server.leader_watch.due_ms)
             timeout_ms = max(0, due_ms - monotonic_ms())
             if any(socket.has_backlog() for socket in self._request_sockets.values()):
                 timeout_ms = min(timeout_ms, BACKLOG_MS)
@@ -187,6 +200,12 @@ class Loop:
             limit.enforce()
         self._server.client_count = self._request_sockets[CLIENT_SOCKET].connections.count
         self._server.on_tick()
+        if self._disconnects is not None:
+            self._tell_who_is_gone(self._disconnects.ask_again())
+
+    def _tell_who_is_gone(self, peers: list[str]) -> None:
+        for peer in peers:
+            self._server.leader_watch.on_disconnected(peer, self._server.now_ms)
 
     def _carry_out(self, effects: Effects) -> None:
         for outgoing in effects.peer_frames:

@@ -150,13 +150,19 @@ def _serve(
         random=SystemRandom(),
         publish=EventPublisher(publisher, settings.node_id),
     )
-    for member in server.raft.state.configuration.members:
-        if member.server_id != server.server_id:
-            peers.connect(member.server_id, member.peer_endpoint)
+    _connect(peers, server)
     if settings.chaos.enabled:
         peers.faults = server.faults = LinkFaults(SystemRandom(), lambda: server.now_ms)
     sockets = Sockets(peers, clients, admin, publisher)
-    loop = Loop(server, writer, worker, parent=parent, waker=waker, sockets=sockets)
+    loop = Loop(
+        server,
+        writer,
+        worker,
+        parent=parent,
+        waker=waker,
+        sockets=sockets,
+        detect_disconnects=settings.raft.detect_disconnects,
+    )
     _stop_on_signal(loop, waker)
     gc.collect()
     gc.freeze()  # What was recovered stays; the collector need not look at it again.
@@ -166,6 +172,12 @@ def _serve(
     writer.close(clean=True)
     _log.info("%s stopped", settings.node_id)
     return 0
+
+
+def _connect(peers: PeerSockets, server: Server) -> None:
+    for member in server.raft.state.configuration.members:
+        if member.server_id != server.server_id:
+            peers.connect(member.server_id, member.peer_endpoint)
 
 
 def _durable(settings: Settings, recovered: Recovered, worker: Worker) -> Durable:

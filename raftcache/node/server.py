@@ -26,6 +26,7 @@ from ..store.machine import StateMachine, StoreLimits
 from ..transport.faults import LinkFaults
 from .admin import answer_node_operation, expire_snapshots
 from .answers import Answers
+from .detection import LeaderWatch
 from .events import EventBridge
 from .keeper import SnapshotKeeper
 from .outbox import Outbox, Outgoing
@@ -131,6 +132,7 @@ class Server:
             snapshot=durable.lost or _position_of(durable.snapshots),
             trace=self.events.on_trace,
         )
+        self.leader_watch = LeaderWatch(self.raft, random, tick_ms)
         self.store = durable.store or StateMachine(StoreLimits())
         self.outbox = Outbox(about.cluster_id, self.server_id)
         header = ReplyHeader(about.node_id, self.raft.current_term, None, 0)

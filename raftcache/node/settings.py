@@ -16,12 +16,15 @@ class SettingsError(RaftCacheError):
 
 
 class RaftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Raft's timings, in milliseconds; see :class:`raftcache.raft.options.Options` for limits."""
+    """Raft's timings, in milliseconds; see :class:`raftcache.raft.options.Options` for limits.
+
+    ``detect_disconnects``: a leader whose process is gone is not waited for.
+    """
 
     heartbeat_ms: int = 50
     election_timeout_min_ms: int = 150
     election_timeout_max_ms: int = 300
-    detect_disconnects: bool = False
+    detect_disconnects: bool = True
 
 
 class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from . import election, membership, read_index, replication, roles, transfer
+from . import detection, election, membership, read_index, replication, roles, transfer
 from . import snapshot as snapshots
 from .configuration import Configuration, decode_configuration
 from .log import Log
@@ -122,9 +122,23 @@ class Raft:
     def tick(self) -> None:
         """Let one tick of time pass."""
         election.on_tick(self.state)
+        detection.on_tick(self.state)
         replication.on_tick(self.state)
         transfer.on_tick(self.state)
         membership.on_tick(self.state)
+
+    def peer_disconnected(self, server_id: ServerId) -> bool:
+        """Take in that another server's process is known to be gone.
+
+        Returns:
+            Whether this server may stand for election for it: call :meth:`campaign_early` after a
+            random delay, so that not all do so at once.
+        """
+        return detection.on_disconnected(self.state, server_id)
+
+    def campaign_early(self) -> None:
+        """Stand for election without waiting for a timeout, if the leader is still gone."""
+        detection.campaign(self.state)
 
     def propose(self, data: bytes) -> Index:
         """Append a batch of commands as one entry.
@@ -362,7 +376,7 @@ def _configurations_in(entries: Sequence[Entry]) -> list[tuple[Index, Configurat
 
 
 _HANDLERS: dict[type, Callable[[RaftState, Any], None]] = {
-    PreVote: election.handle_pre_vote,
+    PreVote: detection.handle_pre_vote,
     PreVoteResponse: election.handle_pre_vote_response,
     RequestVote: election.handle_request_vote,
     RequestVoteResponse: election.handle_request_vote_response,

@@ -22,12 +22,17 @@ def sticks_to_leader(state: RaftState) -> bool:
     return state.leader_id is not None and state.leader_ticks < state.options.election_ticks_min
 
 
-def handle_pre_vote(state: RaftState, message: PreVote) -> None:
-    """Answer whether this server would vote so; nothing durable changes (thesis §9.6)."""
+def handle_pre_vote(state: RaftState, message: PreVote) -> bool:
+    """Answer whether this server would vote so; nothing durable changes (thesis §9.6).
+
+    Returns:
+        The answer.
+    """
     reason = _refusal(state, message.last_log_index, message.last_log_term)
     if message.candidate_term <= state.current_term:
         reason = f"term {state.current_term} has begun already"
-    if sticks_to_leader(state):
+    hears_leader = sticks_to_leader(state)
+    if hears_leader:
         reason = f"hears leader {state.leader_id}"
     state.messages.append(
         PreVoteResponse(
@@ -37,9 +42,11 @@ def handle_pre_vote(state: RaftState, message: PreVote) -> None:
             candidate_term=message.candidate_term,
             vote_granted=not reason,
             reason=reason,
+            hears_leader=hears_leader,
         )
     )
     _trace_vote(state, message.source, message.candidate_term, reason, pre_vote=True)
+    return not reason
 
 
 def handle_request_vote(state: RaftState, message: RequestVote) -> None:
@@ -73,6 +80,8 @@ def handle_request_vote(state: RaftState, message: RequestVote) -> None:
 def handle_pre_vote_response(state: RaftState, message: PreVoteResponse) -> None:
     """Count an answer to the question asked now; late ones are of another term."""
     if state.role is Role.PRE_CANDIDATE and message.candidate_term == state.current_term + 1:
+        if message.hears_leader and state.early.under_way:
+            return  # It does not know yet; it is asked again.
         state.votes[message.source] = message.vote_granted
 
 
@@ -92,7 +101,7 @@ def on_tick(state: RaftState) -> None:
     if state.election_ticks >= state.election_timeout_ticks and state.is_electable():
         silent = "no leader known" if state.leader_id is None else f"{state.leader_id} is silent"
         roles.become_pre_candidate(state, f"timeout: {silent}")
-        _emit_pre_votes(state)
+        ask_around(state)
 
 
 def campaign(state: RaftState, *, reason: str, transfer: bool) -> None:
@@ -147,9 +156,16 @@ def _check_quorum(state: RaftState) -> None:
         roles.become_follower(state, state.current_term, None)
 
 
-def _emit_pre_votes(state: RaftState) -> None:
+def ask_around(state: RaftState) -> None:
+    """Ask whether this server, a pre-candidate now, could win an election (thesis §9.6)."""
+    emit_pre_votes(state)
+    state.emit_trace("campaigned", stage="pre_vote", reason=state.election_reason)
+
+
+def emit_pre_votes(state: RaftState) -> None:
+    """Ask all who have not answered yet whether they would vote for this server (thesis §9.6)."""
     for peer in state.peers():
-        if state.configuration.is_voter(peer):
+        if state.configuration.is_voter(peer) and peer not in state.votes:
             state.messages.append(
                 PreVote(
                     source=state.server_id,
@@ -160,7 +176,6 @@ def _emit_pre_votes(state: RaftState) -> None:
                     last_log_term=state.log.last_term,
                 )
             )
-    state.emit_trace("campaigned", stage="pre_vote", reason=state.election_reason)
 
 
 def _emit_request_votes(state: RaftState) -> None:

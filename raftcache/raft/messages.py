@@ -24,7 +24,11 @@ class PreVote(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
 
 class PreVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """The answer; ``candidate_term`` says which question it answers, ``reason`` why, for people."""
+    """The answer; ``candidate_term`` says which question it answers, ``reason`` why, for people.
+
+    ``hears_leader``: it was refused since a leader is heard, or is who answers. So it is no word
+    about the log, and worth another question.
+    """
 
     source: ServerId
     target: ServerId
@@ -32,6 +36,7 @@ class PreVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
     candidate_term: Term
     vote_granted: bool
     reason: str = ""
+    hears_leader: bool = False
 
 
 class RequestVote(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):

@@ -17,6 +17,7 @@ def become_follower(state: RaftState, term: Term, leader_id: ServerId | None) ->
         state.current_term = term
         # A new term, a new vote (§5.2); within a term a vote is never taken back.
         state.voted_for = None
+        state.early.clear()
     if was is not Role.FOLLOWER:
         # A follower that merely adopts a term keeps its timer: a candidate with a log too short
         # to win must not put off the election of one that can.
@@ -25,6 +26,7 @@ def become_follower(state: RaftState, term: Term, leader_id: ServerId | None) ->
     state.leader_id = leader_id
     state.leader_commit = None
     state.votes.clear()
+    state.early.under_way = False
     _leave_office(state)
     state.emit_trace("became", role="follower", was=was.value, leader=leader_id)
 
@@ -38,6 +40,7 @@ def become_pre_candidate(state: RaftState, reason: str) -> None:
     state.election_reason = reason
     state.transfer_election = False
     state.votes = {state.server_id: True}
+    state.early.under_way = False
     reset_election_timer(state)
     state.emit_trace("became", role="pre_candidate", reason=reason)
 
@@ -48,6 +51,7 @@ def become_candidate(state: RaftState) -> None:
     assert state.is_electable(), "only voters stand for election"
     state.current_term += 1
     state.voted_for = state.server_id
+    state.early.clear()
     state.role = Role.CANDIDATE
     state.leader_id = None
     state.votes = {state.server_id: True}
@@ -78,6 +82,15 @@ def follow_leader(state: RaftState, leader_id: ServerId) -> None:
         state.emit_trace("leader", leader=leader_id)
     state.election_ticks = 0
     state.leader_ticks = 0
+    if state.early.leader_id is not None:
+        state.early.clear()  # It was no death after all, or this was sent before.
+
+
+def lose_leader(state: RaftState) -> None:
+    """Note that the leader of the current term, heard or not, is gone: none is known now."""
+    assert state.role is Role.FOLLOWER, "only followers know a leader other than themselves"
+    state.emit_trace("leader_gone", leader=state.leader_id)
+    state.leader_id = None
 
 
 def grant_vote(state: RaftState, candidate: ServerId) -> None:

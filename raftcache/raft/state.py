@@ -18,6 +18,33 @@ from .trace import Trace, TraceEvent
 from .types import HardState, Index, Role, ServerId, Term
 
 
+@dataclass(slots=True)
+class EarlyElection:
+    """What a server does because its leader's process is known to be gone (``detection``).
+
+    Volatile, and of one term: cleared with each change of term, and when the leader is heard.
+
+    Attributes:
+        leader_id: the leader of the current term that is gone; None: none is known to be.
+        under_way: the present pre-candidacy began so; who still hears the leader is asked again.
+        waiting: a campaign is wanted, once ``pause_ticks`` are over.
+        pause_ticks: somebody else, who may well win, was told that it would get this vote.
+        last: leader and term of the latest such campaign; there is one for each at most.
+    """
+
+    leader_id: ServerId | None = None
+    under_way: bool = False
+    waiting: bool = False
+    pause_ticks: int = 0
+    last: tuple[ServerId, Term] | None = None
+
+    def clear(self) -> None:
+        """Forget all but ``last``."""
+        self.leader_id = None
+        self.under_way = self.waiting = False
+        self.pause_ticks = 0
+
+
 @dataclass(slots=True, kw_only=True)
 class RaftState:
     """Everything one server knows.
@@ -44,6 +71,7 @@ class RaftState:
         leader_ticks: ticks since a current leader was heard; decides stickiness (thesis §4.2.3).
         election_reason: why the present or last election of this server began, for people.
         transfer_election: the election was asked for by the leader (thesis §3.10).
+        early: what follows from the leader's process being gone. By ``detection``.
 
     Candidates:
         votes: answers so far to the present (pre-)election, the own vote among them.
@@ -91,6 +119,7 @@ class RaftState:
     leader_ticks: int = 0
     election_reason: str = ""
     transfer_election: bool = False
+    early: EarlyElection = field(default_factory=EarlyElection)
 
     votes: dict[ServerId, bool] = field(default_factory=dict)
 

@@ -16,8 +16,8 @@ class TraceEvent(msgspec.Struct, frozen=True):
     """One transition of one server.
 
     ``kind`` is one of ``became``, ``voted``, ``refused``, ``campaigned``, ``appended``,
-    ``truncated``, ``committed``, ``leader``, ``transfer``, ``configured``, ``compacted``,
-    ``installed``; ``fields`` holds what the kind needs.
+    ``truncated``, ``committed``, ``leader``, ``leader_gone``, ``transfer``, ``configured``,
+    ``compacted``, ``installed``; ``fields`` holds what the kind needs.
     """
 
     kind: str

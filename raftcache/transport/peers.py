@@ -8,6 +8,7 @@ there, and no send ever waits (failures F1 to F4). What is lost, Raft sends agai
 import zmq
 
 from .crowd import ConnectionLimit
+from .disconnects import DisconnectWatch
 from .faults import LinkFaults
 from .options import RECONNECT_MS, RECONNECT_MS_MAX, Socket, new_socket
 
@@ -43,6 +44,7 @@ class PeerSockets:
         self.dropped = 0
         self.faults: LinkFaults | None = None
         """What is done to frames on purpose; None: nothing ever is."""
+        self._disconnects: DisconnectWatch | None = None
         self.router = new_socket(context, zmq.ROUTER)
         self.router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MESSAGES)
         self.router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max)
@@ -53,6 +55,15 @@ class PeerSockets:
         """Keep a connection to ``peer``, reconnecting quickly when it comes back."""
         self._endpoints[peer] = endpoint
         self._dealers[peer] = self._dealer(endpoint)
+        if self._disconnects is not None:
+            self._disconnects.add(peer, self._dealers[peer], endpoint)
+
+    def watch_disconnects(self, poller: zmq.Poller) -> DisconnectWatch:
+        """Find out from now on whose process is gone; return who knows it."""
+        self._disconnects = watch = DisconnectWatch(self._context, poller)
+        for peer, dealer in self._dealers.items():
+            watch.add(peer, dealer, self._endpoints[peer])
+        return watch
 
     def _dealer(self, endpoint: str) -> Socket:
         dealer = new_socket(self._context, zmq.DEALER)
@@ -146,6 +157,8 @@ class PeerSockets:
 
     def close(self) -> None:
         """Close all sockets; what was not sent is dropped."""
+        if self._disconnects is not None:
+            self._disconnects.close()
         for dealer in (*self._dealers.values(), *self._bulk.values()):
             dealer.close()
         self.connections.close()

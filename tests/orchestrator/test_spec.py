@@ -337,16 +337,14 @@ def test_a_log_that_could_not_be_freed_as_often_as_asked_is_warned_about(
 def test_what_has_no_effect_yet_is_taken_with_a_warning() -> None:
     """A file written for a later version works; nobody is left to believe in what isn't there."""
     text = b"""
-raft: {detect_disconnects: true}
 cache: {max_bytes: 512MiB, eviction: volatile-lru}
 """
     reading = parse_spec(text)
 
     assert reading.spec == Spec()
     assert reading.warnings == [
-        "cluster.yaml:2:28: raft.detect_disconnects: has no effect in this version",
-        "cluster.yaml:3:20: cache.max_bytes: has no effect in this version",
-        "cluster.yaml:3:38: cache.eviction: has no effect in this version",
+        "cluster.yaml:2:20: cache.max_bytes: has no effect in this version",
+        "cluster.yaml:2:38: cache.eviction: has no effect in this version",
     ]
 
 
