@@ -204,7 +204,10 @@ class Loop:
             self._tell_who_is_gone(self._disconnects.ask_again())
 
     def _tell_who_is_gone(self, peers: list[str]) -> None:
+        faults = self._peers.faults
         for peer in peers:
+            if faults is not None and faults.is_cut(peer):
+                continue  # Behind a real cut, no host would answer.
             self._server.leader_watch.on_disconnected(peer, self._server.now_ms)
 
     def _carry_out(self, effects: Effects) -> None:

@@ -150,9 +150,7 @@ def _serve(
         random=SystemRandom(),
         publish=EventPublisher(publisher, settings.node_id),
     )
-    _connect(peers, server)
-    if settings.chaos.enabled:
-        peers.faults = server.faults = LinkFaults(SystemRandom(), lambda: server.now_ms)
+    _connect(peers, server, chaos=settings.chaos.enabled)
     sockets = Sockets(peers, clients, admin, publisher)
     loop = Loop(
         server,
@@ -174,10 +172,12 @@ def _serve(
     return 0
 
 
-def _connect(peers: PeerSockets, server: Server) -> None:
+def _connect(peers: PeerSockets, server: Server, *, chaos: bool) -> None:
     for member in server.raft.state.configuration.members:
         if member.server_id != server.server_id:
             peers.connect(member.server_id, member.peer_endpoint)
+    if chaos:
+        peers.faults = server.faults = LinkFaults(SystemRandom(), lambda: server.now_ms)
 
 
 def _durable(settings: Settings, recovered: Recovered, worker: Worker) -> Durable:

@@ -108,6 +108,15 @@ class LinkFaults:
         """Take a frame that is about to leave; return what leaves now, in its stead."""
         return self._pass(peer, frame, incoming=False, bulk=bulk)
 
+    def is_cut(self, peer: ServerId) -> bool:
+        """Tell whether nothing reaches this peer, or nothing of it comes here."""
+        name = _name_of(peer)
+        return any(
+            rule.is_cut and not rule.types
+            for incoming in (False, True)
+            for rule in self._by_way.get((name, incoming), ())
+        )
+
     def incoming(self, frame: bytes) -> list[bytes]:
         """Take a frame that came in; return what the node gets now, in its stead."""
         try:

@@ -336,3 +336,12 @@ def test_there_is_a_bound_on_rules() -> None:
 def test_kinds_are_found_in_whichever_case_they_are_written() -> None:
     assert {kind_named(kind.upper()) for kind in KINDS} == set(KINDS)
     assert {"AppendEntries", "HandedOn", "Answer", "InstallSnapshot"} < set(KINDS)
+
+
+def test_a_cut_is_known_to_those_who_would_look_behind_it() -> None:
+    """A node must not learn through a cut that the process behind it has died."""
+    assert World(rule(drop=1.0)).faults.is_cut(PEER)
+    assert World(rule("in", drop=1.0)).faults.is_cut(PEER)
+    assert not World(rule(drop=0.5)).faults.is_cut(PEER)
+    assert not World(rule(drop=1.0, types=("AppendEntries",))).faults.is_cut(PEER)
+    assert not World(rule(drop=1.0)).faults.is_cut(OTHER)
