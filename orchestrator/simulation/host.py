@@ -6,8 +6,9 @@ from raftcache.raft.types import Index
 from raftcache.storage.identity import Identity
 from raftcache.storage.snapshots import snapshot_name, snapshot_position
 
+from .directories import directory_of
 from .disk import SimulatedDisk
-from .process import Process, directory_of
+from .process import Process
 
 
 class SimulatedHost:

@@ -19,13 +19,12 @@ from raftcache.node.sending import Bulk
 from raftcache.node.server import About, Effects, Server
 from raftcache.protocol.limits import Limits
 from raftcache.raft.types import ServerId
-from raftcache.storage.directory import open_directory
 from raftcache.storage.files import Files
 from raftcache.storage.identity import Identity
-from raftcache.storage.recovery import Recovered
-from raftcache.storage.wal import Batch, Wal
+from raftcache.storage.wal import Batch
 
 from .clock import Clock
+from .directories import directory_of, open_log
 from .disk import SimulatedDisk
 from .profile import Profile
 from .record import Record
@@ -124,7 +123,7 @@ class Process:
         self.last_change = ""
         """The last change to the disk, as ``call path``."""
         files.before_change = self._before_change
-        wal, self.recovered = _open(identity, files, profile)
+        wal, self.recovered = open_log(identity, files, profile)
         self.writer = SimulatedWriter(
             wal,
             world.scheduler,
@@ -379,25 +378,6 @@ class Process:
         self._point("reply", reply)
         self._world.send_to_client(self.name, socket, envelope, reply)
         self._point("replied", reply)
-
-
-def directory_of(identity: Identity) -> str:
-    """Return where a node's directory is on its host's disk."""
-    return f"/nodes/{identity.node_id}"
-
-
-def _open(identity: Identity, files: Files, profile: Profile) -> tuple[Wal, Recovered]:
-    return open_directory(
-        directory_of(identity),
-        cluster_id=identity.cluster_id,
-        node_id=identity.node_id,
-        incarnation=identity.incarnation,
-        durability="fsync",
-        segment_bytes=profile.segment_bytes,
-        files=files,
-        boot_id="simulated",
-        may_lack_snapshot=True,
-    )
 
 
 def _split(items: list[Any], count: int) -> tuple[list[Any], list[Any]]:
