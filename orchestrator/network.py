@@ -32,11 +32,11 @@ from .paths import Paths
 from .probe import Prober, Reply
 from .selectors import resolve
 from .state import ClusterState, changing
-from .view import ClusterView, endpoints, observe, require_running
+from .view import ASK_SECONDS, ClusterView, endpoints, observe, require_running
 
 TELL_SECONDS = 1.0
 """How long a node may take to say that it has new rules."""
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.15
 _POLL_SECONDS = 0.01
 
 
@@ -48,6 +48,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     replaces_cuts: bool = False
     """A partition takes the place of whatever was cut before."""
     groups: tuple[tuple[str, ...], ...] = ()
+    """Of a partition."""
+    alone: tuple[str, ...] = ()
+    """Whom an isolation is about."""
 
     def applied(self, picture: Picture) -> Picture:
         """Return what the links are like afterwards."""
@@ -92,6 +95,8 @@ class Healed(msgspec.Struct, frozen=True, kw_only=True):
     """What was wrong, and is not any more."""
     left: Picture
     view: ClusterView
+    unreached: dict[str, str]
+    """Nodes that could not be told, and what they are; a paused one keeps what it holds."""
     ready: bool
     """Whether everybody has caught up with the leader already."""
     seconds: float
@@ -100,11 +105,11 @@ class Healed(msgspec.Struct, frozen=True, kw_only=True):
 class _Network:
     """The links of one cluster, while the lock is held."""
 
-    def __init__(self, paths: Paths, state: ClusterState, asks: Prober, tells: Prober) -> None:
+    def __init__(self, view: ClusterView, state: ClusterState, asks: Prober, tells: Prober) -> None:
         self.state = state
         self.asks = asks
-        self.view = observe(paths, state, asks)
-        require_running(self.view)
+        self.view = view
+        require_running(view)
         if self.view.leader is not None and self.view.term is not None:
             state.saw_leader(self.view.leader, self.view.term)
         self.everybody = [node.name for node in self.view.nodes]
@@ -114,11 +119,18 @@ class _Network:
         self._tells = tells
         self.rules: dict[str, list[FaultRule]] = {}
         self.frames: Counter[str] = Counter()
-        for name in self.alive:
+        for name in [node.name for node in view.nodes if node.status is not None]:
             reply = self._tell(name, {"op": "fault_list"})
             if reply is not None:
                 self.rules[name] = rules_from(reply.get("rules"))
                 self.frames.update(reply.get("frames", {}))
+
+    def require_any(self) -> None:
+        """Refuse to go on where nobody can be told.
+
+        Raises:
+            TryAgain: no node answers.
+        """
         if not self.rules:
             raise TryAgain("no node answers, so none can be told", hint="bin/cluster status")
 
@@ -157,11 +169,11 @@ class _Network:
 
 
 @contextmanager
-def _network(paths: Paths, verb: str) -> Iterator[_Network]:
+def _network(paths: Paths, verb: str, *, seconds: float = ASK_SECONDS) -> Iterator[_Network]:
     with changing(paths, verb) as state:
         sockets = {name: f"ipc://{paths.admin_socket(name)}" for name in endpoints(state)}
         with closing(Prober(endpoints(state))) as asks, closing(Prober(sockets)) as tells:
-            yield _Network(paths, state, asks, tells)
+            yield _Network(observe(paths, state, asks, seconds), state, asks, tells)
 
 
 def plan_partition(
@@ -197,7 +209,7 @@ def plan_isolation(
     cuts = cuts_around(names, everybody, inward=inward, outward=outward)
     if not cuts:
         raise UsageError("a cluster of one node has no links")
-    return Change(cuts=cuts)
+    return Change(cuts=cuts, alone=tuple(names))
 
 
 def plan_link(
@@ -233,6 +245,7 @@ def look(paths: Paths, verb: str) -> Look:
         TryAgain: no node answers.
     """
     with _network(paths, verb) as network:
+        network.require_any()
         return Look(
             view=network.view,
             state=network.state,
@@ -250,6 +263,7 @@ def carry_out(paths: Paths, change: Change, verb: str, *, wait: bool = True) -> 
         TryAgain: no node answers.
     """
     with _network(paths, verb) as network:
+        network.require_any()
         picture = change.applied(network.picture)
         began_ms = time.monotonic() * 1_000
         network.impose(picture)
@@ -279,8 +293,11 @@ def carry_out(paths: Paths, change: Change, verb: str, *, wait: bool = True) -> 
 
 
 def impose(paths: Paths, picture: Picture, verb: str) -> float:
-    """Make the links so, whatever they were; return when that began, on CLOCK_MONOTONIC."""
-    with _network(paths, verb) as network:
+    """Make the links so, whatever they were; return when that began, on CLOCK_MONOTONIC.
+
+    Where no node answers there is nothing to do: what they were told goes with their processes.
+    """
+    with _network(paths, verb, seconds=_LOOK_SECONDS) as network:
         began_ms = time.monotonic() * 1_000
         network.impose(picture)
         return began_ms
@@ -312,6 +329,7 @@ def _mend(
 ) -> Healed:
     began = time.monotonic()
     with _network(paths, verb) as network:
+        network.require_any()
         before = network.picture
         after = change(network, before)
         network.impose(after)
@@ -325,6 +343,7 @@ def _mend(
         ),
         left=after,
         view=view,
+        unreached=network.unreached,
         ready=view.leader is not None
         and all(view.node(name).state == "ready" for name in network.alive),
         seconds=time.monotonic() - began,

@@ -28,6 +28,7 @@ UP_SECONDS_MAX = 10.0
 START_SECONDS_MAX = 5.0
 CLIENTS = 500
 """Connections for which file descriptors are asked: few, so that it runs anywhere."""
+_CHAOS = "chaos: {enabled: true}\n"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -120,7 +121,9 @@ class Throwaway:
 
     def _describe(self, nodes: int, shape: str) -> list[NodeRecord]:
         """Write cluster.yaml, with ports that are free now; return what the nodes will be."""
-        text = f"cluster: throwaway\nnodes: {nodes}\nlimits: {{clients: {CLIENTS}}}\n{shape}"
+        text = (
+            f"cluster: throwaway\nnodes: {nodes}\nlimits: {{clients: {CLIENTS}}}\n{_CHAOS}{shape}"
+        )
         spec = parse_spec(text.encode()).spec
         base_port = find_base(spec.host, port_offsets(nodes), start=zlib.crc32(bytes(self._folder)))
         if base_port is None:

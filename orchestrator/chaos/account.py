@@ -16,6 +16,7 @@ from raftcache.client import Record
 from ..elections import Election
 from ..verify.history import Operation
 from .faults import Fault
+from .scenario import CUTTING
 
 WINDOW_MS_MIN = 100.0
 """Shorter gaps between acknowledgements are no unavailability."""
@@ -23,6 +24,7 @@ UNEXPLAINED_MS_MIN = 250.0
 """Gaps that nothing explains must be this long: a busy host has short ones of its own."""
 GAPS_PER_WINDOW = 10
 """Nor are gaps that are not this much longer than the load's usual ones."""
+_DURING = "during: "
 _CAUSE_BEFORE_MS = 1_000.0
 """A fault this long before the last acknowledgement may still be the cause of a gap."""
 
@@ -137,7 +139,8 @@ def find_windows(
         if after - before < least_ms:
             continue
         fault, moment_ms, cause = _cause(faults, before, after)
-        if fault is None and after - before < UNEXPLAINED_MS_MIN:
+        explained = fault is not None and not cause.startswith(_DURING)
+        if not explained and after - before < UNEXPLAINED_MS_MIN:
             continue
         since_ms = max(before, moment_ms)
         won = [one.won_ms for one in elections if since_ms <= one.won_ms <= after + WINDOW_MS_MIN]
@@ -157,7 +160,10 @@ def find_windows(
 def _cause(
     faults: Sequence[Fault], begin_ms: float, end_ms: float
 ) -> tuple[Fault | None, float, str]:
-    """Return the fault that a gap is laid to: the blow nearest to its beginning, else an undo."""
+    """Return the fault that a gap is laid to: the blow nearest to its beginning, else an undo.
+
+    Where neither is near, it is one that was in force on the links all the while.
+    """
     fell = [fault for fault in faults if not fault.skipped]
     blows = [(fault.at_ms, fault, describe(fault)) for fault in fell]
     undos = [
@@ -165,7 +171,12 @@ def _cause(
         for fault in fell
         if fault.undone_ms is not None
     ]
-    for moments in (blows, undos):
+    lasting = [
+        (begin_ms, fault, f"{_DURING}{describe(fault)}")
+        for fault in fell
+        if fault.action in CUTTING and fault.at_ms < begin_ms < (fault.undone_ms or float("inf"))
+    ]
+    for moments in (blows, undos, lasting):
         near = [
             (abs(at_ms - begin_ms), fault.number, at_ms, fault, words)
             for at_ms, fault, words in moments
@@ -185,4 +196,15 @@ def describe(fault: Fault) -> str:
     if led is not None:
         who = "the leader" if len(fault.targets) == 1 else f"{led} the leader"
         role = f" ({who} of term {fault.term})"
+    if fault.action == "link":
+        return f"link {fault.words}"
+    if fault.words:
+        return f"{fault.action} {fault.words}{role}"
     return f"{fault.action} {targets}{role}"
+
+
+def healed_of(fault: Fault) -> str:
+    """Return what the end of a fault of links makes whole."""
+    if fault.action == "isolate":
+        return f"the links of {', '.join(fault.targets)}"
+    return fault.words.partition(":")[0]

@@ -15,10 +15,12 @@ import msgspec
 from .. import actions
 from ..cluster import Cluster
 from ..errors import CheckFailed, NoQuorum, OrchestratorError, TryAgain, UsageError
+from ..network import Change
 from ..probe import Prober
 from ..selectors import resolve
 from ..view import ClusterView, endpoints, observe
-from .scenario import BREAKING
+from .links import Links, plan, words_of
+from .scenario import BREAKING, CUTTING, LASTING, Step
 from .timeline import Planned
 
 LEADER_SECONDS_MAX = 1.0
@@ -47,6 +49,8 @@ class Fault(msgspec.Struct, kw_only=True):
     leader: str | None = None
     """Who led when it fell."""
     term: int | None = None
+    words: str = ""
+    """Of a fault of links: what it comes to."""
     skipped: str = ""
     """Why nothing was done."""
     undone_ms: float | None = None
@@ -79,6 +83,9 @@ class Faults:
         self._tell = tell
         self._note = note
         self._undos: list[_Undo] = []
+        self._links = Links(cluster.paths)
+        self._change = Change()
+        """What the step at hand means for the links."""
         self._holders: dict[str, int] = {}
         """The number of the last fault that each node suffers from."""
 
@@ -103,21 +110,23 @@ class Faults:
         )
         self.faults.append(fault)
         with closing(Prober(endpoints(self._cluster.state))) as prober:
-            self._aim(fault, prober)
+            self._aim(fault, step, prober)
         if not fault.skipped:
-            if step.action in BREAKING or step.action == "restart":
+            if step.action in LASTING or step.action == "restart":
                 due_ms = float("inf")
                 if step.for_ms is not None:
                     due_ms = time.monotonic() * 1_000 + step.for_ms
                 self._undos.append(_Undo(due_ms, fault))
-                self._holders.update(dict.fromkeys(fault.targets, fault.number))
+                if step.action not in CUTTING:
+                    self._holders.update(dict.fromkeys(fault.targets, fault.number))
             fault.at_ms = time.monotonic() * 1_000
             self._note(fault)
             if step.action in _SLOW:
                 self._tell(fault)
             self._do(fault)
-            if step.action not in BREAKING:
+            if step.action not in (*LASTING, "heal"):
                 self._let_go(fault.targets)
+            self._settle_links()
         if fault.skipped or step.action not in _SLOW:
             self._tell(fault)
         return fault
@@ -150,6 +159,7 @@ class Faults:
         """
         self.undo_all()
         self._cluster.resume()
+        self._links.tell_again()
         try:
             self._cluster.start(seconds=seconds)
             return self._cluster.wait("ready", seconds=seconds)
@@ -158,7 +168,7 @@ class Faults:
                 f"every fault was undone, and {seconds:g} s later not all is well: {error.message}"
             ) from error
 
-    def _aim(self, fault: Fault, prober: Prober) -> None:
+    def _aim(self, fault: Fault, step: Step, prober: Prober) -> None:
         """Resolve the fault's selector; note why, where nothing fits it."""
         state = self._cluster.state
         deadline = time.monotonic() + LEADER_SECONDS_MAX
@@ -166,6 +176,10 @@ class Faults:
             view = observe(self._paths, state, prober, _LOOK_SECONDS)
             fault.leader, fault.term = view.leader, view.term
             try:
+                if step.action in CUTTING:
+                    self._change, fault.targets = plan(step, view, state, self._chance)
+                    fault.words = words_of(step, self._change)
+                    return
                 names = resolve([fault.selector], view.candidates(state), self._chance)
                 break
             except NoQuorum as error:
@@ -197,29 +211,53 @@ class Faults:
                 self._start(targets)
             case "resume":
                 actions.resume(self._paths, targets)
+                self._links.tell_again()
+            case "partition" | "isolate" | "link":
+                fault.at_ms = self._links.strike(fault.number, self._change)
+            case "heal":
+                fault.at_ms = self._links.heal(targets)
             case action:
                 raise AssertionError(f"the grammar has no action {action}")
 
     def _undo(self, undo: _Undo) -> None:
         fault = undo.fault
+        if fault.action in CUTTING:
+            self._links.end(fault.number)
+            self._end(undo)
+            self._tell(fault)
+            return
         mine = [name for name in fault.targets if self._holders.get(name) == fault.number]
         if mine:
             # Whatever was done: it runs again, and it is not frozen.
             actions.resume(self._paths, mine)
-            if fault.action != "pause":
+            if fault.action == "pause":
+                self._links.tell_again()
+            else:
                 self._start(mine)
         self._let_go(mine)
-        if undo in self._undos:  # all its nodes were held by later faults
-            self._undos.remove(undo)
-        if fault.undone_ms is None:
-            fault.undone_ms = time.monotonic() * 1_000
+        self._end(undo)  # it is there still where all its nodes were held by later faults
         self._tell(fault)
+
+    def _end(self, undo: _Undo) -> None:
+        """Note that there is nothing to undo any more."""
+        if undo in self._undos:
+            self._undos.remove(undo)
+        if undo.fault.undone_ms is None:
+            undo.fault.undone_ms = time.monotonic() * 1_000
+
+    def _settle_links(self) -> None:
+        """Note the faults that a heal, or another partition, has ended."""
+        ended = self._links.take_ended()
+        for undo in [undo for undo in self._undos if undo.fault.number in ended]:
+            self._end(undo)
 
     def _let_go(self, names: list[str]) -> None:
         """Note that these run again: earlier faults have nothing to undo on them."""
         for name in names:
             self._holders.pop(name, None)
         for undo in self._undos.copy():
+            if undo.fault.action in CUTTING:
+                continue
             if all(self._holders.get(name) != undo.fault.number for name in undo.fault.targets):
                 self._undos.remove(undo)
                 if undo.fault.action in BREAKING:

@@ -15,7 +15,8 @@ from ..spec import read_shape
 from ..spec_values import MIB, Spec
 from ..units import format_size, parse_duration_ms, parse_size_bytes
 from ..yamltree import MalformedText, Mapping, Mark, Node, Problem, Scalar, Sequence, parse
-from .scenario import ACTIONS, BREAKING, MENDING, OPERATIONS, Load, Scenario, Step
+from .link_grammar import LINK_KEYS, check_ends, harm_of, link_faults
+from .scenario import ACTIONS, CUTTING, LASTING, MENDING, OPERATIONS, Load, Scenario, Step
 
 FIRINGS_MAX = 1_000
 """Of all steps together: more is a mistake in `every`."""
@@ -153,10 +154,22 @@ class _Reading:
         action = actions[0]
         selector = walk.values.pop(action)
         self._check_selector(action, selector, walk.marks[action])
-        return Step(line=item.mark.line, action=action, selector=selector, **walk.values)
+        harm = harm_of(walk.values)
+        return Step(
+            line=item.mark.line,
+            action=action,
+            selector=selector,
+            harm=harm if action == "link" else None,
+            **walk.values,
+        )
 
     def _check_selector(self, action: str, selector: str, mark: Mark) -> None:
         names = [f"n{k}" for k in range(1, self.nodes + 1)]
+        if action in CUTTING:
+            complaint = check_ends(action, selector, names)
+            if complaint:
+                self._problem(mark, f"{action}: {complaint}")
+            return
         everything = Candidates(names, names, names, names[0], names[0])
         try:
             resolve([selector], everything)
@@ -180,8 +193,10 @@ def _faults_of(walk: Walk, item: Mapping, duration_ms: int) -> list[tuple[Mark, 
         found.append((mark, f"{' and '.join(actions)} in one step; make a step of each"))
     if "at" not in item.items and "every" not in item.items and not walk.problems:
         found.append((item.mark, "when? Add `at: 2s`, or `every: 5s`"))
-    if actions and actions[0] not in BREAKING and "for_ms" in values:
-        what = f"for: {actions[0]} leaves nothing to undo; it goes with {', '.join(BREAKING)}"
+    if actions and actions[0] in values:
+        found += link_faults(actions[0], values, marks)
+    if actions and actions[0] not in LASTING and "for_ms" in values:
+        what = f"for: {actions[0]} leaves nothing to undo; it goes with {', '.join(LASTING)}"
         found.append((marks["for_ms"], what))
     if "repeat" in values and "every" not in item.items:
         found.append((marks["repeat"], "repeat: how often? Add `every: 5s`"))
@@ -270,7 +285,6 @@ def _selector(action: str) -> Any:
     return check
 
 
-_LINKS_LATER = "faults between nodes"
 _ENGINE_LATER = "conditions and compositions of steps"
 
 _TOP: dict[str, Entry] = {
@@ -299,10 +313,7 @@ _STEP: dict[str, Entry] = {
     "for": (_duration(1, 3_600_000, "use 1ms to 1h"), ("for_ms",)),
     "repeat": (whole(1, FIRINGS_MAX), ("repeat",)),
     **{action: (_selector(action), (action,)) for action in ACTIONS},
-    "partition": _LINKS_LATER,
-    "isolate": _LINKS_LATER,
-    "link": _LINKS_LATER,
-    "heal": _LINKS_LATER,
+    **LINK_KEYS,
     "transfer": "transferring the leadership by hand",
     "after": _ENGINE_LATER,
     "when": _ENGINE_LATER,

@@ -5,15 +5,21 @@ from pathlib import Path
 
 import msgspec
 
+from raftcache.protocol.faults import FaultRule
+
 from ..errors import BadConfiguration, UsageError
 
 SHIPPED = Path(__file__).resolve().parent / "scenarios"
 SUFFIXES = (".yaml", ".yml")
 BREAKING = ("kill", "stop", "pause")
-"""Actions with something to undo, which may therefore last ``for`` a while."""
-MENDING = {"start": "down", "resume": "paused"}
+"""Actions on processes with something to undo."""
+CUTTING = ("partition", "isolate", "link")
+"""Actions on links; they too have something to undo."""
+LASTING = (*BREAKING, *CUTTING)
+"""What may therefore last ``for`` a while."""
+MENDING = {"start": "down", "resume": "paused", "heal": "all"}
 """Actions that put things right, with the nodes that they mean where none are named."""
-ACTIONS = (*BREAKING, "restart", *MENDING)
+ACTIONS = (*BREAKING, "restart", *CUTTING, *MENDING)
 MIX = {"get": 4, "set": 3, "cas": 1, "incr": 2, "delete": 0}
 OPERATIONS = tuple(MIX)
 
@@ -50,6 +56,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """After so long it is undone; None: at the end of the run."""
     repeat: int | None = None
     """How often it fires at most; None: until the end."""
+    direction: str = ""
+    """Of an isolation: ``in`` or ``out``; empty: both."""
+    harm: FaultRule | None = None
+    """What a ``link`` step does to it; the rule names no peer yet."""
+    one_way: bool = False
+    """Of a link: only from the first to the second."""
 
     @property
     def first_ms(self) -> int:

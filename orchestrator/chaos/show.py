@@ -15,11 +15,11 @@ from typing import IO
 
 from ..demo.narration import listed
 from ..elections import Election
-from .account import Window, describe
+from .account import Window, describe, healed_of
 from .faults import Fault
 from .judge import Judgement
 from .results import Results
-from .scenario import Scenario
+from .scenario import CUTTING, LASTING, Scenario
 from .timeline import Planned
 from .workload import Tape
 
@@ -67,6 +67,9 @@ class Teller:
 
     def fault(self, fault: Fault) -> None:
         """Tell of a fault, or of its end."""
+        if fault.undone_ms is not None and fault.action in CUTTING:
+            self._line(fault.undone_ms, f"healed: {healed_of(fault)}")
+            return
         if fault.undone_ms is not None:
             back = "goes on" if fault.action == "pause" else "is started again"
             verb = (
@@ -80,7 +83,8 @@ class Teller:
             )
             return
         self._fault_ms = fault.at_ms
-        meant = "" if fault.selector == ",".join(fault.targets) else f"  [{fault.selector}]"
+        plain = fault.selector == ",".join(fault.targets)
+        meant = "" if plain or fault.selector == fault.words else f"  [{fault.selector}]"
         self._line(fault.at_ms, describe(fault) + meant, "bold")
 
     def election(self, election: Election) -> None:
@@ -188,7 +192,7 @@ def timeline(scenario: Scenario, planned: list[Planned]) -> list[str]:
             end_s = (one.at_ms + step.for_ms) / 1_000
             late = one.at_ms + step.for_ms >= scenario.duration_ms
             until = "   undone at the end" if late else f"   undone at {end_s:.2f} s"
-        elif step.action in {"kill", "stop", "pause"}:
+        elif step.action in LASTING:
             until = "   undone at the end"
         lines.append(f"{one.at_ms / 1_000:7.2f} s  {step.action} {step.selector}{until}")
     lines.append(

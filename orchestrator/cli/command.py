@@ -131,7 +131,7 @@ def _disturb(
     scenario: "Scenario",
 ) -> None:
     """Fire the scenario's steps while the command runs, and undo them all."""
-    from ..chaos.account import describe  # noqa: PLC0415 - as above
+    from ..chaos.account import describe, healed_of  # noqa: PLC0415 - as above
     from ..chaos.faults import Faults, drive  # noqa: PLC0415 - likewise
     from ..chaos.timeline import chance_of_targets, plan  # noqa: PLC0415 - likewise
     from ..undo import Undoing  # noqa: PLC0415 - likewise
@@ -140,7 +140,9 @@ def _disturb(
 
     def tell(fault: "Fault") -> None:
         now_s = time.monotonic() - began_ms / 1_000
-        if fault.undone_ms is not None:
+        if fault.undone_ms is not None and fault.words:
+            console.note(f"{now_s:7.2f} s  healed: {healed_of(fault)}")
+        elif fault.undone_ms is not None:
             console.note(f"{now_s:7.2f} s  {', '.join(fault.targets)} again")
         elif not fault.skipped:
             console.note(f"{now_s:7.2f} s  {describe(fault)}")

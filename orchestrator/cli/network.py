@@ -207,6 +207,9 @@ def _report_healed(console: Console, healed: Healed) -> None:
             console.say(f"  {line}")
     else:
         console.say("healed: all links are whole")
+    for name, state in healed.unreached.items():
+        if state == "paused":
+            console.say(f"  {name} is paused and may hold faults still: resume it, and heal again")
     leader, term = healed.view.leader, healed.view.term
     if leader is None:
         console.say("  nobody leads yet:  bin/cluster wait --for leader")

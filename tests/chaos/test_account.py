@@ -128,6 +128,21 @@ def test_a_window_without_a_fault_is_laid_to_none() -> None:
     assert [(window.ms, window.cause, window.fault) for window in windows] == [(500.0, "", None)]
 
 
+def test_a_window_far_from_any_blow_is_laid_to_what_was_in_force_on_the_links() -> None:
+    lossy = Fault(
+        number=1, line=1, action="link", selector="all all", planned_ms=0, at_ms=2_000,
+        targets=["n1", "n2"], leader="n1", term=4, words="n1 <-> n2: 10 % lost",
+    )  # fmt: skip
+    times = [10.0, 10.2, 10.7, 10.71, 10.72]
+
+    [window] = find_windows(map(at, times), [lossy], [won(10.5)], began_ms=9_990, ended_ms=10_730)
+
+    assert (window.cause, window.elected_ms) == ("during: link n1 <-> n2: 10 % lost", 300.0)
+    lossy.undone_ms = 5_000
+    [window] = find_windows(map(at, times), [lossy], [], began_ms=9_990, ended_ms=10_730)
+    assert window.cause == ""
+
+
 def test_a_load_that_never_came_back_has_a_window_without_an_end() -> None:
     windows = find_windows([at(10.0)], [kill(1, 10.01)], [], began_ms=10_000, ended_ms=15_000)
 
