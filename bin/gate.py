@@ -34,6 +34,8 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     options, for_pytest = parse(sys.argv[1:])
     os.chdir(ROOT)
+    if options.bugs:
+        return call([sys.executable, "-I", "-m", "orchestrator.bugs", *for_pytest]).wait()
     started = time.monotonic()
     if options.fix:
         fix()
@@ -63,6 +65,11 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "--quick", action="store_true", help="no processes, no types, less searching; 30 s"
     )
     mode.add_argument("--full", action="store_true", help="ten times as many seeds and examples")
+    mode.add_argument(
+        "--bugs",
+        action="store_true",
+        help="plant bugs and see what finds them; an hour or two. `bin/test --bugs -- --help`",
+    )
     parser.add_argument("--fix", action="store_true", help="format and mend what can be, first")
     options, for_pytest = parser.parse_known_args(arguments)
     return options, [argument for argument in for_pytest if argument != "--"]

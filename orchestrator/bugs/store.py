@@ -127,15 +127,14 @@ STORE_BUGS = (
         "§7: a snapshot is of one index",
         (
             Edit(
-                "raftcache.store.snapshot:SnapshotRun._on_change",
-                "if before.mod_rev <= self.store_rev "
-                "and (self._cursor is None or key > self._cursor):",
+                "raftcache.store.snapshot:SnapshotRun.on_change",
+                "if self._is_needed(key, before):",
                 "if False:",
             ),
             Edit(
                 "raftcache.store.snapshot:SnapshotRun._walk_records",
-                "if record.mod_rev <= store_rev:",
-                "if True:",
+                "if record.mod_rev > store_rev:",
+                "if False:",
             ),
             Edit(
                 "raftcache.store.snapshot:SnapshotRun._record_slices",
@@ -144,8 +143,8 @@ STORE_BUGS = (
             ),
             Edit(
                 "raftcache.store.snapshot:SnapshotRun._record_slices",
-                "assert state_digest(digest_sum, self.store_rev) == self.digest",
-                "assert True or state_digest(digest_sum, self.store_rev) == self.digest",
+                "assert state_digest(digest_sum, self.store_rev, time_ms) == self.digest",
+                "assert True or state_digest(digest_sum, self.store_rev, time_ms) == self.digest",
             ),
             Edit(
                 "raftcache.store.restore:Restorer._on_end",

@@ -1,0 +1,128 @@
+"""The hunt for one planted bug: by the simulator, seed after seed, and by the tests.
+
+Each bug has a process of its own, so that nothing it breaks outlives it. A run that does not end is
+a catch too: a server that goes round in circles is found by its processor time.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NamedTuple
+
+from .catalogue import bug_named
+from .planting import Bug, Planted
+from .plugin import BUG_VARIABLE
+
+SEED_SECONDS_MAX = 30.0
+"""Processor time after which one run counts as standing still; a sound one takes well under 1 s."""
+TEST_SECONDS_MAX = 300.0
+"""Processor and other time after which a test run is given up as standing still."""
+
+TESTS_OF = {
+    "raft": ("tests/raft", "tests/node"),
+    "storage": ("tests/storage", "tests/node"),
+    "store": ("tests/store", "tests/protocol", "tests/node"),
+    "node": ("tests/node", "tests/raft"),
+    "transport": ("tests/transport", "tests/node"),
+}
+"""Where the tests of a package are, those first that most probably notice."""
+
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?:\[.*)?(?: - .*)?$", re.MULTILINE)
+
+Runner = Callable[[int], str]
+"""Runs one seed; returns what was broken, or nothing."""
+
+
+class Catch(NamedTuple):
+    """What became of the hunt for a bug by the simulator."""
+
+    seeds: int
+    """How many seeds were run, the one that noticed included."""
+    broken: str
+    """What it noticed, in a line; "" when nothing did."""
+    cpu_seconds: float
+
+
+class Found(NamedTuple):
+    """A bug, and who noticed it."""
+
+    bug: Bug
+    catch: Catch
+    test: str
+    """The first test that failed; "" when none did, None was asked for."""
+
+
+def hunt_by_seeds(name: str, run: Runner, seeds: int) -> Catch:
+    """Plant a bug in this process and run seeds 1, 2, 3 and so on until one notices."""
+    planted = Planted(bug_named(name))
+    began = time.process_time()
+    try:
+        for seed in range(1, seeds + 1):
+            broken = _run_bounded(run, seed)
+            if broken:
+                return Catch(seed, broken, time.process_time() - began)
+        return Catch(seeds, "", time.process_time() - began)
+    finally:
+        planted.remove()
+
+
+def hunt_by_tests(bug: Bug) -> str:
+    """Run the quick tests with a bug planted; return the first that fails, or nothing."""
+    command = [
+        *(sys.executable, "-m", "pytest", "-p", "orchestrator.bugs.plugin"),
+        *("-q", "-x", "--no-header", "-m", "not processes and not slow"),
+        *TESTS_OF[bug.area],
+    ]
+    environment = {**os.environ, BUG_VARIABLE: bug.name, "RAFTCACHE_TEST_EFFORT": "quick"}
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=TEST_SECONDS_MAX,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "the tests stand still"
+    failed = _FAILED.search(done.stdout)
+    if failed:
+        return failed[1].removeprefix("tests/")
+    return "" if done.returncode == 0 else "the tests do not start"
+
+
+def _run_bounded(run: Runner, seed: int) -> str:
+    try:
+        with _processor_time(SEED_SECONDS_MAX):
+            return run(seed)
+    except _StandsStillError:
+        return "a run stands still"
+    except Exception as error:  # noqa: BLE001 - whatever it breaks, it is noticed
+        first, *_ = str(error).splitlines() or [""]
+        return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+class _StandsStillError(BaseException):
+    """Passes through whatever the bug and the code around it may catch."""
+
+
+@contextmanager
+def _processor_time(seconds: float) -> Iterator[None]:
+    """Raise when this much processor time is spent."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _StandsStillError
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
