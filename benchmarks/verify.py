@@ -48,6 +48,8 @@ SHAPES = (
     Shape("4 hot keys, 5 different values", 4, REGISTER, values=5),
     Shape("1 hot key", 1, REGISTER),
     Shape("1 hot key, stale read", 1, REGISTER, fault="stale read"),
+    Shape("1 hot key, lost write", 1, REGISTER, fault="lost write"),
+    Shape("1 hot key, mixed, stale read", 1, MIXED, fault="stale read"),
     Shape("4 hot keys, no revisions told", 4, REGISTER, revisions=False),
 )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from .evidence import Evidence
 from .history import Operation, Text
 from .moves import moves_of
 from .search import search
@@ -104,7 +105,8 @@ def check_key(
 
     if budget.clock() >= until:
         return KeyCheck(key, Verdict.UNKNOWN, tuple(operations), 0, 0)
-    found = search(moves_of(operations), go_on)
+    evidence = Evidence(operations, go_on)
+    found = search(moves_of(operations), go_on, evidence.contradicts)
     if found.explained is None:
         verdict = Verdict.UNKNOWN
     else:
