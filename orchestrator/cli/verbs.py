@@ -49,6 +49,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "breaking things": {
         "demo": Entry("demo", "demo", "a failover in 30 seconds, told line by line"),
         "chaos": Entry("chaos", "chaos run|list", "scenarios: break it under load, and judge"),
+        "simulate": Entry("simulate", "simulate", "whole clusters under virtual time, by seed"),
         "run": Entry("command", "run -- CMD", "a command against a cluster of its own"),
         "kill": Entry("process", "kill NODES", "SIGKILL; says who takes over, and how fast"),
         "stop": Entry("process", "stop NODES", "end in order; a leader hands over first"),
@@ -85,6 +86,5 @@ COMES_LATER = {
     "transfer": "transferring the leadership by hand (a graceful `stop leader` hands over already)",
     "watch": "watches",
     "lock": "locks",
-    "simulate": "simulation from the command line",
 }
 """Verbs that are planned: asking for one deserves a better answer than `unknown`."""

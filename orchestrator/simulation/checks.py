@@ -96,6 +96,8 @@ class Checks:
         self.digests: dict[Index, int] = {}
         self.leaders: dict[Term, ServerId] = {}
         self.committed_index: Index = 0
+        self.committed_terms: dict[Index, Term] = {}
+        """Of every entry that was committed anywhere."""
         self.enabled = True
         self._configuration = configuration
         self._cluster = ClusterChecks()
@@ -115,6 +117,8 @@ class Checks:
             assert base <= self.committed_index, "a snapshot holds committed entries only"
             last = min(self.committed_index, durable.last_index)
             for index in range(max(base, durable.base) + 1, last + 1):
+                if durable.term_at(index) != self.committed_terms[index]:
+                    break  # It had to give way, and may have done so in a write never synced.
                 position = index - base - 1
                 assert position < len(recovered.entries), f"entry {index} was durable, and is gone"
                 term = recovered.entries[position].term
@@ -157,7 +161,10 @@ class Checks:
         assert digest == store.digest(), f"one state at index {store.last_applied} on all nodes"
         while self.committed_index < state.commit_index:
             self.committed_index += 1
-            self._check_majority(self.committed_index, state.log.term_at(self.committed_index))
+            term = state.log.term_at(self.committed_index)
+            assert term is not None, "what is committed is in the log"
+            self.committed_terms[self.committed_index] = term
+            self._check_majority(self.committed_index, term)
         if self._bases.get(process.name) != state.log.base_index:
             self._bases[process.name] = state.log.base_index
             check(state)
@@ -174,8 +181,7 @@ class Checks:
                 _check_since(before, process)
             self._before[process.name] = (process, snapshot(process.server.raft.state))
 
-    def _check_majority(self, index: Index, term: Term | None) -> None:
-        assert term is not None, "what is committed is in the log"
+    def _check_majority(self, index: Index, term: Term) -> None:
         voters = [voter.partition("#")[0] for voter in self._configuration.voters]
         holders = [voter for voter in voters if self.durable[voter].has(index, term)]
         assert len(holders) > len(voters) // 2, (

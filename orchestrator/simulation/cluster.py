@@ -352,7 +352,8 @@ class SimulatedCluster:
                 self.on_gone(process.name)
             return
         if self.on_defect is None:
-            raise AssertionError(self.explain(f"{process.name}: {defect!r}")) from defect
+            what = str(defect) if isinstance(defect, AssertionError) else repr(defect)
+            raise AssertionError(self.explain(f"{process.name}: {what}")) from defect
         self.on_defect(process.name, defect)
 
     def _deliver_to_peer(self, source: str, target: str, data: bytes) -> None:

@@ -31,8 +31,8 @@ class Faults:
 
     def __init__(self, cluster: SimulatedCluster, seed: int | str, kinds: "Kinds") -> None:
         self.cluster = cluster
-        self.struck: list[int] = []
-        """The numbers of the strikes that found something to strike."""
+        self.struck: list[tuple[int, str]] = []
+        """Number and kind of each strike that found something to strike."""
         self.running = True
         self.away_until_us: dict[str, int] = {}
         """Before when a dead node must not be started."""
@@ -140,7 +140,7 @@ class Faults:
             self.cluster.note(f"strike {number}: {kind}")
             self.cluster.record.event(b"strike")
             if self._kinds[kind](self, random):
-                self.struck.append(number)
+                self.struck.append((number, kind))
                 self.cluster.record.fault(kind)
         self._wait()
 

@@ -6,7 +6,7 @@ from raftcache.node.snapshots import SnapshotSizes
 from raftcache.raft.options import Options
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The world of one run. Times are in microseconds, chances in thousandths."""
 
     nodes: int = 3

@@ -4,6 +4,7 @@
 outcome, trace hash included, whatever the process and its hash seed.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -57,8 +58,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """See ``record``: inputs of nodes, answers to clients, work of disks, faults."""
     operations: int
     virtual_ms: int
-    strikes: tuple[int, ...]
-    """The numbers of the faults that did strike."""
+    strikes: tuple[tuple[int, str], ...]
+    """Number and kind of each fault that did strike."""
     faults: dict[str, int]
     points: dict[str, int]
     counts: dict[str, int]
@@ -148,5 +149,5 @@ def run_seed(seed: int, options: Options = Options()) -> Outcome:  # noqa: B008 
 
 def in_one_line(failure: BaseException) -> str:
     """Return the first line of a failure; of one that is no broken promise, with its type."""
-    first = str(failure).partition("\n")[0]
+    first = re.sub(r"^seed \S+: ", "", str(failure).partition("\n")[0])
     return first if isinstance(failure, AssertionError) else f"{type(failure).__name__}: {first}"

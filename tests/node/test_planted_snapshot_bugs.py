@@ -37,7 +37,7 @@ from .runs import is_found
 
 pytestmark = pytest.mark.slow
 
-SEEDS_MAX = 12
+SEEDS_MAX = 100
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
