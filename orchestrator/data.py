@@ -4,6 +4,9 @@ A process that lives for a tenth of a second wants no client that learns; it ask
 last, then the others. A read may be asked again anywhere. A write is asked again only when it
 certainly did nothing; otherwise its outcome is unknown, and the caller is told so: at once when the
 node that took it dies.
+
+Before the first request over a connection the node is asked whose it is: while this cluster is
+down, another one may have its ports, and must neither be read nor written in its place.
 """
 
 import itertools
@@ -42,6 +45,7 @@ class Shot:
         self._seconds = seconds
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._connections: dict[str, Connection] = {}
+        self._foreign: set[str] = set()
         self._ids = itertools.count(1)
 
     def close(self) -> None:
@@ -101,7 +105,9 @@ class Shot:
         seconds = left if mutation else min(left, READ_ATTEMPT_SECONDS)
         request = {**fields, "timeout_ms": max(1, int(seconds * 1000))}
         number = next(self._ids)
-        connection = self._connection(name)
+        connection = self._connection(name, min(left, READ_ATTEMPT_SECONDS))
+        if connection is None:
+            return None
         reply: Reply | None = None
         try:
             body = _encode({**request, "id": number})
@@ -119,13 +125,35 @@ class Shot:
             )
         return reply
 
-    def _connection(self, name: str) -> Connection:
+    def _connection(self, name: str, seconds: float) -> Connection | None:
+        """Return a connection to a node of this cluster; None: it does not say that it is one."""
         if name in self._connections and self._connections[name].has_ended():
             self._hang_up(name)
         if name not in self._connections:
-            endpoint = self._state.node(name).client
-            self._connections[name] = Connection(self._context, endpoint)
-        return self._connections[name]
+            made = Connection(self._context, self._state.node(name).client)
+            self._connections[name] = made
+            is_ours = False
+            try:
+                is_ours = self._is_ours(name, made, seconds)
+            finally:
+                if not is_ours:
+                    self._hang_up(name)
+        return self._connections.get(name)
+
+    def _is_ours(self, name: str, connection: Connection, seconds: float) -> bool:
+        """Ask a node which cluster it is of; silence is no answer."""
+        number = next(self._ids)
+        deadline = time.monotonic() + seconds
+        body = _encode({"op": "status", "id": number, "timeout_ms": max(1, int(seconds * 1000))})
+        if not connection.send(body, min(CONNECT_SECONDS, seconds) * 1000):
+            return False
+        reply = _await_reply(connection, number, deadline)
+        if reply is None or not reply.get("ok"):
+            return False
+        if reply.get("cluster_id") == self._state.cluster_id:
+            return True
+        self._foreign.add(name)
+        return False
 
     def _hang_up(self, name: str) -> None:
         self._connections.pop(name).close()
@@ -137,7 +165,17 @@ class Shot:
             NoCluster: there is none.
             NoQuorum: too few are left for anything to be decided.
         """
-        up = [node.name for node in self._state.nodes if is_listening(node.client)]
+        up = [
+            node.name
+            for node in self._state.nodes
+            if node.name not in self._foreign and is_listening(node.client)
+        ]
+        if not up and self._foreign:
+            where = self._state.node(min(self._foreign)).client.removeprefix("tcp://")
+            raise NoCluster(
+                f"no node of this cluster is running: at {where} answers another cluster's",
+                hint="bin/cluster up   needs these ports; others: `base_port` in cluster.yaml",
+            )
         if not up:
             raise NoCluster("no node is running", hint="bin/cluster up")
         voting = {*up} & {*self._state.voters()}

@@ -126,7 +126,12 @@ def observe(
         asked = [name for name, seen in samples.items() if seen is not None and not seen.paused]
     else:  # without supervisord there may still be nodes that outlived it
         asked = [node.name for node in state.nodes if is_listening(node.client)]
-    statuses = prober.statuses(asked, seconds)
+    statuses = {
+        name: status
+        for name, status in prober.statuses(asked, seconds).items()
+        # While this cluster is down, another one may have its ports.
+        if status.get("cluster_id") == state.cluster_id
+    }
     nodes = [
         _node_view(node, children.get(node.name), samples.get(node.name), statuses.get(node.name))
         for node in state.nodes

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from orchestrator.data import Shot
-from orchestrator.errors import CheckFailed, NoQuorum, OutcomeUnknown, TryAgain
+from orchestrator.errors import CheckFailed, NoCluster, NoQuorum, OutcomeUnknown, TryAgain
 from orchestrator.spec_values import Spec
 from orchestrator.state import Led, new_state
 
@@ -16,6 +16,8 @@ FOREVER_SECONDS = 3_600.0
 """Longer than a test may take: one that waits for it is found out."""
 
 GONE = "tcp://127.0.0.1:1"
+
+CLUSTER_ID = "0123456789abcdef0123456789abcdef"
 
 
 def dies(node: FakeNode, _request: Request) -> None:
@@ -36,8 +38,23 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def nodes_of(stack: ExitStack, *scripts: Script) -> list[FakeNode]:
-    return [stack.enter_context(FakeNode(script)) for script in scripts]
+def nodes_of(stack: ExitStack, *scripts: Script, cluster_id: str = CLUSTER_ID) -> list[FakeNode]:
+    """Return nodes that say which cluster they are of, and else do as their scripts say."""
+
+    def named(script: Script) -> Script:
+        def answer(node: FakeNode, request: Request) -> Fields | None:
+            if request["op"] == "status":
+                return {"cluster_id": cluster_id}
+            return script(node, request)
+
+        return answer
+
+    return [stack.enter_context(FakeNode(named(script))) for script in scripts]
+
+
+def asked(nodes: Sequence[FakeNode]) -> list[int]:
+    """Return how often each was asked for something else than who it is."""
+    return [sum(request["op"] != "status" for request in node.requests) for node in nodes]
 
 
 def shot(
@@ -47,6 +64,7 @@ def shot(
     state = new_state(Spec(), len(nodes), 7400)
     for record, node in zip(state.nodes, nodes, strict=True):
         record.client = node if isinstance(node, str) else node.endpoint
+    state.cluster_id = CLUSTER_ID
     state.leader = Led("n1", 4)
     made = Shot(state, seconds=seconds)
     stack.callback(made.close)
@@ -60,7 +78,7 @@ def test_a_write_whose_node_dies_of_it_is_unknown_at_once(stack: ExitStack) -> N
     with pytest.raises(OutcomeUnknown, match="n1 took the request and did not answer"):
         shot(stack, nodes).write(op="set", key=b"k", value=b"v")
 
-    assert [len(node.requests) for node in nodes] == [1, 0], "sent once, and nowhere else"
+    assert asked(nodes) == [1, 0], "sent once, and nowhere else"
 
 
 def test_a_read_whose_node_dies_of_it_is_answered_by_another(stack: ExitStack) -> None:
@@ -78,7 +96,7 @@ def test_a_write_goes_to_another_node_only_after_a_definite_no(stack: ExitStack)
     nodes = nodes_of(stack, knows_no_leader, writes)
 
     assert shot(stack, nodes).write(op="set", key=b"k", value=b"v")["mod_rev"] == 9
-    assert [len(node.requests) for node in nodes] == [1, 1]
+    assert asked(nodes) == [1, 1]
 
 
 def test_a_refused_compare_is_not_tried_again(stack: ExitStack) -> None:
@@ -90,7 +108,7 @@ def test_a_refused_compare_is_not_tried_again(stack: ExitStack) -> None:
     with pytest.raises(CheckFailed, match="nothing was done: the key is at revision 7"):
         shot(stack, nodes).write(op="set", key=b"k", value=b"v", if_mod_rev=1)
 
-    assert [len(node.requests) for node in nodes] == [1, 0]
+    assert asked(nodes) == [1, 0]
 
 
 def test_a_reply_to_something_else_is_passed_over(stack: ExitStack) -> None:
@@ -109,7 +127,7 @@ def test_a_node_that_is_silent_costs_a_read_one_attempt(stack: ExitStack) -> Non
     nodes = nodes_of(stack, lambda _node, _request: None, has_a_value)
 
     assert shot(stack, nodes).read(op="get", key=b"k")["value"] == b"value"
-    assert [len(node.requests) for node in nodes] == [1, 1]
+    assert asked(nodes) == [1, 1]
 
 
 def test_silence_until_the_deadline_is_unknown_for_a_write_and_try_again_for_a_read(
@@ -130,4 +148,24 @@ def test_without_a_quorum_nothing_is_sent(stack: ExitStack) -> None:
     with pytest.raises(NoQuorum, match="no quorum: 1 of 3 nodes are up, and 2 must agree"):
         shot(stack, [alone, GONE, GONE]).write(op="set", key=b"k", value=b"v")
 
-    assert alone.requests == []
+    assert asked([alone]) == [0]
+
+
+def test_the_nodes_of_another_cluster_at_these_ports_are_left_alone(stack: ExitStack) -> None:
+    """It has the ports while this one is down: a write to it would be a write to strangers."""
+    strangers = nodes_of(stack, writes, writes, cluster_id="f" * 32)
+    for attempt in (Shot.write, Shot.read):
+        with pytest.raises(NoCluster, match="answers another cluster's"):
+            attempt(shot(stack, strangers), op="set", key=b"k", value=b"v")
+
+    assert asked(strangers) == [0, 0]
+
+
+def test_a_node_of_another_cluster_is_passed_over(stack: ExitStack) -> None:
+    own = nodes_of(stack, writes, writes)
+    strangers = nodes_of(stack, writes, cluster_id="f" * 32)
+
+    reply = shot(stack, [*strangers, *own]).write(op="set", key=b"k", value=b"v")
+
+    assert reply["mod_rev"] == 9
+    assert asked([*strangers, *own]) == [0, 1, 0]
