@@ -27,7 +27,7 @@ def plant_lost_write() -> None:
             command = msgspec.structs.replace(command, key=b"astray")
         return original(self, command)
 
-    StateMachine._set = set_astray  # type: ignore[method-assign]
+    StateMachine._set = set_astray  # type: ignore[method-assign, assignment]
 
 
 def plant_stale_read() -> None:
@@ -42,7 +42,7 @@ def plant_stale_read() -> None:
         number = next(numbers)
         return first if number <= 200 and number % 20 == 0 else found
 
-    StateMachine._get = get_stale  # type: ignore[method-assign]
+    StateMachine._get = get_stale  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def test_a_leader_cut_off_is_replaced_and_nothing_acknowledged_is_lost(cluster: 
 
 
 def test_a_leader_that_speaks_and_hears_nobody_steps_down(cluster: Cluster) -> None:
-    """By CheckQuorum: nobody could tell it of a later term (thesis §6.2, failure A17)."""
+    """By CheckQuorum: nobody could tell it of a later term (thesis §6.2, failures A17, A18)."""
     before = cluster.wait("ready")
     assert before.leader is not None
 
