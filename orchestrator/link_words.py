@@ -64,6 +64,23 @@ def _by_link(left: set[Way], everybody: Sequence[str]) -> list[str]:
     return lines
 
 
+def describe_order(name: str, rules: Sequence[FaultRule]) -> str:
+    """Return in a sentence what a node was told to do to its links."""
+    if not rules:
+        return f"{name} is told: no more faults on its links"
+    silent = {rule.peer for rule in rules if rule.is_cut and rule.direction == "out"}
+    deaf = {rule.peer for rule in rules if rule.is_cut and rule.direction == "in"}
+    disturbed = {rule.peer for rule in rules if not rule.is_cut}
+    words = (
+        ("cut off from", silent & deaf),
+        ("silent to", silent - deaf),
+        ("deaf to", deaf - silent),
+        ("on bad links with", disturbed),
+    )
+    parts = [f"{word} {', '.join(sorted(peers))}" for word, peers in words if peers]
+    return f"{name} is told: be {', '.join(parts)}"
+
+
 def describe_conditions(picture: Picture) -> list[str]:
     """Return what else is wrong, a line for each link, or for each direction where they differ."""
     lines = []

@@ -54,6 +54,14 @@ class Picture(msgspec.Struct, frozen=True):
         ]
         return Picture(self.cuts, (*kept, *new))
 
+    def among(self, names: Iterable[str]) -> "Picture":
+        """Return what of it is between these nodes: others have left the cluster."""
+        known = set(names)
+        return Picture(
+            frozenset(way for way in self.cuts if known >= {*way}),
+            tuple(one for one in self.conditions if known >= {*one.way}),
+        )
+
     def without(self, names: Iterable[str]) -> "Picture":
         """Return it with every link of these nodes whole."""
         healed = set(names)

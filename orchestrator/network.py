@@ -137,7 +137,7 @@ class _Network:
     @property
     def picture(self) -> Picture:
         """What is wrong with the links now."""
-        return picture_of(self.rules)
+        return picture_of(self.rules).among(self.everybody)
 
     @property
     def unreached(self) -> dict[str, str]:
@@ -147,6 +147,7 @@ class _Network:
     def impose(self, picture: Picture) -> None:
         """Have every node hold its part of it, as far as they can be told."""
         reached = list(self.rules)
+        picture = picture.among(self.everybody)
         for name in reached:
             rules = rules_for(picture, name, reached)
             if rules == self.rules[name]:
@@ -163,7 +164,10 @@ class _Network:
         if reply is not None and not reply.get("ok"):
             message = str(reply.get("message", "no reason given"))
             if reply.get("error") == "forbidden":
-                raise BadConfiguration(message, hint="bin/cluster down && bin/cluster up")
+                raise BadConfiguration(
+                    message,
+                    hint="write it into cluster.yaml, then:  bin/cluster down && bin/cluster up",
+                )
             raise CheckFailed(f"{name} refuses: {message}")
         return reply
 

@@ -85,6 +85,13 @@ class _Teller:
             for sentence in sentences:
                 print(printable(f"{_INDENT}{sentence}".encode()), flush=True)
             return
+        if str(event.get("kind", "")).startswith("fault_"):
+            from ..link_words import describe_order  # noqa: PLC0415 - likewise
+            from ..links import rules_from  # noqa: PLC0415 - likewise
+
+            order = describe_order(str(event.get("node")), rules_from(event.get("rules")))
+            self._line(since_s, order)
+            return
         line = narrate(event)
         if line is not None:
             self._line(since_s, line.text)

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.cli.network import chance_of
 from orchestrator.errors import UsageError
-from orchestrator.link_words import describe_conditions, describe_cuts
+from orchestrator.link_words import describe_conditions, describe_cuts, describe_order
 from orchestrator.links import (
     Condition,
     Picture,
@@ -186,6 +186,13 @@ def test_healing_a_node_heals_its_links_at_both_ends() -> None:
     assert not picture.without(["n1", "n2"])
 
 
+def test_a_node_that_has_left_is_left_out() -> None:
+    picture = Picture(cuts_around(["n3"], THREE), (Condition("n1", LOSSY),))
+
+    assert picture.among(["n1", "n2"]) == Picture(frozenset(), picture.conditions)
+    assert not picture.among(["n1", "n3"]).conditions
+
+
 def test_who_can_lead_is_who_can_talk_both_ways_with_a_quorum() -> None:
     deaf = Picture(cuts_around(["n1"], THREE, outward=False))
 
@@ -238,6 +245,21 @@ def test_disturbances_are_told_once_where_both_directions_are_alike() -> None:
         "n1 -> n3: 20 ms late +- 5 ms, 1,024 bytes/s (of PreVote)",
     ]
     assert as_json(picture)["links"][0] == {"from": "n1", "to": "n2", "drop": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("cuts", "order"),
+    [
+        (cuts_around(["n1"], THREE), "n1 is told: be cut off from n2, n3"),
+        (cuts_around(["n1"], THREE, inward=False), "n1 is told: be silent to n2, n3"),
+        (cuts_around(["n2"], THREE, inward=False), "n1 is told: be deaf to n2"),
+        (frozenset(), "n1 is told: no more faults on its links"),
+    ],
+)
+def test_an_order_is_told_as_it_was_given(cuts: frozenset[Way], order: str) -> None:
+    assert describe_order("n1", rules_for(Picture(cuts), "n1", THREE)) == order
+    more = [*rules_for(Picture(cuts), "n1", THREE), LOSSY]
+    assert describe_order("n1", more).endswith("on bad links with n2")
 
 
 def test_a_rule_of_a_newer_node_is_passed_over() -> None:
