@@ -4,7 +4,8 @@
         cluster.up()
 
 Leaving the block ends it and proves that nothing is left; Ctrl-C, SIGTERM and SIGHUP leave the
-block like any exception, and are not listened to while it is cleaned up.
+block like any exception, and are not listened to while it is cleaned up. After a SIGKILL a guardian
+cleans up instead.
 """
 
 import shutil
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 from .cluster import Cluster
 from .errors import BadConfiguration, CheckFailed, NoCluster
+from .guardian import Guardian
 from .paths import FILE_NAME
 from .ports import find_base
 from .spec import parse_spec
@@ -41,6 +43,7 @@ class Throwaway:
         """Set it to leave folder, logs and data where they are, for whoever has to look."""
         self._folder = Path(tempfile.mkdtemp(prefix=prefix))
         self._handlers: dict[int, Any] = {}
+        self._guardian: Guardian | None = None
         try:
             self.records = self._describe(nodes, shape)
         except BaseException:
@@ -102,6 +105,7 @@ class Throwaway:
         """Let signals end the block in order."""
         for number in _SIGNALS:
             self._handlers[number] = signal.signal(number, _interrupt)
+        self._guardian = Guardian(self._folder)
         return self
 
     def __exit__(
@@ -116,6 +120,8 @@ class Throwaway:
         try:
             self.down()
         finally:
+            if self._guardian is not None:
+                self._guardian.dismiss()
             for handled, handler in self._handlers.items():
                 signal.signal(handled, handler)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -14,8 +15,11 @@ import pytest
 from orchestrator.demo.perform import perform
 from orchestrator.demo.play import Cluster, Pace
 from orchestrator.demo.writers import PREFIX
+from orchestrator.processes import find_run
 from orchestrator.throwaway import Throwaway
 from raftcache.client import Client
+
+from ..end_to_end.nodes import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -109,6 +113,44 @@ def test_an_interrupted_demo_leaves_nothing(number: signal.Signals, tmp_path: Pa
     assert demo.returncode == 130, out + err
     assert list(tmp_path.iterdir()) == []
     assert processes_of(folder) == []
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_a_command_that_is_killed_leaves_nothing_either(
+    tmp_path: Path, *, whole_group: bool
+) -> None:
+    """SIGKILL runs no `finally`; its cluster ends all the same, a paused node too (failure G9)."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator.cli", "run", "--", "cat"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        start_new_session=True,
+    )
+    assert run.stdin is not None
+    assert run.stderr is not None
+    assert "3 nodes are up" in run.stderr.readline()
+    (folder,) = tmp_path.iterdir()
+    assert len(processes_of(folder)) == 2, "supervisord and a guardian"
+    run_id = json.loads((folder / ".cluster" / "cluster.json").read_bytes())["run_id"]
+    found = find_run(run_id)
+    assert len(found) == 4, "supervisord and three nodes"
+    os.kill(max(process.pid for process in found), signal.SIGSTOP)
+
+    if whole_group:
+        os.killpg(run.pid, signal.SIGKILL)
+    else:
+        run.kill()
+    run.wait()
+    run.stdin.close()
+    run.stderr.close()
+
+    wait_until(
+        lambda: not folder.exists() and not processes_of(folder), "all of it, the guardian too"
+    )
+    assert find_run(run_id) == []
 
 
 def processes_of(folder: Path) -> list[str]:
