@@ -61,6 +61,10 @@ def check(state: RaftState) -> None:
     else:
         assert not state.progress, "only leaders keep progress"
         assert not state.read_waiting, "only leaders let reads wait"
+    if state.role in (Role.PRE_CANDIDATE, Role.CANDIDATE):
+        assert any(held.is_voter(state.server_id) for _, held in state.configurations), (
+            "only voters stand for election (thesis §4.2.1)"
+        )
     if state.role is Role.CANDIDATE:
         assert state.voted_for == state.server_id, "a candidate voted for itself"
 

@@ -106,7 +106,9 @@ def may_take_part(state: RaftState, server_id: ServerId) -> bool:
         if configuration.takes_part(server_id):
             return True
         if index <= state.commit_index:
-            return incarnation_of(server_id) > configuration.highest_incarnation()
+            # Without any configuration, this server has just joined, and can't tell.
+            is_newer = incarnation_of(server_id) > configuration.highest_incarnation()
+            return is_newer or not configuration.voters
     return False
 
 

@@ -16,6 +16,7 @@ import msgspec
 from raftcache.raft.configuration import Configuration
 from raftcache.raft.core import PersistMark, Raft, Ready
 from raftcache.raft.invariants import ClusterChecks, snapshot
+from raftcache.raft.membership import may_take_part
 from raftcache.raft.messages import Message, RequestVote, RequestVoteResponse
 from raftcache.raft.options import Options
 from raftcache.raft.quorum import has_quorum
@@ -159,6 +160,8 @@ class Network:
             name: Server(name, self, disks[name]) for name in names
         }
         self.dead: dict[ServerId, Disk] = {}
+        self.gone: dict[ServerId, Disk] = {}
+        self.drops_strangers = False
 
     def on_trace(self, event: TraceEvent) -> None:
         """Keep what the cores tell; tests and people read it."""
@@ -189,7 +192,9 @@ class Network:
 
     def disk(self, name: ServerId) -> Disk:
         """Return a server's disk, whether it runs or not."""
-        return self.servers[name].disk if name in self.servers else self.dead[name]
+        if name in self.servers:
+            return self.servers[name].disk
+        return self.dead[name] if name in self.dead else self.gone[name]
 
     def deliver(self, position: int = 0, *, at_once: int = 1) -> ServerId | None:
         """Deliver one message, the oldest unless said otherwise; return who took it.
@@ -208,7 +213,8 @@ class Network:
             del self.in_flight[position]
             if (following.source, following.target) not in self.cut:
                 turn.append(following.data)
-        server.work(*[partial(_step, data=data) for data in turn])
+        step = _step_if_known if self.drops_strangers else _step
+        server.work(*[partial(step, data=data) for data in turn])
         return packet.target
 
     def settle(self) -> None:
@@ -302,6 +308,12 @@ class Network:
         disk = self.dead.pop(name)
         self.servers[name] = Server(name, self, disk)
 
+    def retire(self, name: ServerId) -> None:
+        """Switch a server off for good; what its disk has still counts for those who rely on it."""
+        if name in self.servers:
+            self.crash(name)
+        self.gone[name] = self.dead.pop(name)
+
     def isolate(self, name: ServerId) -> None:
         """Cut all links of a server, both ways."""
         for other in sorted({*self.servers, *self.dead}):
@@ -348,3 +360,10 @@ class Network:
 
 def _step(raft: Raft, data: bytes) -> None:
     raft.step(_decoder.decode(data))
+
+
+def _step_if_known(raft: Raft, data: bytes) -> None:
+    """Take a message in as a node does: not from servers that can't be members."""
+    message = _decoder.decode(data)
+    if may_take_part(raft.state, message.source):
+        raft.step(message)

@@ -4,7 +4,7 @@ One uniform mix finds little: where everything goes wrong all the time, no leade
 to leave something behind. So a run is a row of short *scenes*. In each, some servers are apart from
 the others: they rest, as if paused, or they go on among themselves; what passes between the two
 sides waits on the way. Most scenes begin with an election; then some twenty events happen; somebody
-may die. What profiles hold was tuned with the planted bugs of ``test_mutants``.
+may die.
 """
 
 from collections.abc import Sequence
@@ -12,58 +12,18 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from random import Random
 
-from raftcache.raft.options import Options
+from raftcache.raft.configuration import Configuration
+from raftcache.raft.membership import ChangeRefused
 from raftcache.raft.types import ServerId
 
 from .network import Network, Server
+from .swarm_profiles import draw_profile
+
+SERVERS_MAX = 7
+"""Servers at a time, those included that were removed and still run."""
 
 IN_FLIGHT_MAX = 100
 """Messages under way; beyond that the oldest is lost, as a full queue would lose it."""
-
-
-@dataclass(kw_only=True)
-class Profile:
-    """What can happen in one run, and how readily.
-
-    Attributes:
-        servers: how many there are.
-        options: timings and bounds; an election takes few ticks.
-        weights: how often each kind of event is drawn within a scene.
-        events: how many events a scene has on average.
-        together: the probability that nobody is apart in a scene.
-        paused: of those that are apart, the share that rest.
-        campaign: the probability that a scene begins with somebody's timeout.
-        rivals: the probability that two time out at once.
-        crash: the probability that somebody dies at the beginning of a scene.
-        written: of those, the share whose disk finishes what it was handed.
-        aim: the probability that this, and being apart, hits the leader rather than anybody.
-        crash_after: the probability that a server dies right after it handled a message.
-        revive: the probability that a dead server starts again at once, or with the next scene.
-        cut: the probability that one direction of a link is dead for a scene.
-        forget: the probability that all that is under way is lost at the end of a scene.
-        reorder: the share of deliveries that take any message instead of the oldest.
-        batch: messages that a server may take in together, in one turn.
-        quick_disk: the probability that the disk is done before anything else happens.
-    """
-
-    servers: int
-    options: Options
-    weights: dict[str, float]
-    events: int
-    together: float
-    paused: float
-    campaign: float
-    rivals: float
-    crash: float
-    written: float
-    aim: float
-    crash_after: float
-    revive: float
-    cut: float
-    forget: float
-    reorder: float
-    batch: int
-    quick_disk: float
 
 
 @dataclass
@@ -77,106 +37,19 @@ class Tally:
         self.counts[kind] = self.counts.get(kind, 0) + amount
 
 
-def draw_profile(random: Random) -> Profile:
-    """Draw what one run is like: most runs have a theme, the others are any mix."""
-    profile = _draw_mix(random)
-    theme = random.choice([None, None, *_THEMES])
-    if theme is not None:
-        theme(profile)
-    return profile
-
-
-def _draw_mix(random: Random) -> Profile:
-    pick = random.choice
-    shortest = pick([2, 3, 4])
-    return Profile(
-        servers=pick([1, 2, *[3] * 8, 4, 5]),
-        options=Options(
-            heartbeat_ticks=1,
-            election_ticks_min=shortest,
-            election_ticks_max=shortest + pick([1, 3]),
-            append_bytes_max=pick([1, 1, 1, 30, 1024 * 1024]),
-            inflight_messages_max=pick([1, 1, 2, 128]),
-            inflight_bytes_max=pick([50, 8 * 1024 * 1024]),
-        ),
-        weights={
-            "deliver": 60,
-            "persist": pick([10, 30, 60]),
-            "tick": pick([0, 1, 4]),
-            "propose": pick([4, 10]),
-            "read": pick([0, 10, 25]),
-            "lose": pick([0, 0, 3]),
-            "duplicate": pick([0, 2, 8]),
-            "transfer": pick([0, 0, 1]),
-        },
-        events=pick([7, 13, 20, 40]),
-        together=pick([0.2, 0.5]),
-        paused=pick([0, 0.5, 1]),
-        campaign=pick([0.3, 0.6, 0.9]),
-        rivals=pick([0, 0.3]),
-        crash=pick([0, 0.2, 0.5]),
-        written=pick([0, 0.3]),
-        aim=pick([0, 0.5, 1]),
-        crash_after=pick([0, 0, 0.02, 0.05]),
-        revive=pick([0.5, 1]),
-        cut=pick([0, 0, 0.3]),
-        forget=pick([0, 0, 0.3]),
-        reorder=pick([0, 0.1, 0.5]),
-        batch=pick([1, 1, 4]),
-        quick_disk=pick([0, 0.7, 1]),
-    )
-
-
-def _theme_leaders_left_behind(profile: Profile) -> None:
-    """Leaders are cut off with entries that few have, one entry per message (Figure 8)."""
-    profile.servers, profile.events = 3, 20
-    profile.options.append_bytes_max = profile.options.inflight_messages_max = 1
-    profile.aim, profile.together, profile.campaign = 1, 0.2, 0.9
-
-
-def _theme_late_repeats(profile: Profile) -> None:
-    """Messages of a window come twice, and late."""
-    profile.servers, profile.events, profile.reorder, profile.quick_disk = 3, 40, 0.1, 0.7
-    profile.options.append_bytes_max, profile.options.inflight_messages_max = 1, 128
-    profile.weights["duplicate"] = 10
-
-
-def _theme_reads_of_the_deposed(profile: Profile) -> None:
-    """Leaders are asked for reads before they learn that others have taken over."""
-    profile.servers, profile.events, profile.reorder, profile.quick_disk = 3, 20, 0.1, 1
-    profile.aim, profile.together, profile.paused, profile.campaign = 1, 0.3, 0.5, 0.9
-    profile.crash = profile.crash_after = profile.forget = profile.cut = 0
-    profile.options.append_bytes_max = 1024 * 1024
-    profile.weights["read"] = 25
-
-
-def _theme_slow_disks(profile: Profile) -> None:
-    """Disks are behind, and leaders die with what was not written."""
-    profile.servers, profile.events, profile.quick_disk = 3, 20, 0
-    profile.aim, profile.crash, profile.crash_after, profile.campaign = 1, 0.2, 0, 0.9
-    profile.weights["persist"] = 10
-
-
-_THEMES = [
-    _theme_leaders_left_behind,
-    _theme_late_repeats,
-    _theme_reads_of_the_deposed,
-    _theme_slow_disks,
-]
-
-
 class Swarm:
-    """One run of one seed."""
+    """One run of one seed; ``of_changes``: mostly of configuration changes."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, of_changes: bool = False) -> None:
         self.random = Random(seed)
-        self.profile = draw_profile(self.random)
+        self.profile = draw_profile(self.random, of_changes=of_changes)
         self.network = Network(self.profile.servers, seed=seed, options=self.profile.options)
-        self.voters = self.network.configuration.voters
+        self.network.drops_strangers = self.profile.drops_strangers
         self.apart: set[ServerId] = set()
         self.resting: set[ServerId] = set()
         self.tally = Tally()
         self.serial = 0
+        self.incarnation = 0
         self._kinds = list(self.profile.weights)
         self._cumulative = list(accumulate(self.profile.weights.values()))
 
@@ -204,14 +77,17 @@ class Swarm:
         for name in sorted(network.dead):
             if self._decide(profile.revive):
                 network.restart(name)
+        if self._decide(profile.retire):
+            self._retire()
+        names = self._names()
         self.apart = set()
         if not self._decide(profile.together):
             # Mostly it is one, so that the others can get something done; often the leader.
-            few = self.random.sample(self.voters, len(self.voters) // 2)
+            few = self.random.sample(names, len(names) // 2)
             self.apart = set(few) if self._decide(0.2) else {self._victim()}
         self.resting = self.apart if self._decide(profile.paused) else set()
         if self._decide(profile.cut):
-            network.cut.add((self.random.choice(self.voters), self.random.choice(self.voters)))
+            network.cut.add((self.random.choice(names), self.random.choice(names)))
         if self._decide(profile.campaign):
             self._let_time_pass()
 
@@ -235,10 +111,33 @@ class Swarm:
         network.heal()
         for name in sorted(network.dead):
             network.restart(name)
-        network.elect()
+        leader = self._settle_changes()
         network.check()
-        applied = [network.data_applied(name) for name in sorted(network.servers)]
+        members = network.servers[leader].raft.state.configuration.everyone()
+        applied = [network.data_applied(name) for name in members]
         assert all(one == applied[0] for one in applied), "all apply the same, in the same order"
+
+    def _settle_changes(self) -> ServerId:
+        """Run until a voter leads and no change is under way; return it."""
+        network = self.network
+        network.run_until(self._is_complete)
+        leader = network.elect()
+        raft = network.servers[leader].raft
+        if len(raft.state.configurations) > 1:
+            # Those that were removed are still there, and ask around.
+            term = raft.current_term
+            network.tick(5 * self.profile.options.election_ticks_max)
+            assert raft.is_leader, "who was removed disturbs nobody (thesis §4.2.3)"
+            assert raft.current_term == term, "who was removed raises no term (thesis §4.2.3)"
+        return leader
+
+    def _is_complete(self) -> bool:
+        leader = self.network.leader()
+        if leader is None:
+            return False
+        raft = self.network.servers[leader].raft
+        is_voter = raft.state.configuration.is_voter(leader)
+        return is_voter and not raft.change_in_progress
 
     def _count(self) -> None:
         servers = self.network.servers.values()
@@ -249,6 +148,8 @@ class Swarm:
             "truncations", sum(event.kind == "truncated" for event in self.network.events)
         )
         self.tally.add("reads", self.network.reads_released)
+        longest = max(servers, key=lambda server: server.raft.state.commit_index).raft.state
+        self.tally.add("changes", len(longest.configurations) - 1)
 
     # Events
 
@@ -308,10 +209,60 @@ class Swarm:
 
     def _transfer(self) -> None:
         leaders = [server for server in self._leaders() if server.raft.accepts_proposals]
-        if leaders and len(self.voters) > 1:
+        if leaders:
             server = self.random.choice(leaders)
-            target = self.random.choice(server.raft.state.peers())
-            server.work(lambda raft: raft.transfer_leadership(target))
+            state = server.raft.state
+            targets = [peer for peer in state.peers() if state.configuration.is_voter(peer)]
+            if targets:
+                target = self.random.choice(targets)
+                server.work(lambda raft: raft.transfer_leadership(target))
+
+    def _change(self) -> None:
+        if leaders := self._leaders():
+            server = self.random.choice(leaders)
+            target = self._draw_configuration(server)
+            try:
+                self.network.change(server.server_id, target)
+            except ChangeRefused:
+                self.tally.add("refused changes")
+            else:
+                self.tally.add("begun changes")
+
+    def _draw_configuration(self, leader: Server) -> Configuration:
+        """Draw any configuration of those that are members and perhaps a newcomer."""
+        pool = list(leader.raft.state.configuration.everyone())
+        self.random.shuffle(pool)
+        if leader.server_id in pool and self._decide(0.3):
+            # The leader is the last to become a voter: mostly it leaves, and a newcomer leads.
+            pool.remove(leader.server_id)
+            pool.append(leader.server_id)
+        if self._decide(0.5) and len(self._names()) < SERVERS_MAX:
+            # A name may return; its incarnation never does.
+            self.incarnation += 1
+            name = f"n{self.random.randint(1, SERVERS_MAX)}#{self.incarnation}"
+            self.network.join(name)
+            pool.insert(self.random.choice([0, len(pool)]), name)
+        count = self.random.randint(1, min(5, len(pool)))
+        rest = pool[count:]
+        return Configuration(
+            voters=tuple(pool[:count]),
+            learners=tuple(rest[: self.random.randint(0, len(rest))]),
+            incarnation_mark=self.incarnation,
+        )
+
+    def _retire(self) -> None:
+        """Switch off who is no member any more, by a configuration that is committed."""
+        network = self.network
+        leader = network.leader()
+        if leader is None:
+            return
+        raft = network.servers[leader].raft
+        if raft.change_in_progress or raft.state.commit_index < raft.state.term_start_index:
+            return
+        for name in self._names():
+            if not raft.state.configuration.takes_part(name):
+                network.retire(name)
+                self.tally.add("retired")
 
     # Helpers
 
@@ -331,7 +282,11 @@ class Swarm:
         leader = self.network.leader()
         if leader is not None and self._decide(self.profile.aim):
             return leader
-        return self.random.choice(self.voters)
+        return self.random.choice(self._names())
+
+    def _names(self) -> list[ServerId]:
+        """Return all servers, dead or alive."""
+        return sorted({*self.network.servers, *self.network.dead})
 
     def _kill(self, name: ServerId, *, written: bool) -> None:
         if name in self.network.servers:

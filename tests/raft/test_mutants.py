@@ -3,6 +3,7 @@
 import pytest
 
 from .mutants import MUTANTS, Edit, Mutant, plant
+from .mutants_membership import MEMBERSHIP_MUTANTS
 from .swarm import Swarm
 
 SEEDS_MAX = 150
@@ -19,6 +20,22 @@ def test_a_server_is_caught_that(mutant: Mutant, monkeypatch: pytest.MonkeyPatch
     for seed in range(SEEDS_MAX):
         try:
             Swarm(seed).run(EVENTS)
+        except AssertionError:
+            return
+    pytest.fail(f"survived {SEEDS_MAX} seeds, against {mutant.rule}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MEMBERSHIP_MUTANTS, ids=lambda one: one.name.replace(" ", "_"))
+def test_a_server_is_caught_during_changes_that(
+    mutant: Mutant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for the rules of thesis chapter 4, in runs of configuration changes (C1 to C8)."""
+    plant(mutant, monkeypatch)
+
+    for seed in range(SEEDS_MAX):
+        try:
+            Swarm(seed, of_changes=True).run(EVENTS)
         except AssertionError:
             return
     pytest.fail(f"survived {SEEDS_MAX} seeds, against {mutant.rule}")
