@@ -32,6 +32,7 @@ The first split is what a caller must know: did it happen?
         ├── CorruptRecord         damage, with file and offset
         ├── DirectoryLocked       another process has it open
         ├── WrongDirectory        another node's, another cluster's, or an incomplete one
+        │   └── StateLost         of a node that must join anew before it votes
         └── DiskFailed            a write or an fsync failed: the process must end
 """
 
@@ -241,6 +242,13 @@ class DirectoryLocked(StorageError):
 
 class WrongDirectory(StorageError):
     """The directory belongs to another node or cluster, or is incomplete."""
+
+
+class StateLost(WrongDirectory):
+    """The node's term, vote and log are gone, or may be: it may only join under a new name tag.
+
+    Where the settings say whom to ask, it does so; else this is the end of the start.
+    """
 
 
 class DiskFailed(StorageError):

@@ -185,7 +185,7 @@ NODE_BUGS = (
         "the cluster id is in every frame",
         (
             Edit(
-                "raftcache.node.server:Server.on_peer_frame",
+                "raftcache.node.server:Server._refusal",
                 "if frame.cluster_id != self.about.cluster_id:",
                 "if False:",
             ),

@@ -214,8 +214,8 @@ STORAGE_BUGS = (
         "an incarnation never takes over the state of another",
         (
             Edit(
-                f"{_DIRECTORY}:_check_owner",
-                "if identity.incarnation != incarnation:",
+                f"{_DIRECTORY}:check_owner",
+                "if incarnation not in (None, identity.incarnation):",
                 "if False:",
             ),
             Edit(
@@ -231,7 +231,7 @@ STORAGE_BUGS = (
         "a vote is one node's",
         (
             Edit(
-                f"{_DIRECTORY}:_check_owner",
+                f"{_DIRECTORY}:check_owner",
                 "if (identity.cluster_id, identity.node_id) != (cluster_id, node_id):",
                 "if False:",
             ),
@@ -243,7 +243,7 @@ STORAGE_BUGS = (
         "under `os` the last writes are gone after another boot",
         (
             Edit(
-                f"{_DIRECTORY}:_refuse_lost_writes",
+                "raftcache.storage.lost:refuse_lost_state",
                 'if identity.durability == "os"',
                 'if identity.durability == "no"',
             ),

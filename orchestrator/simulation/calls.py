@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from raftcache.protocol.peer import decode_peer_frame
+from raftcache.protocol.joining import decode_join_frame, is_join_frame
+from raftcache.protocol.peer import PeerFrame, decode_peer_frame
 
 LINE_MAX = 400
 
@@ -85,8 +86,15 @@ def decode_reply(frame: bytes) -> dict[str, Any]:
     return reply
 
 
+def peer_frame(data: bytes) -> PeerFrame:
+    """Return what a frame between members holds: nothing, if it is of one that asks to join."""
+    return PeerFrame("", "", "", []) if is_join_frame(data) else decode_peer_frame(data)
+
+
 def describe_frame(data: bytes) -> str:
     """Return a frame between nodes in one line."""
+    if is_join_frame(data):
+        return str(decode_join_frame(data))[:LINE_MAX]
     frame = decode_peer_frame(data)
     parts: list[object] = [*frame.messages, *frame.handed_on, *frame.answers, *frame.acks]
     parts += [f"chunk of {chunk.size_bytes} at {chunk.offset}" for chunk in frame.chunks]

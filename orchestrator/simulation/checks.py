@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from raftcache.protocol.peer import decode_peer_frame
-from raftcache.raft.configuration import Configuration
+from raftcache.raft.configuration import Configuration, server_id_of
 from raftcache.raft.invariants import ClusterChecks, Snapshot, check, check_step, snapshot
 from raftcache.raft.messages import (
     AppendEntriesResponse,
     InstallSnapshotResponse,
     RequestVoteResponse,
 )
+from raftcache.raft.quorum import has_quorum
 from raftcache.raft.types import HardState, Index, Role, ServerId, Term
 from raftcache.storage.recovery import Recovered
 from raftcache.storage.wal import Batch
+
+from .calls import peer_frame
 
 if TYPE_CHECKING:
     from .process import Process
@@ -91,23 +93,34 @@ class DurableLog:
 class Checks:
     """Watches all nodes of one run."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self) -> None:
         self.durable: dict[str, DurableLog] = {}
         self.digests: dict[Index, int] = {}
+        self.incarnations: dict[str, int] = {}
+        """Whose log ``durable`` holds, by the node's name."""
         self.leaders: dict[Term, ServerId] = {}
         self.committed_index: Index = 0
         self.committed_terms: dict[Index, Term] = {}
         """Of every entry that was committed anywhere."""
         self.enabled = True
-        self._configuration = configuration
         self._cluster = ClusterChecks()
         self._before: dict[str, tuple[Process, Snapshot]] = {}
         self._bases: dict[str, Index] = {}
         self._turns = 0
 
-    def on_start(self, name: str, recovered: Recovered) -> None:
-        """Check that a start has found what was durable, and begin again with what it found."""
-        durable = self.durable[name]
+    def on_start(
+        self, name: str, recovered: Recovered, newest_snapshot: Callable[[], Index]
+    ) -> None:
+        """Check that a start has found what was durable, and begin again with what it found.
+
+        An incarnation that never was before begins with nothing.
+        """
+        incarnation = recovered.identity.incarnation
+        if self.incarnations.setdefault(name, incarnation) != incarnation:
+            assert incarnation > self.incarnations[name], "incarnations only rise"
+            self.incarnations[name] = incarnation
+            del self.durable[name]
+        durable = self.durable.setdefault(name, DurableLog(newest_snapshot))
         if self.enabled:
             known, found = durable.hard_state, recovered.hard_state
             assert found.current_term >= known.current_term, "a term that was written is read back"
@@ -130,7 +143,7 @@ class Checks:
         if not self.enabled:
             return
         durable, state = self.durable[source.name], source.server.raft.state
-        for message in decode_peer_frame(frame).messages:
+        for message in peer_frame(frame).messages:
             if isinstance(message, RequestVoteResponse) and message.vote_granted:
                 vote = HardState(message.term, message.target)
                 # A later term on disk rules out any other vote in this one just as well.
@@ -164,7 +177,9 @@ class Checks:
             term = state.log.term_at(self.committed_index)
             assert term is not None, "what is committed is in the log"
             self.committed_terms[self.committed_index] = term
-            self._check_majority(self.committed_index, term)
+            self._check_majority(
+                self.committed_index, term, [one for _, one in state.configurations]
+            )
         if self._bases.get(process.name) != state.log.base_index:
             self._bases[process.name] = state.log.base_index
             check(state)
@@ -181,10 +196,20 @@ class Checks:
                 _check_since(before, process)
             self._before[process.name] = (process, snapshot(process.server.raft.state))
 
-    def _check_majority(self, index: Index, term: Term) -> None:
-        voters = [voter.partition("#")[0] for voter in self._configuration.voters]
-        holders = [voter for voter in voters if self.durable[voter].has(index, term)]
-        assert len(holders) > len(voters) // 2, (
+    def _check_majority(
+        self, index: Index, term: Term, configurations: list[Configuration]
+    ) -> None:
+        """Check that some configuration that is in force, or was just now, has a majority."""
+
+        def has(server_id: ServerId) -> bool:
+            name = server_id.partition("#")[0]
+            is_present = server_id == server_id_of(name, self.incarnations.get(name, 0))
+            return is_present and self.durable[name].has(index, term)
+
+        holders = sorted(
+            {voter for one in configurations for voter in one.everyone() if has(voter)}
+        )
+        assert any(has_quorum(one, has) for one in configurations), (
             f"entry {index}@{term} is committed and on the disks of {holders} only"
         )
 

@@ -7,12 +7,15 @@ of a real cluster: start, kill, stop, pause, resume, cut, heal; time passes only
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
-from raftcache.node.server import ADMIN_SOCKET, CLIENT_SOCKET
+from raftcache.node.opening import Opened
+from raftcache.node.values import ADMIN_SOCKET, CLIENT_SOCKET
+from raftcache.protocol.joining import is_join_frame
 from raftcache.protocol.peer import decode_peer_frame
-from raftcache.raft.configuration import Member, bootstrap_configuration, server_id_of
+from raftcache.raft.configuration import bootstrap_configuration
 from raftcache.storage.directory import bootstrap
 from raftcache.storage.identity import Identity
 from raftcache.storage.wal import Batch
@@ -20,7 +23,7 @@ from raftcache.storage.wal import Batch
 from .calls import Call, call_number, decode_reply, describe_frame, request_frames
 from .checks import Checks, DurableLog
 from .detection import Detection
-from .host import SimulatedHost
+from .host import SimulatedHost, member_at, name_at, newest_snapshot_in_memory
 from .network import Network
 from .process import Killed, Process
 from .profile import CALM, Profile
@@ -70,23 +73,24 @@ class SimulatedCluster:
         """Told of every node whose process is gone."""
         self.watched: dict[str, list[Callable[[Process, Any], None]]] = {}
         """Who looks at processes that come to a place, by the place's name."""
-        members = tuple(_member(number) for number in range(1, profile.nodes + 1))
+        members = tuple(member_at(number) for number in range(1, profile.nodes + 1))
         configuration = bootstrap_configuration(members)
-        self.checks = Checks(configuration)
+        self.checks = Checks()
         self.hosts: dict[str, SimulatedHost] = {}
         for number, member in enumerate(members):
-            identity = Identity(
-                cluster_id=CLUSTER_ID,
-                node_id=member.node_id,
-                incarnation=member.incarnation,
-                configuration=configuration,
-            )
             host = SimulatedHost(
-                identity, capacity_bytes=capacity_bytes, clock_rate=profile.clock_rate(number)
+                member, capacity_bytes=capacity_bytes, clock_rate=profile.clock_rate(number)
             )
+            host.durability = profile.durability
             bootstrap(
                 host.directory,
-                identity,
+                Identity(
+                    cluster_id=CLUSTER_ID,
+                    node_id=member.node_id,
+                    incarnation=member.incarnation,
+                    configuration=configuration,
+                    durability=profile.durability,
+                ),
                 segment_bytes=profile.segment_bytes,
                 files=host.disk,
             )
@@ -100,7 +104,12 @@ class SimulatedCluster:
 
     @property
     def running(self) -> list[Process]:
-        """The processes that are alive, paused ones included."""
+        """The processes that are alive, paused ones included, and have a place in the cluster."""
+        return [process for process in self.alive if process.is_open]
+
+    @property
+    def alive(self) -> list[Process]:
+        """The processes that are alive, those included that ask to join."""
         processes = (self.hosts[name].process for name in self.names)
         return [process for process in processes if process is not None and process.alive]
 
@@ -115,7 +124,7 @@ class SimulatedCluster:
 
     def up(self) -> "SimulatedCluster":
         """Start every node that does not run."""
-        running = {process.name for process in self.running}
+        running = {process.name for process in self.alive}
         for name in self.names:
             if name not in running:
                 self.start(name)
@@ -134,22 +143,15 @@ class SimulatedCluster:
         try:
             process = Process(
                 self,
-                host.identity,
-                host.disk,
+                host.lodging(CLUSTER_ID, self.profile.segment_bytes),
                 Random(f"{self.seed}/{name}/{host.lives}"),
                 self.profile,
-                host.clock_rate,
             )
         except Killed:
             host.disk.kill_process()
             self.note(f"{name} died while it started")
             raise
         host.process = process
-        recovered = process.recovered
-        self.checks.on_start(name, recovered)
-        self.note(
-            f"{name} starts: base={recovered.base} +{len(recovered.entries)} {recovered.hard_state}"
-        )
         return process
 
     def kill(self, name: str, *, power: bool = False) -> None:
@@ -290,6 +292,18 @@ class SimulatedCluster:
         for look in self.watched.get(place, ()):
             look(process, detail)
 
+    def on_open(self, process: Process, opened: Opened) -> None:
+        """Check what a process has found, or that it begins with nothing."""
+        name, recovered = process.name, opened.recovered
+        snapshots = self.hosts[name].newest_snapshot
+        if opened.wal is None:
+            snapshots = partial(newest_snapshot_in_memory, process)
+        self.checks.on_start(name, recovered, snapshots)
+        self.note(
+            f"{name}#{opened.incarnation} starts: base={recovered.base} "
+            f"+{len(recovered.entries)} {recovered.hard_state}"
+        )
+
     def on_event(self, name: str, kind: str, fields: dict[str, Any]) -> None:
         """Count a published event, and keep it as a line."""
         self.told[name, kind] += 1
@@ -301,21 +315,26 @@ class SimulatedCluster:
 
     def send_to_peer(self, name: str, peer: str, frame: bytes) -> bool:
         """Carry a frame to another node; False when its process is known to be gone."""
-        self.checks.on_frame(self.process(name), frame)
-        host = self.hosts[peer]
+        if not is_join_frame(frame):
+            self.checks.on_frame(self.process(name), frame)
+        target = name_at(self.hosts, peer)
+        if target is None:
+            return False
+        host = self.hosts[target]
         alive = host.process is not None and host.process.alive
         if not alive and self.scheduler.now_us - host.died_us >= NOTICE_US:
             return False
-        self.network.send(name, peer, frame)
+        self.network.send(name, target, frame)
         return True
 
     def send_bulk(self, name: str, peer: str, frame: bytes) -> None:
         """Carry a piece of a snapshot to another node; nobody is told what becomes of it."""
-        process = self.hosts[peer].process
+        target = peer.partition("#")[0]
+        process = self.hosts[target].process
         if process is not None and process.alive:
             chunks = decode_peer_frame(frame).chunks
-            self.bulk_bytes[name, peer] += sum(len(chunk.data) for chunk in chunks)
-            self.network.send(name, peer, frame, bulk=True)
+            self.bulk_bytes[name, target] += sum(len(chunk.data) for chunk in chunks)
+            self.network.send(name, target, frame, bulk=True)
 
     def send_to_client(self, name: str, socket: int, envelope: list[bytes], reply: bytes) -> None:
         """Carry a reply to the client whose routing id is in the envelope."""
@@ -362,13 +381,3 @@ class SimulatedCluster:
             self.record.message(f"{source} -> {target}  {describe_frame(data)}")
         if process is not None:
             process.on_peer_frame(data)
-
-
-def _member(number: int) -> Member:
-    return Member(
-        server_id=server_id_of(f"n{number}", 1),
-        node_id=f"n{number}",
-        incarnation=1,
-        peer_endpoint=f"tcp://127.0.0.1:{7500 + number}",
-        client_endpoint=f"tcp://127.0.0.1:{7400 + number}",
-    )

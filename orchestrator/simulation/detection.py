@@ -24,7 +24,9 @@ class Detection:
         self._random = Random(f"{cluster.seed}/detection")
 
     def on_exit(self, gone: Process) -> None:
-        """Let each of the others notice, perhaps."""
+        """Let each of the others notice, perhaps; nobody is connected to one that only joins."""
+        if not gone.is_open:
+            return
         for witness in self._cluster.running:
             if self._random.randrange(1000) < self._cluster.profile.detect:
                 self._let_notice(witness, gone)

@@ -1,22 +1,31 @@
 """What outlives a node's process: its name, its disk, and what became of its last life."""
 
+from collections.abc import Mapping
 from random import Random
 
+from raftcache.node.joining import Errand
+from raftcache.node.opening import Home
+from raftcache.raft.configuration import Member, server_id_of
 from raftcache.raft.types import Index
-from raftcache.storage.identity import Identity
+from raftcache.storage.identity import Durability
 from raftcache.storage.snapshots import snapshot_name, snapshot_position
 
-from .directories import directory_of
 from .disk import SimulatedDisk
+from .lodging import Lodging
 from .process import Process
 
 
 class SimulatedHost:
     """What outlives a node's process: its name, its disk, and the present process, if any."""
 
-    def __init__(self, identity: Identity, *, capacity_bytes: int | None, clock_rate: int) -> None:
-        self.identity = identity
+    def __init__(self, member: Member, *, capacity_bytes: int | None, clock_rate: int) -> None:
+        self.member = member
+        """Its name, and where it listens; its incarnation may have changed since."""
         self.clock_rate = clock_rate
+        self.durability: Durability = "fsync"
+        self.boot_id = "simulated"
+        self.join_peers: list[str] = []
+        """Whom it asks for a place when it has no state; empty: then it does not start."""
         self.disk = SimulatedDisk(capacity_bytes)
         self.process: Process | None = None
         self.lives = 0
@@ -26,7 +35,23 @@ class SimulatedHost:
     @property
     def directory(self) -> str:
         """Where the node's directory is on the disk."""
-        return directory_of(self.identity)
+        return f"/nodes/{self.member.node_id}"
+
+    def lodging(self, cluster_id: str, segment_bytes: int) -> Lodging:
+        """Return what a process finds here."""
+        member = self.member
+        home = Home(
+            files=self.disk,
+            directory=self.directory,
+            cluster_id=cluster_id,
+            node_id=member.node_id,
+            incarnation=None if self.join_peers else member.incarnation,
+            durability=self.durability,
+            segment_bytes=segment_bytes,
+            boot_id=self.boot_id,
+        )
+        errand = Errand("", self.join_peers, member.peer_endpoint, member.client_endpoint)
+        return Lodging(home, self.disk, errand if self.join_peers else None, self.clock_rate)
 
     def snapshots(self) -> list[Index]:
         """Return the positions of the snapshots in the directory, rising."""
@@ -47,3 +72,29 @@ class SimulatedHost:
         offset = random.randrange(len(data))
         self.disk.overwrite(path, offset, bytes([data[offset] ^ 1 << random.randrange(8)]))
         return path
+
+
+def name_at(hosts: Mapping[str, SimulatedHost], peer: str) -> str | None:
+    """Return which host a peer is on: by its server id, or by its endpoint."""
+    name = peer.partition("#")[0]
+    if name in hosts:
+        return name
+    return next((found for found in hosts if hosts[found].member.peer_endpoint == peer), None)
+
+
+def newest_snapshot_in_memory(process: Process) -> Index:
+    """Return up to where the snapshot of a node reaches that lives in memory; 0: there is none."""
+    keeper = process.server.keeper if process.is_open else None
+    newest = keeper.snapshots.newest if keeper is not None else None
+    return newest.meta.last_included_index if newest is not None else 0
+
+
+def member_at(number: int) -> Member:
+    """Return the member with this number, from 1, as a cluster begins with it."""
+    return Member(
+        server_id=server_id_of(f"n{number}", 1),
+        node_id=f"n{number}",
+        incarnation=1,
+        peer_endpoint=f"tcp://127.0.0.1:{7500 + number}",
+        client_endpoint=f"tcp://127.0.0.1:{7400 + number}",
+    )

@@ -8,8 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from raftcache.protocol.peer import decode_peer_frame
-
+from .calls import peer_frame
 from .faults import Faults, Kind
 
 Links: TypeAlias = set[tuple[str, str]]
@@ -144,7 +143,7 @@ def lose_type(faults: Faults, random: Random) -> bool:
     def is_lost(sender: str, _target: str, data: bytes) -> bool:
         if source not in (None, sender):
             return False
-        return any(type(message).__name__ == kind for message in decode_peer_frame(data).messages)
+        return any(type(message).__name__ == kind for message in peer_frame(data).messages)
 
     def over() -> None:
         network.blocks = None

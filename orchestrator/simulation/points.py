@@ -10,8 +10,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from raftcache.node.server import Effects
-from raftcache.protocol.peer import PeerFrame, decode_peer_frame
+from raftcache.node.values import Effects
+from raftcache.protocol.peer import PeerFrame
 from raftcache.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -28,6 +28,7 @@ from raftcache.storage.snapshot_receiver import INCOMING_PREFIX
 from raftcache.storage.snapshots import NEXT_SNAPSHOT_NAME
 from raftcache.storage.wal import Batch
 
+from .calls import peer_frame
 from .process import Process
 
 When: TypeAlias = Callable[[Process, Any], bool]
@@ -105,7 +106,7 @@ def _base(_process: Process, group: list[Batch]) -> bool:
 
 @lru_cache(maxsize=1)
 def _frame(data: bytes) -> PeerFrame:
-    return decode_peer_frame(data)
+    return peer_frame(data)
 
 
 def _message(kind: type[Message], test: Callable[[Any], bool] = lambda _: True) -> When:

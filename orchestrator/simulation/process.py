@@ -10,26 +10,26 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
-from raftcache.errors import DiskFailed
-from raftcache.node.durable import durable_of
+from raftcache.errors import DiskFailed, StateLost
+from raftcache.node.joining import Joiner
+from raftcache.node.opening import Opened, begin_home, open_home
 from raftcache.node.outbox import Outgoing
+from raftcache.node.ports import Driven
 from raftcache.node.sending import Bulk
-from raftcache.node.server import About, Effects, Server
-from raftcache.protocol.limits import Limits
+from raftcache.node.server import Server
+from raftcache.node.values import Effects
+from raftcache.protocol.joining import JoinAnswer
 from raftcache.raft.types import ServerId
-from raftcache.storage.files import Files
-from raftcache.storage.identity import Identity
+from raftcache.storage.memory import MemoryLog
 from raftcache.storage.wal import Batch
 
 from .clock import Clock
-from .directories import directory_of, open_log
-from .disk import SimulatedDisk
+from .lodging import Lodging, SimulatedMemoryLog, new_joiner, new_server
 from .profile import Profile
-from .record import Record
-from .scheduler import Scheduler
 from .worker import SimulatedWorker
+from .world import World
 from .writer import SimulatedWriter
 
 PEER_FRAMES_PER_TURN = 200
@@ -44,63 +44,31 @@ class Killed(Exception):  # noqa: N818 - an event, not an error of anybody's
     """The process dies at this place."""
 
 
-class World(Protocol):
-    """What a process needs of what is around it."""
-
-    scheduler: Scheduler
-    record: Record
-
-    def on_place(self, process: "Process", place: str, detail: Any) -> None:
-        """Look at a process that has come to a place where something may be forced."""
-
-    def on_event(self, name: str, kind: str, fields: dict[str, Any]) -> None:
-        """Take a published event."""
-
-    def on_durable(self, name: str, batches: list[Batch]) -> None:
-        """Note what has just become durable."""
-
-    def send_to_peer(self, name: str, peer: str, frame: bytes) -> bool:
-        """Carry a frame; False when there is no connection."""
-
-    def send_bulk(self, name: str, peer: str, frame: bytes) -> None:
-        """Carry a piece of a snapshot, by a connection of its own."""
-
-    def send_to_client(self, name: str, socket: int, envelope: list[bytes], reply: bytes) -> None:
-        """Carry a reply."""
-
-    def on_turn(self, process: "Process") -> None:
-        """Look at the state after a turn."""
-
-    def on_exit(self, process: "Process", defect: Exception | None) -> None:
-        """Note that the process is gone."""
-
-
 class Process:
     """A node process.
 
     Args:
         world: everything around it.
-        identity: whose directory it opens.
-        files: the host's disk.
+        lodging: its host, as it finds it.
         random: election timeouts, disk and loop delays.
         profile: how fast things are.
-        clock_rate: how fast its clock runs, in thousandths.
+
+    Raises:
+        StorageError: it can't start.
     """
 
-    def __init__(
-        self,
-        world: World,
-        identity: Identity,
-        files: SimulatedDisk,
-        random: Random,
-        profile: Profile,
-        clock_rate: int,
-    ) -> None:
-        self.name = identity.node_id
+    server: Server
+    """There once :attr:`is_open`; before that the node asks to join."""
+    writer: SimulatedWriter
+    """Likewise, unless the node lives in memory."""
+
+    def __init__(self, world: World, lodging: Lodging, random: Random, profile: Profile) -> None:
+        self.lodging = lodging
+        self.name = lodging.home.node_id
         self._mark = self.name.encode()
         self.alive = True
         self.is_open = False
-        """True once recovery is over and there is a server."""
+        """True once recovery is over, or the node has joined, and there is a server."""
         self.exit_code: int | None = None
         self.paused = False
         self.stopping = False
@@ -108,7 +76,7 @@ class Process:
         """Asked at each place, by its name, whether the process dies there."""
         self.power_goes = False
         """Its host loses its power when it dies at a place."""
-        self.clock = Clock(world.scheduler, clock_rate)
+        self.clock = Clock(world.scheduler, lodging.clock_rate)
         self._world = world
         self._random = random
         self._profile = profile
@@ -120,20 +88,10 @@ class Process:
         self._turn_is_due = False
         self._on_hold: list[Callable[[], None]] = []
         self._stop_deadline_ms = 0
+        self._storage: SimulatedWriter | MemoryLog | None = None
         self.last_change = ""
         """The last change to the disk, as ``call path``."""
-        files.before_change = self._before_change
-        wal, self.recovered = open_log(identity, files, profile)
-        self.writer = SimulatedWriter(
-            wal,
-            world.scheduler,
-            random,
-            profile,
-            notify=self._on_disk,
-            guarded=self.guarded,
-            on_durable=lambda batches: world.on_durable(self.name, batches),
-            point=self._point,
-        )
+        lodging.disk.before_change = self._before_change
         self.worker = SimulatedWorker(
             world.scheduler,
             random,
@@ -142,40 +100,63 @@ class Process:
             guarded=self.guarded,
             point=self._point,
         )
-        self.server = self._new_server(identity, files)
-        self.is_open = True
         self._last_tick_ms = self.now_ms()
-        self.server.start(self._last_tick_ms)
+        self._driven: Driven = self._first_driven()
+        self._driven.start(self._last_tick_ms)
         self._wake_at_tick()
 
-    def _new_server(self, identity: Identity, files: Files) -> Server:
-        profile = self._profile
-        return Server(
-            about=About(
-                cluster="simulated",
-                cluster_id=identity.cluster_id,
-                node_id=identity.node_id,
-                incarnation=identity.incarnation,
-                durability="fsync",
-                build="simulated",
-                pid=1,
-            ),
-            durable=durable_of(
-                self.recovered,
-                files=files,
-                directory=directory_of(identity),
-                runner=self.worker,
-                log_bytes=profile.snapshot_log_bytes,
-                kept=profile.snapshots_kept,
-                sizes=profile.sizes(),
-            ),
-            options=profile.options(),
-            tick_ms=profile.tick_ms,
-            limits=Limits(),
-            storage=self.writer,
+    def _first_driven(self) -> Driven:
+        errand = self.lodging.errand
+        try:
+            return self._open(open_home(self.lodging.home))
+        except StateLost as lost:
+            if errand is None:
+                raise
+            return new_joiner(
+                self.lodging,
+                errand._replace(why=str(lost)),
+                self._profile,
+                random=self._random,
+                publish=self._publish,
+            )
+
+    def _open(self, opened: Opened) -> Server:
+        """Go on, or begin, with what there is."""
+        self.recovered = opened.recovered
+        self._world.on_open(self, opened)
+        wal = opened.wal
+        storage: SimulatedWriter | MemoryLog
+        if wal is None:
+            storage = SimulatedMemoryLog(self._on_disk, self._on_durable)
+        else:
+            storage = self.writer = SimulatedWriter(
+                wal,
+                self._world.scheduler,
+                self._random,
+                self._profile,
+                notify=self._on_disk,
+                guarded=self.guarded,
+                on_durable=self._on_durable,
+                point=self._point,
+            )
+        self._storage = storage
+        self.server = new_server(
+            self.lodging,
+            opened,
+            self._profile,
+            storage=storage,
+            runner=self.worker,
             random=self._random,
-            publish=lambda kind, fields: self._world.on_event(self.name, kind, fields),
+            publish=self._publish,
         )
+        self.is_open = True
+        return self.server
+
+    def _on_durable(self, batches: list[Batch]) -> None:
+        self._world.on_durable(self.name, batches)
+
+    def _publish(self, kind: str, fields: dict[str, Any]) -> None:
+        self._world.on_event(self.name, kind, fields)
 
     def now_ms(self) -> int:
         """Return what this node's own clock shows; it begins at 1,000."""
@@ -197,7 +178,7 @@ class Process:
 
     def on_peer_gone(self, peer: ServerId) -> None:
         """Let the peer's host say that nobody listens at its port."""
-        self.guarded(lambda: self.server.leader_watch.on_disconnected(peer, self.now_ms()))
+        self.guarded(lambda: self._driven.on_peer_gone(peer, self.now_ms()))
         self._wake()
 
     def request_stop(self) -> None:
@@ -270,7 +251,8 @@ class Process:
 
     def calm_down(self) -> None:
         """Let disk and worker hang no longer, nor be slow."""
-        self.writer.calm_down()
+        if isinstance(self._storage, SimulatedWriter):
+            self._storage.calm_down()
         self.worker.go_on()
 
     def set_clock(self, *, rate: int | None = None, jump_ms: int = 0) -> None:
@@ -299,16 +281,10 @@ class Process:
     def _turn(self) -> None:
         """Do what one turn of ``node/loop.py`` does."""
         self._turn_is_due = False
-        server = self.server
+        server = self._driven
         server.now_ms = self.now_ms()
         self._point("turn")
-        if self._disk_spoke:
-            self._disk_spoke = False
-            if self.writer.failure is not None:
-                raise self.writer.failure
-            server.on_persisted()
-            self.worker.deliver()
-            self._point("disk heard")
+        self._hear_disk(server)
         frames, self._peer_frames = _split(self._peer_frames, PEER_FRAMES_PER_TURN)
         for frame in frames:
             server.on_peer_frame(frame)
@@ -318,19 +294,43 @@ class Process:
             server.on_client(socket, request)
             self._point("request", request)
         self._tick_if_due(server.now_ms)
-        server.leader_watch.on_time(server.now_ms)
-        self._wake_after(server.leader_watch.due_ms)
+        server.on_time(server.now_ms)
+        self._wake_after(server.due_ms)
         if self.stopping and self._stop_deadline_ms == 0:
             self._stop_deadline_ms = server.now_ms + STOP_MS
             server.begin_stop()
         self._carry_out(server.turn())
-        self._world.on_turn(self)
-        if self.stopping and (server.may_stop or server.now_ms >= self._stop_deadline_ms):
+        if self.is_open:
+            self._world.on_turn(self)
+        self._end_turn(server)
+
+    def _hear_disk(self, server: Driven) -> None:
+        if not self._disk_spoke:
+            return
+        self._disk_spoke = False
+        if self._storage is not None and self._storage.failure is not None:
+            raise self._storage.failure
+        server.on_persisted()
+        self.worker.deliver()
+        self._point("disk heard")
+
+    def _end_turn(self, server: Driven) -> None:
+        """Stop, or begin a life that was granted, or see that the next turn comes."""
+        if isinstance(server, Joiner) and server.granted is not None and not self.stopping:
+            self._move_in(server.granted)
+        elif self.stopping and (server.may_stop or server.now_ms >= self._stop_deadline_ms):
             self._carry_out(server.finish_stop())
-            self.writer.close(clean=True)
+            if self._storage is not None:
+                self._storage.close(clean=True)
             self._exit(EXIT_STOPPED, None)
         elif server.has_more or self._peer_frames or self._requests:
             self._wake()
+
+    def _move_in(self, granted: JoinAnswer) -> None:
+        """Begin the life that was granted, as ``main`` does."""
+        self._driven = self._open(begin_home(self.lodging.home, granted))
+        self._driven.start(self._last_tick_ms)
+        self._wake()
 
     def _tick_if_due(self, now_ms: int) -> None:
         tick_ms = self._profile.tick_ms
@@ -340,7 +340,7 @@ class Process:
         if now_ms - self._last_tick_ms >= tick_ms:
             self._last_tick_ms = now_ms
         self._world.record.event(b"tick " + self._mark)
-        self.server.on_tick()
+        self._driven.on_tick()
         self._point("tick")
         self._wake_at_tick()
 
@@ -364,11 +364,10 @@ class Process:
 
     def _send(self, outgoing: Outgoing) -> None:
         self._point("send", outgoing.frame)
-        peer = outgoing.peer.partition("#")[0]
-        if self._world.send_to_peer(self.name, peer, outgoing.frame):
+        if self._world.send_to_peer(self.name, outgoing.peer, outgoing.frame):
             self._point("sent", outgoing.frame)
         else:
-            self.server.on_not_sent(outgoing)
+            self._driven.on_not_sent(outgoing)
 
     def _send_bulk(self, chunk: Bulk) -> None:
         self._point("send bulk", chunk.frame)

@@ -4,6 +4,7 @@ import msgspec
 
 from raftcache.node.snapshots import SnapshotSizes
 from raftcache.raft.options import Options
+from raftcache.storage.identity import Durability
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,6 +18,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     clock_rates: tuple[int, ...] = (1000,)
     """How fast each node's clock runs, in thousandths; the last one holds for all further nodes."""
     segment_bytes: int = 8192
+    durability: Durability = "fsync"
 
     snapshot_log_bytes: int = 64 * 1024 * 1024
     """How much log calls for a snapshot: by default more than a run ever writes."""

@@ -10,8 +10,8 @@ from ..storage.snapshot_shelf import SnapshotShelf
 from ..storage.snapshots import StoredSnapshot
 from ..store.machine import StateMachine, StoreLimits
 from ..store.restore import Restorer
-from .server import Durable
 from .snapshots import JobRunner, SnapshotSetup, SnapshotSizes, check_position, position_of
+from .values import Durable
 
 
 def durable_of(
@@ -51,6 +51,7 @@ def durable_of(
         snapshots=setup,
         store=_restored(shelf, recovered.snapshot),
         lost=_lost(recovered),
+        configuration_index=recovered.identity.configuration_index,
     )
 
 

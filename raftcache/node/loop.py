@@ -15,14 +15,15 @@ import msgspec
 import zmq
 
 from ..parent import ParentWatch
-from ..storage.writer import WalWriter
 from ..transport.clients import ClientSocket
 from ..transport.crowd import ConnectionLimit
 from ..transport.disconnects import DisconnectWatch
 from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
-from .server import ADMIN_SOCKET, CLIENT_SOCKET, SLOW_TURN_MS, Effects, Server
+from .ports import Disk, Driven
+from .server import SLOW_TURN_MS
+from .values import ADMIN_SOCKET, CLIENT_SOCKET, Effects
 from .worker import Worker
 
 REQUESTS_PER_TURN = 1_000
@@ -94,8 +95,8 @@ class Loop:
 
     def __init__(
         self,
-        server: Server,
-        writer: WalWriter,
+        server: Driven,
+        writer: Disk,
         worker: Worker,
         *,
         parent: ParentWatch,
@@ -124,14 +125,17 @@ class Loop:
     def run(self) -> None:
         """Work until :attr:`stop_requested`, then hand over and answer all that waits.
 
+        It also ends when what it drives is finished.
+
         Raises:
             DiskFailed: a write failed; the process must end without another word.
         """
         self._last_tick_ms = monotonic_ms()
         self._server.start(self._last_tick_ms)
-        while not self.stop_requested:
+        while not self.stop_requested and not self._server.is_finished:
             self._turn()
-        self._stop()
+        if self.stop_requested:
+            self._stop()
 
     def _turn(self) -> None:
         server = self._server
@@ -157,7 +161,7 @@ class Loop:
         self._tick_if_due(server.now_ms)
         if self._disconnects is not None:
             self._tell_who_is_gone(self._disconnects.take_gone())
-            server.leader_watch.on_time(server.now_ms)
+            server.on_time(server.now_ms)
         self._carry_out(server.turn())
         turn_ms = (time.monotonic_ns() - began_ns) / 1e6
         if turn_ms > server.longest_turn_ms or turn_ms >= SLOW_TURN_MS:
@@ -176,8 +180,8 @@ class Loop:
             timeout_ms = 0
         else:
             due_ms = self._last_tick_ms + server.tick_ms
-            if server.leader_watch.due_ms is not None:
-                due_ms = min(due_ms, server.leader_watch.due_ms)
+            if server.due_ms is not None:
+                due_ms = min(due_ms, server.due_ms)
             timeout_ms = max(0, due_ms - monotonic_ms())
             if any(socket.has_backlog() for socket in self._request_sockets.values()):
                 timeout_ms = min(timeout_ms, BACKLOG_MS)
@@ -208,9 +212,11 @@ class Loop:
         for peer in peers:
             if faults is not None and faults.is_cut(peer):
                 continue  # Behind a real cut, no host would answer.
-            self._server.leader_watch.on_disconnected(peer, self._server.now_ms)
+            self._server.on_peer_gone(peer, self._server.now_ms)
 
     def _carry_out(self, effects: Effects) -> None:
+        if effects.endpoints is not None:
+            self._peers.follow(effects.endpoints)
         for outgoing in effects.peer_frames:
             if not self._peers.send(outgoing.peer, outgoing.frame):
                 self._server.on_not_sent(outgoing)

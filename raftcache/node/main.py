@@ -16,13 +16,12 @@ from types import FrameType
 import zmq
 
 from .. import __version__
-from ..errors import DiskFailed, StorageError
+from ..errors import DiskFailed, StateLost, StorageError
 from ..parent import ParentWatch
+from ..protocol.joining import JoinAnswer
 from ..protocol.limits import Limits
-from ..storage.directory import open_directory
 from ..storage.files import OS_FILES, kernel_boot_id
-from ..storage.recovery import Recovered
-from ..storage.wal import Wal
+from ..storage.memory import MemoryLog
 from ..storage.writer import WalWriter
 from ..transport.clients import ClientSocket
 from ..transport.faults import LinkFaults
@@ -30,9 +29,12 @@ from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
 from .durable import durable_of
+from .joining import Errand, Joiner
 from .loop import EventPublisher, Loop, Sockets, Waker
-from .server import About, Durable, Server
+from .opening import Home, Opened, begin_home, open_home
+from .server import Server
 from .settings import Settings, SettingsError, options_of, read_settings, tick_ms_of
+from .values import About, Durable
 from .worker import Worker
 
 EXIT_DEFECT = 70
@@ -79,21 +81,26 @@ def main(arguments: list[str], parent: ParentWatch) -> int:
 
 def _run(settings: Settings, parent: ParentWatch) -> int:
     _raise_file_limit(settings.limits.clients)
-    wal, recovered = open_directory(
-        settings.directory,
+    home = Home(
+        files=OS_FILES,
+        directory=settings.directory,
         cluster_id=settings.cluster_id,
         node_id=settings.node_id,
-        incarnation=settings.incarnation,
+        incarnation=None if settings.join else settings.incarnation,
         durability=settings.storage.durability,
         segment_bytes=settings.storage.segment_bytes,
         boot_id=kernel_boot_id(),
-        may_lack_snapshot=True,
     )
-    for note in recovered.notes:
-        _log.warning("%s", note)
+    opened: Opened | StateLost
+    try:
+        opened = open_home(home)
+    except StateLost as lost:
+        if settings.join is None or not settings.join.peers:
+            raise
+        opened = lost
     context: zmq.Context[Socket] = zmq.Context()
     try:
-        return _serve(settings, wal, recovered, context, parent)
+        return _serve(settings, home, opened, context, parent)
     except zmq.ZMQError as error:
         raise SettingsError(f"{settings.node_id}: {error}") from error
     finally:
@@ -102,56 +109,37 @@ def _run(settings: Settings, parent: ParentWatch) -> int:
 
 def _serve(
     settings: Settings,
-    wal: Wal,
-    recovered: Recovered,
+    home: Home,
+    opened: Opened | StateLost,
     context: zmq.Context[Socket],
     parent: ParentWatch,
 ) -> int:
-    limits = settings.limits
-    # A frame just over the limit still gets a reply that says so; one far over it does not.
-    frame_bytes_max = 2 * limits.request_bytes
-    clients = ClientSocket(
-        context,
-        settings.client_endpoint,
-        frame_bytes_max=frame_bytes_max,
-        connections_max=limits.clients,
-    )
-    admin = ClientSocket(
-        context,
-        settings.admin_endpoint,
-        frame_bytes_max=frame_bytes_max,
-        connections_max=ADMIN_CONNECTIONS_MAX,
-    )
-    peers = PeerSockets(
-        context,
-        settings.peer_endpoint,
-        frame_bytes_max=PEER_FRAME_BYTES_MAX,
-        connections_max=PEER_CONNECTIONS_MAX,
-    )
-    publisher = Publisher(context, settings.events_endpoint, connections_max=EVENT_CONNECTIONS_MAX)
+    sockets = _listen(settings, context)
     waker = Waker()
-    writer = WalWriter(wal, waker.wake)
     worker = Worker(waker.wake)
+    _log.info("%s listens at %s", settings.node_id, settings.client_endpoint)
+    if isinstance(opened, StateLost):
+        _log.warning("%s", opened)
+        granted = _join(settings, str(opened), sockets, waker, worker, parent)
+        if granted is None:
+            _log.info("%s stopped before it had joined", settings.node_id)
+            return 0
+        opened = begin_home(home, granted)
+    for note in opened.recovered.notes:
+        _log.warning("%s", note)
+    writer = _writer(opened, waker)
     server = Server(
-        about=About(
-            cluster=settings.cluster,
-            cluster_id=settings.cluster_id,
-            node_id=settings.node_id,
-            incarnation=settings.incarnation,
-            durability=settings.storage.durability,
-            build=__version__,
-            pid=os.getpid(),
-        ),
-        durable=_durable(settings, recovered, worker),
+        about=_about(settings, opened.incarnation),
+        durable=_durable(settings, opened, worker),
         options=options_of(settings.raft),
         tick_ms=tick_ms_of(settings.raft),
-        limits=Limits(limits.value_bytes, limits.request_bytes),
+        limits=_limits(settings),
         storage=writer,
         random=SystemRandom(),
-        publish=EventPublisher(publisher, settings.node_id),
+        publish=EventPublisher(sockets.publisher, settings.node_id),
     )
-    _connect(peers, server, chaos=settings.chaos.enabled)
-    sockets = Sockets(peers, clients, admin, publisher)
+    if settings.chaos.enabled:
+        sockets.peers.faults = server.faults = LinkFaults(SystemRandom(), lambda: server.now_ms)
     loop = Loop(
         server,
         writer,
@@ -164,7 +152,6 @@ def _serve(
     _stop_on_signal(loop, waker)
     gc.collect()
     gc.freeze()  # What was recovered stays; the collector need not look at it again.
-    _log.info("%s listens at %s", settings.node_id, settings.client_endpoint)
     loop.run()
     worker.close()
     writer.close(clean=True)
@@ -172,23 +159,101 @@ def _serve(
     return 0
 
 
-def _connect(peers: PeerSockets, server: Server, *, chaos: bool) -> None:
-    for member in server.raft.state.configuration.members:
-        if member.server_id != server.server_id:
-            peers.connect(member.server_id, member.peer_endpoint)
-    if chaos:
-        peers.faults = server.faults = LinkFaults(SystemRandom(), lambda: server.now_ms)
+def _listen(settings: Settings, context: zmq.Context[Socket]) -> Sockets:
+    # A frame just over the limit still gets a reply that says so; one far over it does not.
+    frame_bytes_max = 2 * settings.limits.request_bytes
+    return Sockets(
+        PeerSockets(
+            context,
+            settings.peer_endpoint,
+            frame_bytes_max=PEER_FRAME_BYTES_MAX,
+            connections_max=PEER_CONNECTIONS_MAX,
+        ),
+        ClientSocket(
+            context,
+            settings.client_endpoint,
+            frame_bytes_max=frame_bytes_max,
+            connections_max=settings.limits.clients,
+        ),
+        ClientSocket(
+            context,
+            settings.admin_endpoint,
+            frame_bytes_max=frame_bytes_max,
+            connections_max=ADMIN_CONNECTIONS_MAX,
+        ),
+        Publisher(context, settings.events_endpoint, connections_max=EVENT_CONNECTIONS_MAX),
+    )
 
 
-def _durable(settings: Settings, recovered: Recovered, worker: Worker) -> Durable:
+def _join(
+    settings: Settings,
+    why: str,
+    sockets: Sockets,
+    waker: Waker,
+    worker: Worker,
+    parent: ParentWatch,
+) -> JoinAnswer | None:
+    """Ask for a place until there is one; None: the node was told to stop."""
+    assert settings.join is not None, "the caller asked"
+    joiner = Joiner(
+        about=_about(settings, 0),
+        errand=Errand(why, settings.join.peers, settings.peer_endpoint, settings.client_endpoint),
+        tick_ms=tick_ms_of(settings.raft),
+        limits=_limits(settings),
+        random=SystemRandom(),
+        publish=EventPublisher(sockets.publisher, settings.node_id),
+    )
+    idle = MemoryLog(_nothing, _nothing)
+    loop = Loop(
+        joiner,
+        idle,
+        worker,
+        parent=parent,
+        waker=waker,
+        sockets=sockets,
+        detect_disconnects=False,
+    )
+    _stop_on_signal(loop, waker)
+    loop.run()
+    return None if loop.stop_requested else joiner.granted
+
+
+def _writer(opened: Opened, waker: Waker) -> WalWriter | MemoryLog:
+    if opened.wal is not None:
+        return WalWriter(opened.wal, waker.wake)
+    return MemoryLog(waker.wake, lambda: OS_FILES.close(opened.lock))
+
+
+def _about(settings: Settings, incarnation: int) -> About:
+    return About(
+        cluster=settings.cluster,
+        cluster_id=settings.cluster_id,
+        node_id=settings.node_id,
+        incarnation=incarnation,
+        durability=settings.storage.durability,
+        build=__version__,
+        pid=os.getpid(),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.limits.value_bytes, settings.limits.request_bytes)
+
+
+def _durable(settings: Settings, opened: Opened, worker: Worker) -> Durable:
     return durable_of(
-        recovered,
-        files=OS_FILES,
-        directory=settings.directory,
+        opened.recovered,
+        files=opened.files,
+        directory=opened.directory,
         runner=worker,
         log_bytes=settings.storage.snapshot_wal_bytes,
-        kept=settings.storage.snapshots_kept,
+        # In memory each one costs as much as on disk: the newest will do.
+        kept=settings.storage.snapshots_kept if opened.wal is not None else 1,
     )
+
+
+def _nothing() -> None:
+    """Wake and free nobody."""
 
 
 def _stop_on_signal(loop: Loop, waker: Waker) -> None:

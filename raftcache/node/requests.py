@@ -62,6 +62,8 @@ class RequestDesk:
         self._answers = answers
         self._now_ms = now_ms
         self._node = answers.header.node
+        self.administer: Callable[[Pending], None]
+        """Takes what a leader is asked about the cluster itself."""
         self.waiting: list[Pending] = []
         self.proposals: list[Pending] = []
         self._proposal_bytes = 0
@@ -80,6 +82,8 @@ class RequestDesk:
         if raft.is_leader:
             if request.is_mutation:
                 self._take_mutation(pending)
+            elif request.is_own:
+                self.administer(pending)
             elif self._read_count >= WAITING_MAX:
                 self.refuse_overloaded(pending)
             else:

@@ -5,30 +5,29 @@ code runs in a process (``loop``) and, many times over, under virtual time.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from random import Random
-from typing import NamedTuple
-
-import msgspec
 
 from ..errors import MalformedFrames
 from ..protocol.envelope import request_frame, split_envelope
+from ..protocol.joining import is_join_frame
 from ..protocol.limits import Limits, Refused
-from ..protocol.peer import HandedOn, decode_peer_frame
+from ..protocol.peer import HandedOn, PeerFrame, decode_peer_frame
 from ..protocol.replies import Leader, ReplyHeader
 from ..protocol.requests import ADMIN_OPS, decode_request
 from ..raft import membership, transfer
-from ..raft.configuration import Configuration, server_id_of
+from ..raft.configuration import server_id_of
 from ..raft.core import Raft, SnapshotPosition
 from ..raft.options import Options
-from ..raft.types import Entry, HardState, Role, ServerId
+from ..raft.types import Role, ServerId
 from ..store.machine import StateMachine, StoreLimits
 from ..transport.faults import LinkFaults
 from .admin import answer_node_operation, expire_snapshots
+from .admission import Admission
 from .answers import Answers
 from .detection import LeaderWatch
 from .events import EventBridge
 from .keeper import SnapshotKeeper
+from .membership import MEMBER_OPS, Membership
 from .outbox import Outbox, Outgoing
 from .pending import ClientOrigin, Origin, PeerOrigin, Pending
 from .plausible import is_plausible
@@ -36,53 +35,12 @@ from .ports import EventSink, Storage
 from .ready import ReadyCycle
 from .repeats import LIFE_BITS, Repeats
 from .requests import RequestDesk
-from .sending import Bulk
 from .snapshots import SnapshotSetup
 from .status import is_caught_up
-
-CLIENT_SOCKET = 0
-ADMIN_SOCKET = 1
+from .values import ADMIN_SOCKET, About, Durable, Effects
 
 SLOW_TURN_MS = 20.0
 """A turn that is told of: two ticks by default, and still far from a heartbeat."""
-
-
-class About(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node says of itself and never changes."""
-
-    cluster: str
-    cluster_id: str
-    node_id: str
-    incarnation: int
-    durability: str
-    build: str
-    pid: int
-
-
-class Durable(NamedTuple):
-    """What a node had on disk when it started."""
-
-    configuration: Configuration
-    """The one that the cluster began with; later ones are in ``entries``."""
-    hard_state: HardState
-    entries: Sequence[Entry]
-    """The log behind the newest snapshot, if there is one."""
-    snapshots: SnapshotSetup | None = None
-    """Where they live, the newest, and when they are taken; None: this node takes none."""
-    store: StateMachine | None = None
-    """Restored from the newest one."""
-    lost: SnapshotPosition | None = None
-    """Where the log begins, when no snapshot that reaches there is sound."""
-
-
-class Effects(NamedTuple):
-    """What one turn has for the sockets."""
-
-    replies: list[tuple[int, list[bytes], bytes]]
-    """Socket (:data:`CLIENT_SOCKET`, :data:`ADMIN_SOCKET`), envelope and reply."""
-    peer_frames: list[Outgoing]
-    bulk: list[Bulk]
-    """Chunks of snapshots, for the sockets that carry nothing else."""
 
 
 class Server:
@@ -146,6 +104,10 @@ class Server:
             life=random.getrandbits(LIFE_BITS),
             now_ms=lambda: self.now_ms,
         )
+        told = (durable.configuration_index, durable.configuration)
+        self.admission = Admission(self, told)
+        self.membership = Membership(self)
+        self.desk.administer = self.membership.take
         setup = durable.snapshots
         self.keeper = SnapshotKeeper(self, setup, random) if setup is not None else None
         self._cycle = ReadyCycle(
@@ -185,19 +147,17 @@ class Server:
 
     def on_peer_frame(self, data: bytes) -> None:
         """Take in one frame from the peers' socket; strangers' are counted and dropped."""
+        if is_join_frame(data):
+            self.admission.on_frame(data)
+            return
         try:
             frame = decode_peer_frame(data)
         except MalformedFrames:
             self.dropped["malformed"] += 1
             return
-        if frame.cluster_id != self.about.cluster_id:
-            self.dropped["other_cluster"] += 1
-            return
-        if frame.target != self.server_id:
-            self.dropped["other_target"] += 1
-            return
-        if not membership.may_take_part(self.raft.state, frame.source):
-            self.dropped["stranger"] += 1
+        refusal = self._refusal(frame)
+        if refusal:
+            self.dropped[refusal] += 1
             return
         for message in frame.messages:
             to_us = message.source == frame.source and message.target == self.server_id
@@ -218,7 +178,8 @@ class Server:
 
     def on_tick(self) -> None:
         """Let one tick of Raft's time pass, and answer whose time is up."""
-        self.raft.tick()
+        if not self.admission.is_removed:
+            self.raft.tick()
         self._refresh_header()
         self.desk.retry_waiting()
         self.desk.expire(self.now_ms)
@@ -229,6 +190,8 @@ class Server:
         expire_snapshots(self, "the snapshot was not finished in time: look for it later")
         if self.keeper is not None:
             self.keeper.on_tick()
+        self.membership.on_tick()
+        self.admission.on_tick()
         self.events.on_tick(self.raft.current_term, self.raft.state.commit_index)
 
     def on_not_sent(self, outgoing: Outgoing) -> None:
@@ -240,9 +203,26 @@ class Server:
         self.desk.start_turn()
         self._refresh_header()
         self._cycle.run()
+        self.membership.on_turn()
         self._look_at_roles()
         bulk = self.keeper.turn() if self.keeper is not None else []
-        return Effects(self.answers.take(), self.outbox.take(), bulk)
+        frames = [*self.outbox.take(), *self.admission.take()]
+        return Effects(self.answers.take(), frames, bulk, self.admission.endpoints())
+
+    is_finished = False
+
+    @property
+    def due_ms(self) -> int | None:
+        """When :meth:`on_time` has something to do; None: never."""
+        return self.leader_watch.due_ms
+
+    def on_peer_gone(self, peer: ServerId, now_ms: int) -> None:
+        """Note that a peer's process is gone: the leader's, perhaps."""
+        self.leader_watch.on_disconnected(peer, now_ms)
+
+    def on_time(self, now_ms: int) -> None:
+        """Do what is due."""
+        self.leader_watch.on_time(now_ms)
 
     @property
     def has_more(self) -> bool:
@@ -272,11 +252,12 @@ class Server:
     @property
     def may_stop(self) -> bool:
         """Tell whether the leadership is handed over and nobody waits."""
-        return self.desk.is_idle and not self.raft.is_handing_over
+        return self.desk.is_idle and self.membership.is_idle and not self.raft.is_handing_over
 
     def finish_stop(self) -> Effects:
         """Answer all that still waits."""
         self.desk.close()
+        self.membership.close()
         waiting, self.hash_waiting = self.hash_waiting, []
         for pending in waiting:
             message = f"{self.about.node_id} is stopping: ask another"
@@ -286,7 +267,7 @@ class Server:
 
     def _take(self, pending: Pending, socket: int) -> None:
         request = pending.request
-        if request.command is None and request.query is None:
+        if request.is_own:
             self._refresh_header()
             if request.op in ADMIN_OPS and socket != ADMIN_SOCKET:
                 self.answers.refuse(
@@ -294,8 +275,12 @@ class Server:
                     "forbidden",
                     f"`{request.op}` is for administration: use the node's admin socket",
                 )
+            elif request.op in MEMBER_OPS:
+                self.desk.take(pending)
             else:
                 answer_node_operation(self, pending)
+        elif self.admission.is_removed:
+            self.answers.refuse(pending, "no_leader", self.admission.removed_message)
         elif request.local and request.query is not None:
             self._refresh_header()
             if self.keeper is not None and self.keeper.is_restoring:
@@ -311,6 +296,16 @@ class Server:
         state = self.raft.state
         return 0 if state.role is Role.LEADER else state.leader_ticks * self.tick_ms
 
+    def _refusal(self, frame: PeerFrame) -> str:
+        """Say what is wrong with who sent a frame to whom; "" if nothing is."""
+        if frame.cluster_id != self.about.cluster_id:
+            return "other_cluster"
+        if frame.target != self.server_id:
+            return "other_target"
+        if not membership.may_take_part(self.raft.state, frame.source):
+            return "stranger"
+        return ""
+
     def _on_handed_on(self, source: ServerId, handed: HandedOn) -> None:
         # Of what was meant for a former life of this node, that life knew; a word about it from
         # here, even a refusal, might be wrong. Whoever handed it on learns that the term is over.
@@ -323,7 +318,7 @@ class Server:
         except Refused as refused:
             self.answers.refused(origin, refused)
             return
-        if request.command is None and request.query is None:
+        if request.is_own and request.op not in MEMBER_OPS:
             self.dropped["malformed"] += 1  # No node hands on what it can answer itself.
             return
         deadline_ms = self.now_ms + min(handed.timeout_ms, request.timeout_ms)
@@ -351,6 +346,7 @@ class Server:
         self._refresh_header()
         if led and not same_office:
             self.desk.on_leadership_lost()
+            self.membership.on_leadership_lost()
         if leader != before:
             self.events.on_leader(term, leader, before)
         if leader is not None:

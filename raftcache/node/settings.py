@@ -53,14 +53,24 @@ class ChaosSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = False
 
 
+class JoinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom a node without state asks for a place: the peers' endpoints, as far as known."""
+
+    peers: list[str]
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One node's settings. Endpoints are ZeroMQ endpoints, ``directory`` a path."""
+    """One node's settings. Endpoints are ZeroMQ endpoints, ``directory`` a path.
+
+    With ``join``, the directory says which incarnation the node is, and a node without state asks
+    to join; without it, the directory must be that of ``incarnation``.
+    """
 
     format: int
     cluster: str
     cluster_id: str
     node_id: str
-    incarnation: int
+    incarnation: int = 0
     run_id: str = ""
     directory: str
     client_endpoint: str
@@ -71,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     storage: StorageSettings = StorageSettings()
     limits: LimitSettings = LimitSettings()
     chaos: ChaosSettings = ChaosSettings()
+    join: JoinSettings | None = None
 
 
 def read_settings(path: str) -> Settings:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..raft.configuration import Configuration, Member
 from ..raft.types import Role
 from .events import name_of, without_incarnations
 from .faults import rules_in_force
@@ -17,7 +18,7 @@ def status_fields(server: "Server") -> dict[str, Any]:
         "cluster": server.about.cluster,
         "cluster_id": server.about.cluster_id,
         "incarnation": server.about.incarnation,
-        "role": state.role.value,
+        "role": "removed" if server.admission.is_removed else state.role.value,
         "commit": state.commit_index,
         "applied": server.store.last_applied,
         "last_index": state.log.last_index,
@@ -46,19 +47,52 @@ def status_fields(server: "Server") -> dict[str, Any]:
 
 def members_fields(server: "Server") -> dict[str, Any]:
     """Return who takes part in Raft, by the latest configuration in this node's log."""
-    configuration = server.raft.state.configuration
+    state = server.raft.state
+    index, configuration = state.configurations[-1]
     return {
-        "members": [
-            {
-                "id": member.node_id,
-                "incarnation": member.incarnation,
-                "peer": member.peer_endpoint,
-                "client": member.client_endpoint,
-                "role": "voter" if configuration.is_voter(member.server_id) else "learner",
-            }
-            for member in configuration.members
-        ]
+        "members": [_member(server, configuration, member) for member in configuration.members],
+        "joint": configuration.is_joint,
+        "changing": server.raft.change_in_progress,
+        "configuration_index": index,
+        "incarnation_mark": configuration.highest_incarnation(),
     }
+
+
+def _member(server: "Server", configuration: Configuration, member: Member) -> dict[str, Any]:
+    """Return what is known of a member; how far it is, only the leader knows."""
+    raft, server_id = server.raft, member.server_id
+    learns = server_id in configuration.learners
+    progress = raft.state.progress.get(server_id)
+    caught_up = match_index = None
+    if server_id == raft.state.server_id and raft.is_leader:
+        caught_up, match_index = True, raft.state.persisted_index
+    elif progress is not None:
+        match_index = progress.match_index
+        caught_up = raft.is_caught_up(server_id) if learns else match_index >= _commit(server)
+    return {
+        "id": member.node_id,
+        "incarnation": member.incarnation,
+        "peer": member.peer_endpoint,
+        "client": member.client_endpoint,
+        "role": "learner" if learns else "voter",
+        "joins": learns and bool(member.change),
+        "leaves": _leaves(configuration, member),
+        "joined": bool(member.claim) or not learns,
+        "caught_up": caught_up,
+        "match": match_index,
+    }
+
+
+def _leaves(configuration: Configuration, member: Member) -> bool:
+    """Tell whether a voter goes, now or when its successors have caught up."""
+    server_id = member.server_id
+    if configuration.is_joint:
+        return server_id not in (*configuration.voters, *configuration.learners)
+    return bool(member.change) and server_id in configuration.voters
+
+
+def _commit(server: "Server") -> int:
+    return server.raft.state.commit_index
 
 
 def is_caught_up(server: "Server") -> bool:
@@ -76,7 +110,7 @@ def is_caught_up(server: "Server") -> bool:
 
 
 def _alarms(server: "Server") -> list[str]:
-    alarms = []
+    alarms = server.admission.alarms()
     if not server.storage.has_room:
         alarms.append("no_space: the disk is full")
     if needed := server.raft.state.needs_snapshot:

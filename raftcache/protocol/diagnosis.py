@@ -49,6 +49,9 @@ _RULES: Final = {
     "peer": "a text",
     "client": "a text",
     "to": "a text",
+    "add": 'a list of at most 32 maps {"id", "peer", "client"}, all texts',
+    "remove": "a list of at most 32 names",
+    "incarnation": "a whole number from 1",
 }
 
 

@@ -73,6 +73,11 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         """Tell whether the request may change the state, and so must go through the log."""
         return self.command is not None
 
+    @property
+    def is_own(self) -> bool:
+        """Tell whether the request is about the node or the cluster, not about data."""
+        return self.command is None and self.query is None
+
 
 def decode_request(frame: bytes, limits: Limits) -> Request:
     """Decode the one frame of a request, MessagePack or (first byte ``{``) JSON.

@@ -23,12 +23,16 @@ from .limits import RANGE_LIMIT_DEFAULT, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
+MEMBERS_MAX: Final = 32
+"""How many members may come, or go, in one change."""
 
 Scalar: TypeAlias = bool | int | float | str | None
 """An id that can be typed; a bin is read patiently."""
 
 Revision: TypeAlias = Annotated[int, Meta(ge=0, le=INT64_MAX)] | str
 """A number; in JSON a string of digits too, since many parsers round what is above 2^53."""
+
+Incarnation: TypeAlias = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 
 Id = TypeVar("Id")
 """How a class takes the id."""
@@ -141,12 +145,31 @@ class MemberAddWire(Wire[Id, Text], kw_only=True, gc=False, tag="member_add"):
 class MemberRemoveWire(Wire[Id, Text], kw_only=True, gc=False, tag="member_remove"):
     """``member_remove``. The member's name is the request's ``id``."""
 
+    incarnation: Incarnation | UnsetType = UNSET
+
 
 class MemberReplaceWire(Wire[Id, Text], kw_only=True, gc=False, tag="member_replace"):
     """``member_replace``. The member's name is the request's ``id``."""
 
     peer: str
     client: str
+    to: str | UnsetType = UNSET
+    incarnation: Incarnation | UnsetType = UNSET
+
+
+class NewMember(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A newcomer in ``member_change``: its name, and where it will listen."""
+
+    id: str
+    peer: str
+    client: str
+
+
+class MemberChangeWire(Wire[Id, Text], kw_only=True, gc=False, tag="member_change"):
+    """``member_change``: several members come and go in one step."""
+
+    add: Annotated[tuple[NewMember, ...], Meta(max_length=MEMBERS_MAX)] = ()
+    remove: Annotated[tuple[str, ...], Meta(max_length=MEMBERS_MAX)] = ()
 
 
 class LeaderTransferWire(Wire[Id, Text], kw_only=True, gc=False, tag="leader_transfer"):
@@ -192,6 +215,7 @@ ADMIN_WIRES: Final = _by_op(
     MemberAddWire,
     MemberRemoveWire,
     MemberReplaceWire,
+    MemberChangeWire,
     LeaderTransferWire,
     SnapshotWire,
     CompactWire,

@@ -64,8 +64,9 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return tuple(sorted({*self.voters, *self.voters_outgoing, *self.learners}))
 
     def highest_incarnation(self) -> int:
-        """Return the highest incarnation that anybody has had: the next one is above it."""
-        return max([self.incarnation_mark, *(member.incarnation for member in self.members)])
+        """Return the highest incarnation known to have been given to anybody."""
+        known = (member.incarnation for member in self.members)
+        return max(self.incarnation_mark, *known, 0)
 
     def member(self, server_id: ServerId) -> Member | None:
         """Return the member with this id, or None for a stranger."""

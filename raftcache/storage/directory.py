@@ -25,6 +25,7 @@ from .identity import (
     read_identity,
     write_identity,
 )
+from .lost import no_identity, refuse_lost_state
 from .recovery import Recovered, recover
 from .segment import (
     SEGMENT_BYTES_MIN,
@@ -58,6 +59,8 @@ def bootstrap(
     Interrupted at any point and called again with the same arguments, it completes the work. A
     directory that has this identity already is left as it is.
 
+    Under durability ``memory`` that is all: an identity that may be used once.
+
     With a ``seed`` the cluster begins with what that snapshot holds, at its revision; all nodes
     must get the same one.
 
@@ -71,11 +74,17 @@ def bootstrap(
     check_identity(identity)
     try:
         files.make_directory(directory)
-        lock = _lock(files, directory)
+        lock = lock_directory(files, directory)
         try:
             found = read_identity(files, directory)
             if found is None:
                 _refuse_used_log(files, directory, seed)
+                if identity.durability == "memory":
+                    _refuse_seed_in_memory(seed)
+                    write_identity(
+                        files, directory, msgspec.structs.replace(identity, state="none")
+                    )
+                    return
                 begin = Batch(HardState(), [])
                 if seed is not None:
                     begin = _begin_behind(sow(seed, directory, identity, files))
@@ -86,7 +95,33 @@ def bootstrap(
         finally:
             files.close(lock)
     except OSError as error:
-        raise _unusable(directory, error) from error
+        raise unusable(directory, error) from error
+
+
+def begin_anew(directory: str, identity: Identity, *, files: Files = OS_FILES) -> None:
+    """Give a directory to a new incarnation of its node, which has just joined.
+
+    What a former incarnation left there goes when the directory is opened; until the identity is
+    written, all of it is untouched.
+
+    Raises:
+        WrongDirectory, DirectoryLocked, StorageError, DiskFailed: as for :func:`bootstrap`.
+    """
+    assert identity.state == "none", "it has not begun yet"
+    check_identity(identity)
+    try:
+        files.make_directory(directory)
+        lock = lock_directory(files, directory)
+        try:
+            found = read_identity(files, directory)
+            wanted = (identity.cluster_id, identity.node_id)
+            if found is not None and (found.cluster_id, found.node_id) != wanted:
+                raise _belongs_to_another(directory, found, *wanted)
+            write_identity(files, directory, identity)
+        finally:
+            files.close(lock)
+    except OSError as error:
+        raise unusable(directory, error) from error
 
 
 def open_directory(  # noqa: PLR0913 - each is one fact about the node that asks
@@ -94,7 +129,7 @@ def open_directory(  # noqa: PLR0913 - each is one fact about the node that asks
     *,
     cluster_id: str,
     node_id: str,
-    incarnation: int,
+    incarnation: int | None,
     durability: Durability,
     segment_bytes: int = SEGMENT_BYTES,
     files: Files = OS_FILES,
@@ -103,25 +138,29 @@ def open_directory(  # noqa: PLR0913 - each is one fact about the node that asks
 ) -> tuple[Wal, Recovered]:
     """Open a node's directory: lock it, check it, and read snapshot and log.
 
+    ``incarnation`` is the one that must be found there; None: the directory's word counts.
     ``boot_id`` is the kernel's (:func:`raftcache.storage.files.kernel_boot_id`). With
     ``may_lack_snapshot``, a directory whose snapshots are all damaged is opened too; its node must
     heed :attr:`Recovered.lacks_snapshot`.
 
     Raises:
-        WrongDirectory: it is another's, was never made, is incomplete, or may be.
+        StateLost: it was never made, or may lack what its node has promised.
+        WrongDirectory: it is another's, or incomplete.
         DirectoryLocked: another process has it open; names it.
         CorruptRecord: a file is damaged.
         StorageError: the durability is not available.
         DiskFailed: the file system refused.
     """
-    _refuse_memory(durability)
+    assert durability != "memory", "memory has no directory to be opened"
     try:
         # Looked at before the lock file is touched: nothing is written to another's directory.
-        _check_owner(files, directory, cluster_id, node_id, incarnation)
-        lock = _lock(files, directory)
+        check_owner(files, directory, cluster_id, node_id, incarnation)
+        lock = lock_directory(files, directory)
         try:
-            identity = _check_owner(files, directory, cluster_id, node_id, incarnation)
-            _refuse_lost_writes(directory, identity, boot_id)
+            identity = check_owner(files, directory, cluster_id, node_id, incarnation)
+            refuse_lost_state(directory, identity, boot_id)
+            if identity.state == "none":
+                identity = _begin(files, directory, identity, _rounded(segment_bytes))
             at, recovered, restart = recover(
                 files, directory, identity, may_lack_snapshot=may_lack_snapshot
             )
@@ -137,7 +176,7 @@ def open_directory(  # noqa: PLR0913 - each is one fact about the node that asks
             files.close(lock)
             raise
     except OSError as error:
-        raise _unusable(directory, error) from error
+        raise unusable(directory, error) from error
 
     try:
         wal = Wal(
@@ -157,15 +196,6 @@ def open_directory(  # noqa: PLR0913 - each is one fact about the node that asks
     return wal, recovered
 
 
-def _refuse_memory(durability: Durability) -> None:
-    if durability == "memory":
-        raise StorageError(
-            "durability `memory` is not available yet: a node that forgets its vote at each start "
-            "may only return as a learner, and learners come with membership changes. "
-            "Use `fsync`, or `os`"
-        )
-
-
 def _release(files: Files, directory: str, opened: Identity, lock: int) -> Callable[[bool], None]:
     """Return what ends the use of the directory: how it was left is noted, the lock given up."""
 
@@ -174,7 +204,7 @@ def _release(files: Files, directory: str, opened: Identity, lock: int) -> Calla
             if clean and opened.durability == "os":
                 write_identity(files, directory, msgspec.structs.replace(opened, clean=True))
         except OSError as error:
-            raise _unusable(directory, error) from error
+            raise unusable(directory, error) from error
         finally:
             files.close(lock)
 
@@ -191,23 +221,36 @@ def _write_first(wal: Wal, batch: Batch) -> None:
         raise
 
 
-def _check_owner(
-    files: Files, directory: str, cluster_id: str, node_id: str, incarnation: int
+def _begin(files: Files, directory: str, identity: Identity, size: int) -> Identity:
+    """Begin the log of an incarnation that has none yet; interrupted, it is begun again."""
+    for name in files.names(directory):
+        if name not in (IDENTITY_NAME, LOCK_NAME):
+            files.remove(join(directory, name))
+    _make_first_segment(files, directory, identity, Batch(HardState(), []), size)
+    files.sync_directory(directory)
+    begun = msgspec.structs.replace(identity, state="kept")
+    write_identity(files, directory, begun)
+    return begun
+
+
+def check_owner(
+    files: Files, directory: str, cluster_id: str, node_id: str, incarnation: int | None
 ) -> Identity:
-    """Return the identity, if it is that of the node that asks."""
+    """Return the identity, if it is that of the node that asks.
+
+    Raises:
+        StateLost: there is none.
+        WrongDirectory: it is another's.
+    """
     try:
         identity = read_identity(files, directory)
     except NotADirectoryError as error:
         raise WrongDirectory(f"{directory} is not a directory") from error
     if identity is None:
-        raise WrongDirectory(
-            f"{directory} holds no state of a node: {IDENTITY_NAME} is missing. Only the first "
-            f"`bin/cluster up` makes it; a node that lost its state must not vote as its former "
-            f"self. Put the directory back, or begin an empty cluster with `bin/cluster up --wipe`"
-        )
+        raise no_identity(files, directory)
     if (identity.cluster_id, identity.node_id) != (cluster_id, node_id):
         raise _belongs_to_another(directory, identity, cluster_id, node_id)
-    if identity.incarnation != incarnation:
+    if incarnation not in (None, identity.incarnation):
         raise WrongDirectory(
             f"{directory} is of {node_id}#{identity.incarnation}, and {node_id}#{incarnation} was "
             f"asked to open it: an incarnation never takes over the state of another"
@@ -215,14 +258,11 @@ def _check_owner(
     return identity
 
 
-def _refuse_lost_writes(directory: str, identity: Identity, boot_id: str) -> None:
-    """Refuse a log that the kernel may not have written before the host went down."""
-    if identity.durability == "os" and not identity.clean and identity.boot_id != boot_id:
-        raise WrongDirectory(
-            f"{directory} was in use under durability `os` when this host went down: its last "
-            f"writes, votes among them, may be lost, and this node must not vote without them. "
-            f"Begin an empty cluster with `bin/cluster up --wipe`; replacing one node comes with "
-            f"membership changes. Durability `fsync` does not have this weakness"
+def _refuse_seed_in_memory(seed: SnapshotReader | None) -> None:
+    if seed is not None:
+        raise StorageError(
+            "durability `memory` keeps nothing on disk, and so can't begin with a snapshot: use "
+            "`fsync` or `os`, or begin empty and write the data"
         )
 
 
@@ -278,7 +318,12 @@ def _make_first_segment(
     files.close(handle)
 
 
-def _lock(files: Files, directory: str) -> int:
+def lock_directory(files: Files, directory: str) -> int:
+    """Lock a directory for this process; the lock ends with the handle.
+
+    Raises:
+        DirectoryLocked: another process has it.
+    """
     path = join(directory, LOCK_NAME)
     try:
         return files.lock(path, str(os.getpid()))
@@ -292,7 +337,9 @@ def _lock(files: Files, directory: str) -> int:
 
 def _bare(identity: Identity) -> Identity:
     """Return the part of an identity that never changes."""
-    return msgspec.structs.replace(identity, durability="fsync", boot_id="", clean=True)
+    return msgspec.structs.replace(
+        identity, durability="fsync", boot_id="", clean=True, state="kept"
+    )
 
 
 def _belongs_to_another(
@@ -310,7 +357,7 @@ def _rounded(segment_bytes: int) -> int:
     return max(SEGMENT_BYTES_MIN, -(-segment_bytes // SECTOR_BYTES) * SECTOR_BYTES)
 
 
-def _unusable(directory: str, error: OSError) -> StorageError:
+def unusable(directory: str, error: OSError) -> StorageError:
     """Return the error for a directory that the file system would not let us use."""
     reason = error.strerror or str(error)
     message = f"{error.filename or directory}: {reason}"

@@ -5,6 +5,8 @@ stale ones to a peer that comes back; so queues are short, nothing is queued for
 there, and no send ever waits (failures F1 to F4). What is lost, Raft sends again.
 """
 
+from collections.abc import Mapping
+
 import zmq
 
 from .crowd import ConnectionLimit
@@ -64,6 +66,23 @@ class PeerSockets:
         for peer, dealer in self._dealers.items():
             watch.add(peer, dealer, self._endpoints[peer])
         return watch
+
+    def follow(self, endpoints: Mapping[str, str]) -> None:
+        """Be connected to these peers, and to no others; those that stay lose nothing."""
+        for peer, endpoint in list(self._endpoints.items()):
+            if endpoints.get(peer) != endpoint:
+                self._disconnect(peer)
+        for peer, endpoint in endpoints.items():
+            if peer not in self._endpoints:
+                self.connect(peer, endpoint)
+
+    def _disconnect(self, peer: str) -> None:
+        del self._endpoints[peer]
+        if self._disconnects is not None:
+            self._disconnects.remove(peer)
+        for dealer in (self._dealers.pop(peer, None), self._bulk.pop(peer, None)):
+            if dealer is not None:
+                dealer.close()
 
     def _dealer(self, endpoint: str) -> Socket:
         dealer = new_socket(self._context, zmq.DEALER)

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from orchestrator.simulation.calls import peer_frame
 from orchestrator.simulation.cluster import SimulatedCluster
 from orchestrator.simulation.profile import CALM, Profile
-from raftcache.protocol.peer import PeerFrame, decode_peer_frame
+from raftcache.protocol.peer import PeerFrame
 
 FrameTest = Callable[[str, str, PeerFrame], bool]
 
@@ -20,9 +21,7 @@ def elected(
 
 def lose(cluster: SimulatedCluster, test: FrameTest) -> None:
     """Lose each frame for which ``test`` (source, target, frame) is true."""
-    cluster.network.blocks = lambda source, target, data: test(
-        source, target, decode_peer_frame(data)
-    )
+    cluster.network.blocks = lambda source, target, data: test(source, target, peer_frame(data))
 
 
 def keep_copies(
@@ -32,7 +31,7 @@ def keep_copies(
     copies: list[tuple[str, str, bytes]] = []
 
     def look(source: str, target: str, data: bytes) -> bool:
-        if test(source, target, decode_peer_frame(data)):
+        if test(source, target, peer_frame(data)):
             copies.append((source, target, data))
             return lost
         return False

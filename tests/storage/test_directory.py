@@ -222,13 +222,6 @@ def test_an_identity_that_cannot_be_stored_is_refused(change: dict[str, object],
         bootstrap(DIRECTORY, msgspec.structs.replace(identity(), **change), files=SimulatedDisk())
 
 
-def test_memory_is_refused_until_there_are_learners() -> None:
-    disk = written_disk([])
-
-    with pytest.raises(StorageError, match="durability `memory` is not available yet"):
-        reopen(DIRECTORY, disk, durability="memory")
-
-
 def test_under_os_a_clean_end_outlives_the_boot() -> None:
     disk = written_disk([])
     wal, _ = reopen(DIRECTORY, disk, durability="os")
