@@ -70,7 +70,8 @@ def become_leader(state: RaftState) -> None:
     # The leader learns which entries are committed by committing one of its own term (§8).
     state.log.append(Entry(next_index, state.current_term, EntryKind.NOOP))
     state.term_start_index = next_index
-    votes = sorted(voter for voter, granted in state.votes.items() if granted)
+    is_voter = state.configuration.is_voter
+    votes = sorted(voter for voter, granted in state.votes.items() if granted and is_voter(voter))
     state.emit_trace("became", role="leader", votes=votes, reason=state.election_reason)
 
 
