@@ -13,6 +13,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from raftcache.protocol.faults import FaultRule
+
 from . import actions, network
 from .bringup import READY_SECONDS_MAX, Brought, bring_up
 from .errors import TryAgain
@@ -123,6 +125,16 @@ class Cluster:
             seen.view, seen.state, selectors, inward=inward, outward=outward, chance=self._chance
         )
         return network.carry_out(self.paths, change, "isolate", wait=wait)
+
+    def link(
+        self, first: str, second: str, harm: FaultRule, *, one_way: bool = False, wait: bool = True
+    ) -> Struck:
+        """Disturb the links between two sets of nodes; the peer that ``harm`` names is ignored."""
+        seen = network.look(self.paths, "link")
+        change = network.plan_link(
+            seen.view, seen.state, ([first], [second]), harm, one_way=one_way, chance=self._chance
+        )
+        return network.carry_out(self.paths, change, "link", wait=wait)
 
     def heal(self, *selectors: str) -> Healed:
         """Make all links whole, or those of some nodes."""

@@ -119,7 +119,8 @@ class _Network:
         self._tells = tells
         self.rules: dict[str, list[FaultRule]] = {}
         self.frames: Counter[str] = Counter()
-        for name in [node.name for node in view.nodes if node.status is not None]:
+        # One that is silent may be busy: it is worth a second. One that starts holds nothing yet.
+        for name in [n.name for n in view.nodes if n.status is not None or n.state == "silent"]:
             reply = self._tell(name, {"op": "fault_list"})
             if reply is not None:
                 self.rules[name] = rules_from(reply.get("rules"))

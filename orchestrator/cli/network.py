@@ -88,7 +88,7 @@ def _run_link(call: Call) -> int:
         return _run_faults(call)
     if len(options.ends) != 2:
         raise UsageError(
-            f"a link has two ends, and {len(options.ends)} of them named",
+            f"a link has two ends; {len(options.ends)} named here",
             hint="bin/cluster link n1 n2 --drop 0.1\nbin/cluster link leader followers --delay 9ms",
         )
     if rule.does_nothing:

@@ -46,6 +46,7 @@ def test_a_run_keeps_its_promises_and_all_its_evidence(tmp_path: Path) -> None:
         b"duration: 8s\nload: {clients: 4, rate: 200/s}\nsteps:\n"
         b"  - {at: 1s, kill: leader, for: 1s}\n"
         b"  - {at: 4s, pause: all, for: 700ms}\n"
+        b"  - {at: 5s, isolate: one-follower, direction: in, for: 400ms}\n"
         b"  - {at: 6s, stop: leader}\n"
         b"  - {at: 7s, resume: paused}\n",
         tmp_path,
@@ -62,9 +63,12 @@ def test_a_run_keeps_its_promises_and_all_its_evidence(tmp_path: Path) -> None:
     assert document["acknowledged"] > 100
     assert (document["lost"], document["twice"]) == (0, 0)
     assert len(history.operations) == document["operations"]
-    first, second, third, fourth = document["faults"]
+    first, second, cut, third, fourth = document["faults"]
     assert first["targets"] == [first["leader"]]
     assert second["targets"] == ["n1", "n2", "n3"]
+    assert len(cut["targets"]) == 1
+    assert cut["leader"] not in cut["targets"]
+    assert cut["undone_s"] > cut["at_s"]
     assert third["targets"] == [third["leader"]]
     assert third["undone_s"] >= 8
     assert (fourth["targets"], bool(fourth["skipped"])) == ([], True)
@@ -72,7 +76,9 @@ def test_a_run_keeps_its_promises_and_all_its_evidence(tmp_path: Path) -> None:
     assert frozen[0]["cause"].startswith("pause n1, n2, n3 (")
     assert frozen[0]["ms"] >= 500
     assert len(document["elections"]) >= 2
-    assert {"fault", "undone", "role", "vote_granted"} <= {event["kind"] for event in events}
+    assert {"fault_set", "fault_cleared", "fault", "undone", "role", "vote_granted"} <= {
+        event["kind"] for event in events
+    }
     assert [event["t_ms"] for event in events] == sorted(event["t_ms"] for event in events)
     assert "| kill leader |" in (results.folder / "summary.md").read_text()
     assert (results.folder.parent / ".gitignore").read_text().endswith("*\n")
