@@ -77,8 +77,8 @@ NODE_BUGS = (
             ),
             Edit(
                 f"{_REQUESTS}:RequestDesk.on_leadership_lost",
-                "*self._proposed.take_all(), ",
-                "",
+                "self._give_up(self._proposed.take_all(), ",
+                "self._give_up([], ",
             ),
         ),
     ),
@@ -101,13 +101,15 @@ NODE_BUGS = (
         (
             Edit(
                 f"{_REQUESTS}:RequestDesk.on_leadership_lost",
-                "again = [*self.proposals, *self._reads]",
-                "again = [*self._proposed.take_all(), *self.proposals, *self._reads]",
+                "again, self.proposals, self._proposal_bytes = self.proposals, [], 0",
+                "again, self.proposals, self._proposal_bytes = (\n"
+                "        [*self._proposed.take_all(), *self.proposals], [], 0\n"
+                "    )",
             ),
             Edit(
                 f"{_REQUESTS}:RequestDesk.on_leadership_lost",
-                "self._give_up([*self._proposed.take_all(), *reads], ",
-                "self._give_up([*reads], ",
+                "self._give_up(self._proposed.take_all(), ",
+                "self._give_up([], ",
             ),
         ),
     ),
@@ -161,9 +163,9 @@ NODE_BUGS = (
         "every request is answered once",
         (
             Edit(
-                f"{_REQUESTS}:RequestDesk.on_leadership_lost",
-                "reads = [pending for group in groups for pending in group.requests]",
-                "reads = [pending for group in groups[1:] for pending in group.requests]",
+                f"{_REQUESTS}:RequestDesk.on_reads_refused",
+                "for group in groups:",
+                "for group in groups[1:]:",
             ),
         ),
     ),

@@ -25,6 +25,8 @@ LOSABLE = (
     "InstallSnapshot",
     "InstallSnapshotResponse",
     "TimeoutNow",
+    "ReadIndex",
+    "ReadIndexResponse",
 )
 
 

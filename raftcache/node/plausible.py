@@ -8,11 +8,13 @@ import msgspec
 
 from ..protocol.peer import SnapshotChunk
 from ..raft.configuration import decode_configuration
-from ..raft.messages import AppendEntries, Message
+from ..raft.messages import AppendEntries, Message, ReadIndex, ReadIndexResponse
 from ..raft.types import EntryKind
 
 TERM_MAX = 2**62
 """No cluster ever gets there; beyond 64 bits a term could be neither stored nor sent."""
+NUMBER_MAX = 2**63
+"""The numbers of questions are below this (``raft/follower_reads.py``)."""
 
 
 def is_plausible_snapshot(chunk: SnapshotChunk) -> bool:
@@ -31,6 +33,8 @@ def is_plausible(message: Message) -> bool:
     """Tell whether some server in some state could have sent this."""
     if not 0 <= message.term <= TERM_MAX:
         return False
+    if type(message) is ReadIndex or type(message) is ReadIndexResponse:
+        return 0 < message.number < NUMBER_MAX
     if type(message) is AppendEntries:
         index, term = message.prev_log_index, message.prev_log_term
         if index < 0 or term < 0:

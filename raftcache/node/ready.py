@@ -63,6 +63,8 @@ class ReadyCycle:
         for index, groups in ready.reads_released:
             self._desk.on_reads_released(index, groups)
         self._desk.answer_reads()
+        if ready.reads_refused:
+            self._desk.on_reads_refused(ready.reads_refused)
 
     def on_persisted(self) -> None:
         """Release what waited for the disk, in the order in which it was handed over."""

@@ -36,6 +36,8 @@ PROPOSED_BYTES_MAX = 64 * 1024 * 1024
 WAITING_MAX = 20_000
 """Requests that may wait in any one place."""
 RETRY_AFTER_MS = 50
+BEHIND_ENTRIES_MAX = 1_000
+"""A follower that has more than this to apply hands reads on, as one that takes over a snapshot."""
 
 
 class RequestDesk:
@@ -84,11 +86,8 @@ class RequestDesk:
                 self._take_mutation(pending)
             elif request.is_own:
                 self.administer(pending)
-            elif self._read_count >= WAITING_MAX:
-                self.refuse_overloaded(pending)
             else:
-                self._reads.append(pending)
-                self._read_count += 1
+                self._take_read(pending)
             return
         leader = raft.state.leader_id
         if not request.forward:
@@ -98,18 +97,18 @@ class RequestDesk:
             self._answers.refuse(
                 pending, "no_leader", f"{self._node} does not lead any more: ask again"
             )
+        elif leader is not None and request.query is not None and not self._is_far_behind:
+            self._take_read(pending)
         elif leader is not None:
             self._hand_on(pending, leader)
-        elif len(self.waiting) >= WAITING_MAX:
-            self.refuse_overloaded(pending)
         else:
-            self.waiting.append(pending)
+            self._let_wait(pending)
 
     def start_turn(self) -> None:
         """Give Raft what came in: entries of many commands, and one read round for all reads."""
         if self.proposals and self._raft.accepts_proposals:
             self._propose_all()
-        if self._reads and self._raft.is_leader:
+        if self._reads:
             group = Group(self._reads, self._raft.current_term)
             self._reads = []
             self._reading.append(group)
@@ -129,6 +128,17 @@ class RequestDesk:
     def on_reads_released(self, index: Index, groups: list[Group]) -> None:
         """Note that these reads may be answered once ``index`` is applied (thesis §6.4)."""
         self._released.extend((index, group) for group in groups)
+
+    def on_reads_refused(self, groups: list[Group]) -> None:
+        """Let these reads look for another leader, for as long as they may: they had no effect."""
+        for group in groups:
+            self._reading.remove(group)
+            self._read_count -= len(group.requests)
+            for pending in group.requests:
+                if isinstance(pending.origin, PeerOrigin):
+                    self.take(pending)
+                else:
+                    self._let_wait(pending)  # For a tick: whom it asked may not know yet.
 
     def answer_reads(self) -> None:
         """Answer the released reads whose index is applied."""
@@ -157,12 +167,9 @@ class RequestDesk:
 
     def on_leadership_lost(self) -> None:
         """Tell all that wait for this leader's log at once: nobody can say what becomes of it."""
-        groups, self._reading, self._released = self._reading, [], []
-        reads = [pending for group in groups for pending in group.requests]
-        self._give_up([*self._proposed.take_all(), *reads], f"{self._node} does not lead any more")
+        self._give_up(self._proposed.take_all(), f"{self._node} does not lead any more")
         # These never reached the log, so they may go another way.
-        again = [*self.proposals, *self._reads]
-        self.proposals, self._reads, self._proposal_bytes, self._read_count = [], [], 0, 0
+        again, self.proposals, self._proposal_bytes = self.proposals, [], 0
         for pending in again:
             self.take(pending)
 
@@ -212,6 +219,9 @@ class RequestDesk:
         for pending in [*self.waiting, *self.proposals, *self._reads]:
             self._answers.refuse(pending, "no_leader", f"{self._node} is stopping: ask another")
         self.waiting, self.proposals, self._reads = [], [], []
+        groups, self._reading, self._released = self._reading, [], []
+        for group in groups:
+            self._give_up(group.requests, f"{self._node} is stopping")
         self.on_leadership_lost()
         self._give_up(self._handed_on.take_all(), f"{self._node} is stopping")
 
@@ -245,6 +255,26 @@ class RequestDesk:
         header = self._answers.header
         if header.store_rev < self.store.store_rev:
             self._answers.header = msgspec.structs.replace(header, store_rev=self.store.store_rev)
+
+    @property
+    def _is_far_behind(self) -> bool:
+        """Tell whether the leader would answer a read much sooner than this node's own state."""
+        state = self._raft.state
+        behind = (state.leader_commit or 0) - self.store.last_applied
+        return state.apply_paused or behind > BEHIND_ENTRIES_MAX
+
+    def _let_wait(self, pending: Pending) -> None:
+        if len(self.waiting) >= WAITING_MAX:
+            self.refuse_overloaded(pending)
+        else:
+            self.waiting.append(pending)
+
+    def _take_read(self, pending: Pending) -> None:
+        if self._read_count >= WAITING_MAX:
+            self.refuse_overloaded(pending)
+        else:
+            self._reads.append(pending)
+            self._read_count += 1
 
     def _take_mutation(self, pending: Pending) -> None:
         size = len(pending.frame)

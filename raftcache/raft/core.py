@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 from . import detection, election, membership, read_index, replication, roles, transfer
+from . import follower_reads as asked_reads
 from . import snapshot as snapshots
 from .configuration import Configuration, decode_configuration
 from .log import Log
@@ -29,6 +30,8 @@ from .messages import (
     Message,
     PreVote,
     PreVoteResponse,
+    ReadIndex,
+    ReadIndexResponse,
     RequestVote,
     RequestVoteResponse,
     TimeoutNow,
@@ -123,6 +126,7 @@ class Raft:
         """Let one tick of time pass."""
         election.on_tick(self.state)
         detection.on_tick(self.state)
+        asked_reads.on_tick(self.state)
         replication.on_tick(self.state)
         transfer.on_tick(self.state)
         membership.on_tick(self.state)
@@ -131,8 +135,7 @@ class Raft:
         """Take in that another server's process is known to be gone.
 
         Returns:
-            Whether this server may stand for election for it: call :meth:`campaign_early` after a
-            random delay, so that not all do so at once.
+            Whether to call :meth:`campaign_early` after a random delay: not all at once.
         """
         return detection.on_disconnected(self.state, server_id)
 
@@ -154,7 +157,10 @@ class Raft:
 
     def read_index(self, context: Any) -> None:
         """Ask for a linearizable read; ``context`` comes back released or refused."""
-        read_index.request(self.state, context)
+        if self.is_leader:
+            read_index.request(self.state, context)
+        else:
+            asked_reads.request(self.state, context)
 
     def transfer_leadership(self, target: ServerId) -> None:
         """Begin to hand the leadership to ``target``, another voter."""
@@ -252,6 +258,7 @@ class Raft:
         read_index.rule_release_reads(state)
         read_index.rule_start_round(state)
         read_index.rule_release_reads(state)  # A lone voter confirms its own round.
+        asked_reads.rule_ask(state)
         replication.rule_send_entries(state)
         transfer.rule_hand_over(state)
         return self._collect()
@@ -384,6 +391,8 @@ _HANDLERS: dict[type, Callable[[RaftState, Any], None]] = {
     AppendEntriesResponse: replication.handle_append_entries_response,
     TimeoutNow: transfer.handle_timeout_now,
     InstallSnapshot: replication.handle_install_snapshot,
+    ReadIndex: asked_reads.handle_read_index,
+    ReadIndexResponse: asked_reads.handle_read_index_response,
     InstallSnapshotResponse: snapshots.handle_install_snapshot_response,
 }
 """Which handler reacts to which message: the index of this package."""

@@ -51,6 +51,8 @@ def check(state: RaftState) -> None:
     check_configurations(state)
     if state.role is Role.LEADER:
         assert state.leader_id == state.server_id, "a leader knows who leads"
+        assert not state.questions.waiting, "a leader asks nobody"
+        assert not state.questions.asked, "a leader asks nobody"
         assert state.voted_for == state.server_id, "a leader voted for itself"
         if state.term_start_index > log.base_index:
             assert log.term_at(state.term_start_index) == state.current_term, "the no-op is there"
@@ -61,6 +63,7 @@ def check(state: RaftState) -> None:
     else:
         assert not state.progress, "only leaders keep progress"
         assert not state.read_waiting, "only leaders let reads wait"
+        assert not state.read_askers, "only leaders are asked"
     if state.role in (Role.PRE_CANDIDATE, Role.CANDIDATE):
         assert any(held.is_voter(state.server_id) for _, held in state.configurations), (
             "only voters stand for election (thesis §4.2.1)"

@@ -139,6 +139,31 @@ class TimeoutNow(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
     term: Term
 
 
+class ReadIndex(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
+    """A follower asks its leader up to where it must have applied the log to read (thesis §6.4).
+
+    ``number`` is the follower's own, never used again, in none of its lives.
+    """
+
+    source: ServerId
+    target: ServerId
+    term: Term
+    number: int
+
+
+class ReadIndexResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11):
+    """The answer, for this question and all older ones of the same follower.
+
+    ``read_index`` is 0 when it was refused: who was asked does not lead any more.
+    """
+
+    source: ServerId
+    target: ServerId
+    term: Term
+    number: int
+    read_index: Index
+
+
 Message: TypeAlias = (
     PreVote
     | PreVoteResponse
@@ -149,4 +174,6 @@ Message: TypeAlias = (
     | TimeoutNow
     | InstallSnapshot
     | InstallSnapshotResponse
+    | ReadIndex
+    | ReadIndexResponse
 )

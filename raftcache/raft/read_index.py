@@ -9,9 +9,10 @@ starts when it is decided.
 from typing import Any
 
 from . import replication
+from .messages import ReadIndexResponse
 from .quorum import has_quorum
 from .state import RaftState
-from .types import Role
+from .types import Index, Role
 
 
 def request(state: RaftState, context: Any) -> None:
@@ -33,7 +34,9 @@ def rule_release_reads(state: RaftState) -> None:
         lambda voter: voter == state.server_id or state.progress[voter].read_round >= number,
     ):
         state.read_under_way = None
-        state.reads_released.append((read_index, contexts))
+        if contexts:
+            state.reads_released.append((read_index, contexts))
+        _answer_followers(state, read_index)
 
 
 def rule_start_round(state: RaftState) -> None:
@@ -44,7 +47,7 @@ def rule_start_round(state: RaftState) -> None:
     """
     if (
         state.role is not Role.LEADER
-        or not state.read_waiting
+        or not (state.read_waiting or state.read_askers)
         or state.read_under_way is not None
         or state.commit_index < state.term_start_index
     ):
@@ -52,6 +55,16 @@ def rule_start_round(state: RaftState) -> None:
     state.read_round += 1
     state.read_under_way = (state.read_round, state.commit_index, state.read_waiting)
     state.read_waiting = []
+    state.read_askers_under_way, state.read_askers = state.read_askers, {}
     for peer in state.peers():
         # Lost ones are repeated by the heartbeats, which carry the round as well.
         replication.emit_append_entries(state, peer, state.progress[peer], ())
+
+
+def _answer_followers(state: RaftState, read_index: Index) -> None:
+    """Tell those who asked before the round began what it has confirmed."""
+    for peer, number in sorted(state.read_askers_under_way.items()):
+        state.messages.append(
+            ReadIndexResponse(state.server_id, peer, state.current_term, number, read_index)
+        )
+    state.read_askers_under_way = {}

@@ -18,6 +18,7 @@ def become_follower(state: RaftState, term: Term, leader_id: ServerId | None) ->
         # A new term, a new vote (§5.2); within a term a vote is never taken back.
         state.voted_for = None
         state.early.clear()
+        state.reads_refused.extend(state.questions.take_all())
     if was is not Role.FOLLOWER:
         # A follower that merely adopts a term keeps its timer: a candidate with a log too short
         # to win must not put off the election of one that can.
@@ -52,6 +53,7 @@ def become_candidate(state: RaftState) -> None:
     state.current_term += 1
     state.voted_for = state.server_id
     state.early.clear()
+    state.reads_refused.extend(state.questions.take_all())
     state.role = Role.CANDIDATE
     state.leader_id = None
     state.votes = {state.server_id: True}
@@ -70,6 +72,8 @@ def become_leader(state: RaftState) -> None:
     # The leader learns which entries are committed by committing one of its own term (§8).
     state.log.append(Entry(next_index, state.current_term, EntryKind.NOOP))
     state.term_start_index = next_index
+    # Reads that came to the candidate wait for the leader's own round.
+    state.read_waiting = state.questions.take_all()
     is_voter = state.configuration.is_voter
     votes = sorted(voter for voter, granted in state.votes.items() if granted and is_voter(voter))
     state.emit_trace("became", role="leader", votes=votes, reason=state.election_reason)
@@ -119,5 +123,7 @@ def _leave_office(state: RaftState) -> None:
     if state.read_under_way is not None:
         state.reads_refused.extend(state.read_under_way[2])
         state.read_under_way = None
+    # Their servers learn of the end by the next term, and ask its leader.
+    state.read_askers, state.read_askers_under_way = {}, {}
     # Rounds are numbered within a term; acknowledgements of older terms are dropped before.
     state.read_round = 0

@@ -45,6 +45,33 @@ class EarlyElection:
         self.pause_ticks = 0
 
 
+@dataclass(slots=True)
+class ReadQuestions:
+    """What a follower asks its leader, to answer linearizable reads itself (``follower_reads``).
+
+    Volatile, and of one term: all contexts are let go with each change of term.
+
+    Attributes:
+        waiting: contexts of reads about which nobody was asked yet.
+        asked: contexts by the number of the question about them, oldest first.
+        last: the number of the latest question, never used again; 0: none was asked in this life.
+        ticks: ticks since the latest question.
+        is_due: it stayed without an answer for too long.
+    """
+
+    waiting: list[Any] = field(default_factory=list)
+    asked: dict[int, list[Any]] = field(default_factory=dict)
+    last: int = 0
+    ticks: int = 0
+    is_due: bool = False
+
+    def take_all(self) -> list[Any]:
+        """Remove and return all contexts."""
+        contexts = [*(one for asked in self.asked.values() for one in asked), *self.waiting]
+        self.waiting, self.asked, self.is_due = [], {}, False
+        return contexts
+
+
 @dataclass(slots=True, kw_only=True)
 class RaftState:
     """Everything one server knows.
@@ -71,6 +98,7 @@ class RaftState:
         leader_ticks: ticks since a current leader was heard; decides stickiness (thesis §4.2.3).
         election_reason: why the present or last election of this server began, for people.
         transfer_election: the election was asked for by the leader (thesis §3.10).
+        questions: what a follower asks its leader about reads. By ``follower_reads``.
         early: what follows from the leader's process being gone. By ``detection``.
 
     Candidates:
@@ -83,6 +111,8 @@ class RaftState:
         read_round: the newest round of leadership confirmation started (thesis §6.4).
         read_waiting: contexts of reads that wait for a round to start.
         read_under_way: the round under way: its number, read index and contexts; None: none is.
+        read_askers: followers whose question waits for a round, each with its newest number.
+        read_askers_under_way: those whom the round under way is for.
         transfer_target: who is to lead next; None: no transfer is under way.
         transfer_ticks: ticks since the transfer began.
         transfer_sent: the target was told to campaign.
@@ -119,6 +149,7 @@ class RaftState:
     leader_ticks: int = 0
     election_reason: str = ""
     transfer_election: bool = False
+    questions: ReadQuestions = field(default_factory=ReadQuestions)
     early: EarlyElection = field(default_factory=EarlyElection)
 
     votes: dict[ServerId, bool] = field(default_factory=dict)
@@ -129,6 +160,8 @@ class RaftState:
     read_round: int = 0
     read_waiting: list[Any] = field(default_factory=list)
     read_under_way: tuple[int, Index, list[Any]] | None = None
+    read_askers: dict[ServerId, int] = field(default_factory=dict)
+    read_askers_under_way: dict[ServerId, int] = field(default_factory=dict)
     transfer_target: ServerId | None = None
     transfer_ticks: int = 0
     transfer_sent: bool = False
