@@ -5,12 +5,21 @@ sender's disk by then, and what is committed must be on a majority's (Figure 2, 
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from raftcache.raft.configuration import Configuration, server_id_of
-from raftcache.raft.invariants import ClusterChecks, Snapshot, check, check_step, snapshot
+from raftcache.raft.invariants import (
+    ClusterChecks,
+    Marks,
+    Snapshot,
+    check,
+    check_movement,
+    check_step,
+    marks,
+    snapshot,
+)
 from raftcache.raft.messages import (
     AppendEntriesResponse,
     InstallSnapshotResponse,
@@ -64,6 +73,7 @@ class DurableLog:
         """Take in what was synced."""
         for batch in batches:
             if batch.hard_state is not None:
+                _check_hard_state(self.hard_state, batch.hard_state)
                 self.hard_state = batch.hard_state
             if batch.base is not None:
                 self.base, self.terms = batch.base[0], []
@@ -105,6 +115,8 @@ class Checks:
         self.enabled = True
         self._cluster = ClusterChecks()
         self._before: dict[str, tuple[Process, Snapshot]] = {}
+        self._marks: dict[str, tuple[Process, Marks]] = {}
+        self._told: dict[str, tuple[Process, Term, int]] = {}
         self._bases: dict[str, Index] = {}
         self._turns = 0
 
@@ -162,7 +174,18 @@ class Checks:
                 kept = durable.reaches(message.match_index)
                 assert kept, f"a snapshot is durable before it is acknowledged: {message}"
 
-    def on_turn(self, process: "Process", processes: list["Process"]) -> None:
+    def on_reply(self, source: "Process", reply: dict[str, Any]) -> None:
+        """Check that the term and the revision that a node tells of itself never fall."""
+        if reply["node"] != source.name:
+            return  # Another's answer, handed on.
+        term, revision = reply["term"], reply["store_rev"]
+        life, last_term, last_revision = self._told.get(source.name, (source, 0, 0))
+        if life is source:
+            assert term >= last_term, "the term that a node tells never falls"
+            assert revision >= last_revision, "the revision that a node tells never falls"
+        self._told[source.name] = (source, term, revision)
+
+    def on_turn(self, process: "Process", processes: Callable[[], list["Process"]]) -> None:
         """Check one node after its turn, and now and then all of them."""
         if not self.enabled:
             return
@@ -170,8 +193,14 @@ class Checks:
         if state.role is Role.LEADER:
             leader = self.leaders.setdefault(state.current_term, state.server_id)
             assert leader == state.server_id, "at most one leader per term (Election Safety, §5.2)"
-        digest = self.digests.setdefault(store.last_applied, store.digest())
-        assert digest == store.digest(), f"one state at index {store.last_applied} on all nodes"
+        digest = store.digest()
+        known = self.digests.setdefault(store.last_applied, digest)
+        assert digest == known, f"one state at index {store.last_applied} on all nodes"
+        life, before = self._marks.get(process.name, (None, None))
+        if life is process and before is not None:
+            check_movement(before, state)
+        self._marks[process.name] = (process, marks(state))
+        self._check_persisted(process)
         while self.committed_index < state.commit_index:
             self.committed_index += 1
             term = state.log.term_at(self.committed_index)
@@ -185,7 +214,7 @@ class Checks:
             check(state)
         self._turns += 1
         if self._turns % FULL_CHECK_TURNS == 0:
-            self.check_all(processes)
+            self.check_all(processes())
 
     def check_all(self, processes: list["Process"]) -> None:
         """Compare whole logs (Figure 3), and each node with what it was at the last look."""
@@ -195,6 +224,17 @@ class Checks:
             if life is process and before is not None:
                 _check_since(before, process)
             self._before[process.name] = (process, snapshot(process.server.raft.state))
+
+    def _check_persisted(self, process: "Process") -> None:
+        """Check that what a node takes for durable is, and in this very term (failure A10)."""
+        state = process.server.raft.state
+        index = state.persisted_index
+        if index > state.log.base_index:
+            term = state.log.term_at(index)
+            assert term is not None, "what is persisted is in the log"
+            assert self.durable[process.name].has(index, term), (
+                f"entry {index}@{term} is on the disk of {process.name}, as it believes"
+            )
 
     def _check_majority(
         self, index: Index, term: Term, configurations: list[Configuration]
@@ -212,6 +252,12 @@ class Checks:
         assert any(has_quorum(one, has) for one in configurations), (
             f"entry {index}@{term} is committed and on the disks of {holders} only"
         )
+
+
+def _check_hard_state(before: HardState, after: HardState) -> None:
+    assert after.current_term >= before.current_term, "the term on a disk never falls"
+    if after.current_term == before.current_term and before.voted_for is not None:
+        assert after.voted_for == before.voted_for, "the vote on a disk never changes in a term"
 
 
 def _check_since(before: Snapshot, process: "Process") -> None:

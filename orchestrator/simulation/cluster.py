@@ -289,8 +289,9 @@ class SimulatedCluster:
 
     def on_place(self, process: Process, place: str, detail: Any) -> None:
         """Let those who watch a place look; they may let the process die there."""
-        for look in self.watched.get(place, ()):
-            look(process, detail)
+        if place in self.watched:
+            for look in self.watched[place]:
+                look(process, detail)
 
     def on_open(self, process: Process, opened: Opened) -> None:
         """Check what a process has found, or that it begins with nothing."""
@@ -341,9 +342,11 @@ class SimulatedCluster:
         call = self.calls[call_number(envelope)]
         assert (call.node, call.socket) == (name, socket), "a reply leaves where the request came"
         assert envelope == call.frames[: len(envelope)], "the envelope comes back as it was"
+        decoded = decode_reply(reply)
+        self.checks.on_reply(self.process(name), decoded)
 
         def arrive() -> None:
-            call.replies.append(decode_reply(reply))
+            call.replies.append(decoded)
             assert len(call.replies) == 1, self.explain(f"a request got two answers: {call}")
             call.answered_us = self.scheduler.now_us
             self.record.event(reply)
@@ -354,7 +357,7 @@ class SimulatedCluster:
 
     def on_turn(self, process: Process) -> None:
         """Check what must hold."""
-        self.checks.on_turn(process, self.running)
+        self.checks.on_turn(process, lambda: self.running)
 
     def on_exit(self, process: Process, defect: Exception | None) -> None:
         """Free what the process held; a defect ends the run unless somebody expects it."""

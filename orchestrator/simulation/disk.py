@@ -28,6 +28,8 @@ class _File:
     """Numbers of the sectors that the cache has and the disk may not have."""
     last_write: int = 0
     """Where the last write began."""
+    settled: int = 0
+    """Where the last write that was synced began."""
 
 
 @dataclass(slots=True)
@@ -146,8 +148,11 @@ class SimulatedDisk:
         )
 
     def settled_bytes(self, path: str) -> int:
-        """Return how much of a file lies before its last write: no crash explains damage there."""
-        return self._file(path).last_write
+        """Return how much of a file lies before what was synced last.
+
+        No crash explains damage there.
+        """
+        return self._file(path).settled
 
     @property
     def open_handles(self) -> list[str]:
@@ -239,6 +244,7 @@ class SimulatedDisk:
             raise
         if self.ignore_syncs:
             return
+        file.settled = file.last_write
         _copy_sectors(file, file.dirty)
         file.disk.extend(bytes(max(0, len(file.cache) - len(file.disk))))
         file.dirty.clear()
@@ -325,7 +331,8 @@ class SimulatedDisk:
 
 
 def _write(file: _File, data: bytes, offset: int) -> None:
-    file.last_write = offset
+    if data.count(0) != len(data):  # Zeros clear away; they are nothing that could be lost.
+        file.last_write = offset
     end = offset + len(data)
     if len(file.cache) < end:
         file.cache.extend(bytes(end - len(file.cache)))

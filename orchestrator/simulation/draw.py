@@ -8,7 +8,7 @@ often it strikes is drawn as well.
 from collections.abc import Callable
 from random import Random
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -18,6 +18,20 @@ from .profile import Profile
 
 NEVER_BYTES = 64 * 1024 * 1024
 """More log than a run ever writes."""
+
+_NEEDS: Final[MappingProxyType[str, tuple[tuple[str, ...], dict[str, Any]]]] = MappingProxyType(
+    {
+        "overwriting": (("isolate", "scatter", "isolate"), {"nodes": 3}),
+        "handing over": (("transfer", "transfer", "stop"), {"nodes": 3}),
+        "stopping": (("stop",), {}),
+        "snapshots": (("snapshot",), {"snapshot_log_bytes": 700}),
+        "installing": (
+            ("away", "away"),
+            {"nodes": 3, "snapshot_log_bytes": 300, "tail_bytes": 0, "held_bytes": 0},
+        ),
+    }
+)
+"""What must go wrong, or be so, for the points of a group to be reached at all."""
 
 _MIXES = (
     ("set", "set", "get", "get", "incr", "incr", "cas"),
@@ -42,7 +56,7 @@ def draw_wild(random: Random) -> Profile:
     """Draw a world in which some things go wrong often, some seldom, and others never."""
     spread = random.choice((1, 5, 15))
     quiet = random.random() < 0.4
-    return Profile(
+    drawn = Profile(
         nodes=random.choice((3, 3, 3, 3, 5, 5, 2, 4, 1)),
         election_ticks_max=15 + spread,
         clock_rates=random.choice(((1000,), (1000,), (1000, 900, 1100), (700, 1000, 1400))),
@@ -78,6 +92,7 @@ def draw_wild(random: Random) -> Profile:
         detect=random.choice((0, 700, 1000, 1000)),
         detect_us=random.choice(((2_000, 13_000), (0, 100), (0, 300_000))),
     )
+    return _with_needs(drawn)
 
 
 def draw_busy(random: Random) -> Profile:
@@ -85,7 +100,7 @@ def draw_busy(random: Random) -> Profile:
 
     Where faults never pause, nobody leads for long, and logs stay too short to be compacted.
     """
-    return msgspec.structs.replace(
+    busy = msgspec.structs.replace(
         draw_wild(random),
         disk_us=random.choice(((50, 500), (500, 5_000))),
         delay_us=random.choice(((50, 500), (200, 3_000))),
@@ -96,6 +111,7 @@ def draw_busy(random: Random) -> Profile:
         think_us=random.choice(((0, 2_000), (0, 20_000))),
         snapshot_log_bytes=random.choice((300, 1_000, 3_000)),
     )
+    return _with_needs(busy)
 
 
 def draw_calm(_random: Random) -> Profile:
@@ -120,7 +136,7 @@ def _of_group(group: str) -> Callable[[Random], Profile]:
 
 def draw_pointed(random: Random) -> Profile:
     """Draw a world in which nothing goes wrong but what is forced at named points."""
-    return msgspec.structs.replace(
+    pointed = msgspec.structs.replace(
         draw_busy(random),
         faults=(),
         loss=0,
@@ -129,6 +145,7 @@ def draw_pointed(random: Random) -> Profile:
         bulk_loss=0,
         points=_draw_points(random, at_least=6),
     )
+    return _with_needs(pointed)
 
 
 PROFILES: Final[MappingProxyType[str, Callable[[Random], Profile]]] = MappingProxyType(
@@ -151,6 +168,17 @@ def _draw_kinds(random: Random, kinds: tuple[str, ...] = tuple(KINDS)) -> tuple[
     return tuple(
         kind for kind in chosen or [random.choice(kinds)] for _ in range(random.choice((1, 1, 4)))
     )
+
+
+def _with_needs(profile: Profile) -> Profile:
+    """Let happen what the chosen points need."""
+    faults = profile.faults
+    changes: dict[str, Any] = {}
+    for group in sorted({POINTS[name].group for name in profile.points}):
+        more, needed = _NEEDS.get(group, ((), {}))
+        faults += more
+        changes.update(needed)
+    return msgspec.structs.replace(profile, faults=faults, **changes)
 
 
 def _draw_points(random: Random, *, at_least: int = 0) -> tuple[str, ...]:

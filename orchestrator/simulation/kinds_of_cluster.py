@@ -6,6 +6,8 @@ from typing import Final
 
 from .faults import Faults, Kind
 
+TIMEOUT_MS = 1_000
+
 
 def transfer(faults: Faults, random: Random) -> bool:
     """Ask the leader to hand over to some node, perhaps itself."""
@@ -13,7 +15,7 @@ def transfer(faults: Faults, random: Random) -> bool:
     if leader is None:
         return False
     to = random.choice(faults.cluster.names)
-    faults.cluster.request(leader, "leader_transfer", admin=True, to=to)
+    faults.cluster.request(leader, "leader_transfer", admin=True, to=to, timeout_ms=TIMEOUT_MS)
     return True
 
 
@@ -21,7 +23,7 @@ def snapshot(faults: Faults, random: Random) -> bool:
     """Ask some node to take a snapshot now."""
     name = faults.some_node(random)
     if name is not None:
-        faults.cluster.request(name, "snapshot", admin=True)
+        faults.cluster.request(name, "snapshot", admin=True, timeout_ms=TIMEOUT_MS)
     return name is not None
 
 

@@ -129,6 +129,17 @@ def clock_jump(faults: Faults, random: Random) -> bool:
     return True
 
 
+def false_alarm(faults: Faults, random: Random) -> bool:
+    """Let a node believe that its leader's process is gone, which lives: one election, no more."""
+    name, leader = faults.some_node(random), faults.cluster.leader()
+    if name is None or leader is None or name == leader:
+        return False
+    server_id = faults.cluster.process(leader).server.server_id
+    faults.cluster.note(f"{name} takes {leader} for gone")
+    faults.cluster.process(name).on_peer_gone(server_id)
+    return True
+
+
 KINDS: Final[MappingProxyType[str, Kind]] = MappingProxyType(
     {
         "kill": kill,
@@ -142,5 +153,6 @@ KINDS: Final[MappingProxyType[str, Kind]] = MappingProxyType(
         "pause": pause,
         "clock_rate": clock_rate,
         "clock_jump": clock_jump,
+        "false_alarm": false_alarm,
     }
 )

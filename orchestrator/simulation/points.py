@@ -38,6 +38,8 @@ class Point(NamedTuple):
     """A moment with a name."""
 
     name: str
+    group: str
+    """What it is about: some things happen only where others go wrong."""
     place: str
     when: When
 
@@ -203,108 +205,132 @@ def _any(_process: Process, _detail: object) -> bool:
     return True
 
 
-_TABLE: Final[tuple[tuple[str, str, When], ...]] = (
-    # Votes and terms: failures A1 and A2.
-    ("before a vote for another is written", "write", _vote_for_another),
-    ("between a vote's write and its sync", "sync", _vote_for_another),
-    ("between a vote's sync and its answer", "synced", _vote_for_another),
-    ("before the answer with a vote leaves", "send", _vote_granted),
-    ("after the answer with a vote has left", "sent", _vote_granted),
-    ("before a candidate's own vote is synced", "sync", _own_vote),
-    ("between a candidate's own vote and its requests", "synced", _own_vote),
-    ("between two of a candidate's requests", "sent", _message(RequestVote)),
-    ("before a new term without a vote is synced", "sync", _term_alone),
-    ("after a pre-vote was granted", "sent", _pre_vote_granted),
-    ("a vote has arrived and is not yet counted", "frame", _vote_granted),
-    # A new leader.
-    ("an election is won and nobody knows", "turned", _won),
-    ("before a leader's first entry is written", "write", _first_entry),
-    ("between a leader's first entry and its commit", "synced", _first_entry),
-    # Entries: failures A4, A5, A10, A11 and E7.
-    ("before a follower writes entries", "write", _follower_entries),
-    ("between a follower's write and its sync", "sync", _follower_entries),
-    ("between a follower's sync and its acknowledgement", "synced", _follower_entries),
-    ("before an acknowledgement leaves", "send", _ack),
-    ("after an acknowledgement has left", "sent", _ack),
-    ("before a leader writes its own entries", "write", _leader_entries),
-    ("between a leader's write and its sync", "sync", _leader_entries),
-    ("after a leader's sync", "synced", _leader_entries),
-    ("between a leader's entries to one follower and the next", "sent", _entries),
-    ("before an entry is overwritten", "write", _truncating),
-    ("between overwriting an entry and the sync", "sync", _truncating),
-    ("after an entry was overwritten", "synced", _truncating),
-    ("before a group of batches is synced", "sync", _group),
-    ("after a rejection has left", "sent", _rejection),
-    ("a commit is known and not applied", "frame", _commit_news),
-    # Answers and reads: failures B1 and B6.
-    ("between a leader's decision and its replies", "turned", _leader_replies),
-    ("between a follower's decision and its replies", "turned", _deposed_replies),
-    ("between two replies", "replied", _any),
-    ("a leader has asked a majority about a read", "sent", _read_round),
-    ("a request is handed on", "sent", _handed_on),
-    ("before a handed-on request's answer leaves", "send", _answers),
-    ("a handed-on request's answer has arrived", "frame", _answers),
-    # Handing over.
-    ("before the order to campaign leaves", "send", _message(TimeoutNow)),
-    ("after the order to campaign has left", "sent", _message(TimeoutNow)),
-    ("the order to campaign has arrived", "frame", _message(TimeoutNow)),
-    ("while a node stops", "turned", _stopping),
-    # The files of the log: failures D4, E1 and E8.
-    ("before the next segment is made", "disk create", _file(NEXT_NAME)),
-    ("before a segment is renamed", "disk rename", _file(NEXT_NAME)),
-    (
-        "between a segment's rename and its directory's sync",
-        "disk sync_directory",
-        _after("rename", NEXT_NAME),
+_TABLE: Final[dict[str, tuple[tuple[str, str, When], ...]]] = {
+    # Failures A1 and A2.
+    "votes": (
+        ("before a vote for another is written", "write", _vote_for_another),
+        ("between a vote's write and its sync", "sync", _vote_for_another),
+        ("between a vote's sync and its answer", "synced", _vote_for_another),
+        ("before the answer with a vote leaves", "send", _vote_granted),
+        ("after the answer with a vote has left", "sent", _vote_granted),
+        ("before a candidate's own vote is synced", "sync", _own_vote),
+        ("between a candidate's own vote and its requests", "synced", _own_vote),
+        ("between two of a candidate's requests", "sent", _message(RequestVote)),
+        ("before a new term without a vote is synced", "sync", _term_alone),
+        ("after a pre-vote was granted", "sent", _pre_vote_granted),
+        ("a vote has arrived and is not yet counted", "frame", _vote_granted),
     ),
-    (
-        "between a segment's publication and the old one's seal",
-        "disk write",
-        _after("sync_directory", ""),
+    "offices": (
+        ("an election is won and nobody knows", "turned", _won),
+        ("before a leader's first entry is written", "write", _first_entry),
+        ("between a leader's first entry and its commit", "synced", _first_entry),
     ),
-    ("before a segment is freed", "disk remove", _running_segment),
-    (
-        "between a segment's removal and its directory's sync",
-        "disk sync_directory",
-        _after("remove", ".seg"),
+    # Failures A4, A5, A10, A11 and E7.
+    "entries": (
+        ("before a follower writes entries", "write", _follower_entries),
+        ("between a follower's write and its sync", "sync", _follower_entries),
+        ("between a follower's sync and its acknowledgement", "synced", _follower_entries),
+        ("before an acknowledgement leaves", "send", _ack),
+        ("after an acknowledgement has left", "sent", _ack),
+        ("before a leader writes its own entries", "write", _leader_entries),
+        ("between a leader's write and its sync", "sync", _leader_entries),
+        ("after a leader's sync", "synced", _leader_entries),
+        ("between a leader's entries to one follower and the next", "sent", _entries),
+        ("before a group of batches is synced", "sync", _group),
+        ("a commit is known and not applied", "frame", _commit_news),
     ),
-    ("while the log is read back", "disk write", _starting),
-    ("between reading the log back and its sync", "disk sync", _starting),
-    ("while the directory is put right at a start", "disk sync_directory", _starting),
-    # Snapshots: failures D1 to D9.
-    ("before a snapshot's file is made", "disk create", _file(NEXT_SNAPSHOT_NAME)),
-    ("in the middle of a snapshot's file", "disk write", _file(NEXT_SNAPSHOT_NAME)),
-    ("before a snapshot is synced", "disk sync", _file(NEXT_SNAPSHOT_NAME)),
-    ("before a snapshot is renamed", "disk rename", _file(NEXT_SNAPSHOT_NAME)),
-    (
-        "between a snapshot's rename and its directory's sync",
-        "disk sync_directory",
-        _after("rename", NEXT_SNAPSHOT_NAME),
+    # Failures A5 and A10.
+    "overwriting": (
+        ("before an entry is overwritten", "write", _truncating),
+        ("between overwriting an entry and the sync", "sync", _truncating),
+        ("after an entry was overwritten", "synced", _truncating),
+        ("after a rejection has left", "sent", _rejection),
     ),
-    ("between a snapshot and the news of it", "job done", _after("sync_directory", "")),
-    ("before an old snapshot is removed", "disk remove", _file("snapshot-0")),
-    ("a chunk of a snapshot has left", "send bulk", _chunks),
-    ("a chunk of a snapshot has arrived", "frame", _chunks),
-    ("a chunk's acknowledgement has left", "sent", _chunk_acks),
-    ("before a received snapshot is synced", "disk sync", _file(INCOMING_PREFIX)),
-    ("before a received snapshot is renamed", "disk rename", _file(INCOMING_PREFIX)),
-    (
-        "between a received snapshot's rename and its directory's sync",
-        "disk sync_directory",
-        _after("rename", INCOMING_PREFIX),
+    # Failures B1 and B6.
+    "answers": (
+        ("between a leader's decision and its replies", "turned", _leader_replies),
+        ("between a follower's decision and its replies", "turned", _deposed_replies),
+        ("between two replies", "replied", _any),
+        ("a leader has asked a majority about a read", "sent", _read_round),
+        ("a request is handed on", "sent", _handed_on),
+        ("before a handed-on request's answer leaves", "send", _answers),
+        ("a handed-on request's answer has arrived", "frame", _answers),
     ),
-    ("while a snapshot is put in force", "turned", _restoring),
-    ("before the log restarts behind a snapshot", "write", _base),
-    ("between the log's restart and its sync", "sync", _base),
-    ("between the log's restart and the acknowledgement", "synced", _base),
-    ("before a snapshot is acknowledged", "send", _message(InstallSnapshotResponse)),
-    # Time.
-    ("after a leader's tick", "tick", _leader),
-    ("the disk was heard and nothing done about it", "disk heard", _any),
-    ("a request was taken in", "request", _any),
-)
+    # Failures C13 to C15.
+    "handing over": (
+        ("before the order to campaign leaves", "send", _message(TimeoutNow)),
+        ("after the order to campaign has left", "sent", _message(TimeoutNow)),
+        ("the order to campaign has arrived", "frame", _message(TimeoutNow)),
+    ),
+    "stopping": (("while a node stops", "turned", _stopping),),
+    # Failures D4, E1 and E8.
+    "files": (
+        ("before the next segment is made", "disk create", _file(NEXT_NAME)),
+        ("before a segment is renamed", "disk rename", _file(NEXT_NAME)),
+        (
+            "between a segment's rename and its directory's sync",
+            "disk sync_directory",
+            _after("rename", NEXT_NAME),
+        ),
+        (
+            "between a segment's publication and the old one's seal",
+            "disk write",
+            _after("sync_directory", ""),
+        ),
+        ("before a segment is freed", "disk remove", _running_segment),
+        (
+            "between a segment's removal and its directory's sync",
+            "disk sync_directory",
+            _after("remove", ".seg"),
+        ),
+        ("while the log is read back", "disk write", _starting),
+        ("between reading the log back and its sync", "disk sync", _starting),
+        ("while the directory is put right at a start", "disk sync_directory", _starting),
+    ),
+    # Failures D1 to D9.
+    "snapshots": (
+        ("before a snapshot's file is made", "disk create", _file(NEXT_SNAPSHOT_NAME)),
+        ("in the middle of a snapshot's file", "disk write", _file(NEXT_SNAPSHOT_NAME)),
+        ("before a snapshot is synced", "disk sync", _file(NEXT_SNAPSHOT_NAME)),
+        ("before a snapshot is renamed", "disk rename", _file(NEXT_SNAPSHOT_NAME)),
+        (
+            "between a snapshot's rename and its directory's sync",
+            "disk sync_directory",
+            _after("rename", NEXT_SNAPSHOT_NAME),
+        ),
+        ("between a snapshot and the news of it", "job done", _after("sync_directory", "")),
+        ("before an old snapshot is removed", "disk remove", _file("snapshot-0")),
+    ),
+    # Failures D2 to D9.
+    "installing": (
+        ("a chunk of a snapshot has left", "send bulk", _chunks),
+        ("a chunk of a snapshot has arrived", "frame", _chunks),
+        ("a chunk's acknowledgement has left", "sent", _chunk_acks),
+        ("before a received snapshot is synced", "disk sync", _file(INCOMING_PREFIX)),
+        ("before a received snapshot is renamed", "disk rename", _file(INCOMING_PREFIX)),
+        (
+            "between a received snapshot's rename and its directory's sync",
+            "disk sync_directory",
+            _after("rename", INCOMING_PREFIX),
+        ),
+        ("while a snapshot is put in force", "turned", _restoring),
+        ("before the log restarts behind a snapshot", "write", _base),
+        ("between the log's restart and its sync", "sync", _base),
+        ("between the log's restart and the acknowledgement", "synced", _base),
+        ("before a snapshot is acknowledged", "send", _message(InstallSnapshotResponse)),
+    ),
+    "time": (
+        ("after a leader's tick", "tick", _leader),
+        ("the disk was heard and nothing done about it", "disk heard", _any),
+        ("a request was taken in", "request", _any),
+    ),
+}
 
 POINTS: Final[MappingProxyType[str, Point]] = MappingProxyType(
-    {name: Point(name, place, when) for name, place, when in _TABLE}
+    {
+        name: Point(name, group, place, when)
+        for group, rows in _TABLE.items()
+        for name, place, when in rows
+    }
 )
 """Every named point, by its name."""

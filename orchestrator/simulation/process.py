@@ -78,6 +78,7 @@ class Process:
         """Its host loses its power when it dies at a place."""
         self.clock = Clock(world.scheduler, lodging.clock_rate)
         self._world = world
+        self._watched = world.watched
         self._random = random
         self._profile = profile
         self._outputs: deque[Callable[[], None]] = deque()
@@ -226,7 +227,8 @@ class Process:
     def _point(self, name: str, detail: Any = None) -> None:
         if self.doom is not None and self.doom(name):
             raise Killed(name)
-        self._world.on_place(self, name, detail)
+        if name in self._watched:
+            self._world.on_place(self, name, detail)
 
     def _exit(self, code: int | None, defect: Exception | None) -> None:
         if self.alive:

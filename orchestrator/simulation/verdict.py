@@ -8,6 +8,9 @@ from .judge import judge
 from .workload import Operation
 
 FOUND_MAX = 10
+REST_MS = 1_500
+"""How long a node may hold what clients no longer wait for: as they said, and some ticks."""
+REST_STEP_MS = 20
 WAIT_MAX_US = 6_000_000
 """The longest that a request may be held, by default, and something for slow clocks."""
 BACK = (0, 1, 5, 30)
@@ -25,6 +28,7 @@ def pass_verdict(cluster: SimulatedCluster, history: Iterable[Operation]) -> Non
     _check_digests(cluster)
     _check_past(cluster)
     _check_answered(cluster)
+    _check_rest(cluster)
     found = judge(operations)
     assert not found, "\n".join(found[:FOUND_MAX])
     found = contradictions(operations)
@@ -49,6 +53,28 @@ def _check_past(cluster: SimulatedCluster) -> None:
             digests.append((digest["ok"], digest.get("digest")))
         assert pages.count(pages[0]) == len(pages), f"one state at revision {at_rev}: {pages}"
         assert digests.count(digests[0]) == len(digests), f"one state at index {at}: {digests}"
+
+
+def _check_rest(cluster: SimulatedCluster) -> None:
+    """Check that nobody goes on waiting, or holds what nobody will ask for."""
+    end_ms = cluster.scheduler.now_ms + REST_MS
+    while (waiting := _waiting(cluster)) and cluster.scheduler.now_ms < end_ms:
+        cluster.run_ms(REST_STEP_MS)
+    assert not waiting, f"whoever is not asked is at rest: {', '.join(waiting)}"
+
+
+def _waiting(cluster: SimulatedCluster) -> list[str]:
+    found = []
+    for process in cluster.running:
+        server = process.server
+        waiting = {
+            "requests": not server.desk.is_idle,
+            "digests": bool(server.hash_waiting),
+            "bytes for the disk": bool(process.writer.queued_bytes),
+            "reads": bool(server.raft.state.read_waiting),
+        }
+        found += [f"{what} wait in {process.name}" for what, is_left in waiting.items() if is_left]
+    return found
 
 
 def _check_answered(cluster: SimulatedCluster) -> None:

@@ -1,5 +1,6 @@
 """What the process of a node needs of what is around it; the cluster provides it."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from raftcache.node.opening import Opened
@@ -17,6 +18,10 @@ class World(Protocol):
 
     scheduler: Scheduler
     record: Record
+
+    @property
+    def watched(self) -> Mapping[str, object]:
+        """The places at which something may be forced."""
 
     def on_place(self, process: "Process", place: str, detail: Any) -> None:
         """Look at a process that has come to a place where something may be forced."""

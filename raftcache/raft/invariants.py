@@ -13,8 +13,8 @@ from .state import RaftState
 from .types import Entry, EntryKind, Index, Role, ServerId, Term
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """The few values whose movement :func:`check_step` judges."""
+class Marks(msgspec.Struct, frozen=True):
+    """The few values whose movement :func:`check_movement` judges, cheaply."""
 
     current_term: Term
     voted_for: ServerId | None
@@ -22,8 +22,25 @@ class Snapshot(msgspec.Struct, frozen=True):
     last_applied: Index
     role: Role
     base_index: Index
+
+
+class Snapshot(Marks, frozen=True):
+    """What :func:`check_step` compares: the marks, and the whole log."""
+
     entries: tuple[Entry, ...]
     """Those behind ``base_index``."""
+
+
+def marks(state: RaftState) -> Marks:
+    """Take what :func:`check_movement` compares."""
+    return Marks(
+        state.current_term,
+        state.voted_for,
+        state.commit_index,
+        state.last_applied,
+        state.role,
+        state.log.base_index,
+    )
 
 
 def snapshot(state: RaftState) -> Snapshot:
@@ -104,16 +121,25 @@ def _check_change(before: Configuration, after: Configuration) -> None:
     assert after.incarnation_mark >= before.incarnation_mark, "incarnations are never given twice"
 
 
-def check_step(before: Snapshot, state: RaftState) -> None:
-    """Check one server across one step (Figure 3; Figure 2's durable state)."""
+def check_movement(before: Marks, state: RaftState) -> None:
+    """Check what only ever moves forward, and what a leader may commit (Figures 2 and 3)."""
     assert state.current_term >= before.current_term, "terms never fall"
     if state.current_term == before.current_term and before.voted_for is not None:
         assert state.voted_for == before.voted_for, "a vote never changes within a term"
     assert state.commit_index >= before.commit_index, "commit_index never falls"
     assert state.last_applied >= before.last_applied, "last_applied never falls"
+    assert state.log.base_index >= before.base_index, "what is compacted never comes back"
+    led_on = before.role is state.role is Role.LEADER and before.current_term == state.current_term
+    if led_on and state.commit_index > max(before.commit_index, state.log.base_index):
+        term = state.log.term_at(state.commit_index)
+        assert term == state.current_term, "a leader commits by an entry of its own term (§5.4.2)"
+
+
+def check_step(before: Snapshot, state: RaftState) -> None:
+    """Check one server across one step (Figure 3; Figure 2's durable state)."""
+    check_movement(before, state)
     # What a snapshot stands for on either side can't be compared any more.
     base = max(before.base_index, state.log.base_index)
-    assert state.log.base_index >= before.base_index, "what is compacted never comes back"
     known = before.entries[base - before.base_index :]
     after = tuple(state.log.entries[base - state.log.base_index :])
     kept = max(0, before.commit_index - base)

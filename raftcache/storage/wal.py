@@ -158,7 +158,10 @@ class Wal:
             if error.errno not in _NO_SPACE:
                 raise self._failed("prepare the next segment after", error) from error
             self.has_room = False
-            self._discard_next()
+            try:
+                self._discard_next()
+            except OSError as left:
+                raise self._failed("remove what was begun behind", left) from left
 
     def release(self, index: Index, *, segments_max: int = SEGMENTS_MAX) -> bool:
         """Free whole segments, oldest first, whose entries are all at or before ``index``.
