@@ -298,7 +298,7 @@ class SimulatedCluster:
         name, recovered = process.name, opened.recovered
         snapshots = self.hosts[name].newest_snapshot
         if opened.wal is None:
-            snapshots = partial(newest_snapshot_in_memory, process)
+            snapshots = partial(newest_snapshot_in_memory, opened)
         self.checks.on_start(name, recovered, snapshots)
         self.note(
             f"{name}#{opened.incarnation} starts: base={recovered.base} "

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from random import Random
 
 from raftcache.node.joining import Errand
-from raftcache.node.opening import Home
+from raftcache.node.opening import Home, Opened
 from raftcache.raft.configuration import Member, server_id_of
 from raftcache.raft.types import Index
 from raftcache.storage.identity import Durability
@@ -82,11 +82,10 @@ def name_at(hosts: Mapping[str, SimulatedHost], peer: str) -> str | None:
     return next((found for found in hosts if hosts[found].member.peer_endpoint == peer), None)
 
 
-def newest_snapshot_in_memory(process: Process) -> Index:
-    """Return up to where the snapshot of a node reaches that lives in memory; 0: there is none."""
-    keeper = process.server.keeper if process.is_open else None
-    newest = keeper.snapshots.newest if keeper is not None else None
-    return newest.meta.last_included_index if newest is not None else 0
+def newest_snapshot_in_memory(opened: Opened) -> Index:
+    """Return up to where the snapshots of a node reach that lives in memory; 0: there is none."""
+    names = opened.files.names(opened.directory)
+    return max((at[0] for name in names if (at := snapshot_position(name))), default=0)
 
 
 def member_at(number: int) -> Member:

@@ -198,6 +198,8 @@ class Joiner:
         return Effects(self._answers.take(), outgoing, [], endpoints if changed else None)
 
     def _on_request(self, request: JoinRequest) -> None:
+        if request.incarnation:
+            return  # It has its state; who leads, this node can't tell.
         self._homeless[request.node_id] = self.now_ms
         caller = server_id_of(request.node_id, 0)
         if caller not in self._callers and len(self._callers) >= CALLERS_MAX:

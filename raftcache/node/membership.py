@@ -84,6 +84,12 @@ class Membership:
     def on_join(self, request: JoinRequest) -> None:
         """Give a node without state its place, if it has one; else tell it why not."""
         server = self._server
+        if not server.raft.is_leader:
+            # Who leads hears of it too, and has more to say.
+            known = server.raft.state.leader_id is not None
+            message = "" if known else f"{server.about.node_id} knows no leader"
+            server.admission.answer(request, "wait", message)
+            return
         verdict, message = "wait", self._obstacle(request)
         if not message:
             _, committed = server.admission.committed
@@ -183,11 +189,9 @@ class Membership:
         )
 
     def _obstacle(self, request: JoinRequest) -> str:
-        """Say why a node can't be given a place at all, by this node, now; "" if it can."""
+        """Say why a node can't be given a place at all; "" if it can."""
         server = self._server
-        raft, name = server.raft, request.node_id
-        if not raft.is_leader:
-            return f"{server.about.node_id} does not lead"
+        name = request.node_id
         _, committed = server.admission.committed
         newest = plans.newest_of(committed, name)
         if newest is None:

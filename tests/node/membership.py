@@ -5,7 +5,7 @@ from typing import Any
 from orchestrator.simulation.cluster import SimulatedCluster
 from orchestrator.simulation.members import let_join, new_host
 from orchestrator.simulation.profile import CALM, Profile
-from raftcache.raft.configuration import Configuration
+from raftcache.raft.configuration import Configuration, Member
 
 from .builders import elected
 
@@ -27,11 +27,16 @@ def administer(
 def add(cluster: SimulatedCluster, asked: str, *, learner: bool = False) -> str:
     """Add a new host's node and start it; return its name before it has caught up."""
     member = new_host(cluster)
-    fields: dict[str, Any] = {"peer": member.peer_endpoint, "client": member.client_endpoint}
+    fields = endpoints(member)
     reply = administer(cluster, asked, "member_add", id=member.node_id, learner=learner, **fields)
     assert reply["ok"], reply
     cluster.start(member.node_id)
     return member.node_id
+
+
+def endpoints(member: Member) -> dict[str, Any]:
+    """Return where a member listens, as an operation names it."""
+    return {"peer": member.peer_endpoint, "client": member.client_endpoint}
 
 
 def configuration(cluster: SimulatedCluster, node: str) -> Configuration:
