@@ -28,7 +28,7 @@ class SnapshotKeeper:
         self._sender = SnapshotSender(
             setup, server.raft, self.snapshots, server.events, source=server.server_id
         )
-        self.snapshots.oldest_sent = lambda: self._sender.oldest_sent
+        self.snapshots.hold = self._sender.hold
         self._installer = SnapshotInstaller(
             setup,
             server.raft,

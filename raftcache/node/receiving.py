@@ -15,7 +15,7 @@ from ..raft.core import Raft, SnapshotPosition
 from ..raft.snapshot import is_of_use
 from ..raft.types import Index, Role, ServerId, Term
 from ..storage.snapshot_receiver import SnapshotReceiver
-from ..storage.snapshots import SnapshotReader, StoredSnapshot
+from ..storage.snapshots import SnapshotFailed, SnapshotReader, StoredSnapshot
 from ..store.machine import StateMachine, StoreLimits
 from ..store.restore import Restorer
 from .events import EventBridge, name_of
@@ -27,7 +27,9 @@ CHUNKS_QUEUED_MAX = 64
 SLICES_AHEAD = 16
 """Slices of a snapshot that are read ahead while it is restored."""
 REST_TICKS = 100
-"""How long to take no chunks after the disk refused some."""
+"""How long to take no chunks after the disk refused some, or not to read after it refused that."""
+ATTEMPTS_MAX = 10
+"""How often a snapshot in force that the file system won't let us read is tried."""
 
 
 class _File(NamedTuple):
@@ -154,6 +156,8 @@ class SnapshotInstaller:
         """Let one tick pass."""
         if self._rest_ticks:
             self._rest_ticks -= 1
+        if self._restoring is not None:
+            self._restoring.on_tick()
 
     def on_turn(self) -> None:
         """Restore one slice of the snapshot that is being put in force."""
@@ -257,6 +261,13 @@ class _Restoring:
         self._source: Iterator[bytes] = iter(())
         self._is_reading = False
         self._is_read = False
+        self._rest_ticks = 0
+        self._attempts = 1
+
+    def on_tick(self) -> None:
+        """Let one tick pass."""
+        if self._rest_ticks:
+            self._rest_ticks -= 1
 
     @property
     def has_slices(self) -> bool:
@@ -269,7 +280,8 @@ class _Restoring:
             self._restorer.feed(self._slices.popleft())
         elif self._is_read:
             return check_position(self._restorer.finish(), self.stored)
-        if not self._is_reading and not self._is_read and len(self._slices) < SLICES_AHEAD // 2:
+        may_read = not (self._is_reading or self._is_read or self._rest_ticks)
+        if may_read and len(self._slices) < SLICES_AHEAD // 2:
             self._is_reading = True
             setup.runner.submit(lambda: self._read(setup), self._on_slices)
         return None
@@ -280,14 +292,23 @@ class _Restoring:
             self._reader = setup.shelf.open(position_of(self.stored.meta))
             self._source = self._reader.slices()
         found: list[bytes] = []
-        for piece in self._source:
-            found.append(piece)
-            if len(found) >= SLICES_AHEAD:
-                return found
+        try:
+            for piece in self._source:
+                found.append(piece)
+                if len(found) >= SLICES_AHEAD:
+                    return found
+        except RaftCacheError:
+            self._reader.close()
+            self._reader = None
+            raise
         self._reader.close()
         return found
 
     def _on_slices(self, slices: list[bytes] | RaftCacheError) -> None:
+        if isinstance(slices, SnapshotFailed) and self._attempts < ATTEMPTS_MAX:
+            # The file system may let us some other time: no descriptor was free, for example.
+            self._begin_again()
+            return
         if isinstance(slices, RaftCacheError):
             # It was sound a moment ago, and the log before it is gone: this life can't go on. The
             # next one reads all of it again, and knows what else there is.
@@ -295,3 +316,10 @@ class _Restoring:
         self._is_reading = False
         self._is_read = len(slices) < SLICES_AHEAD
         self._slices.extend(slices)
+
+    def _begin_again(self) -> None:
+        self._attempts += 1
+        self._rest_ticks = REST_TICKS
+        self._restorer = Restorer(StoreLimits())
+        self._slices.clear()
+        self._is_reading = False

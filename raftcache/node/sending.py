@@ -11,10 +11,11 @@ from ..errors import RaftCacheError
 from ..protocol.peer import PeerFrame, SnapshotAck, SnapshotChunk, encode_peer_frame
 from ..raft.core import Raft
 from ..raft.messages import InstallSnapshot
+from ..raft.progress import ProgressState
 from ..raft.types import Index, ServerId, Term
 from ..storage.snapshots import SnapshotReader, StoredSnapshot
 from .events import EventBridge, name_of
-from .snapshots import Snapshots, SnapshotSetup, position_of
+from .snapshots import Hold, Snapshots, SnapshotSetup, position_of
 
 WINDOW_CHUNKS = 16
 """How much may be unacknowledged, per follower: what a slow one costs the leader."""
@@ -23,6 +24,8 @@ QUIET_TICKS_MAX = 20
 CONTACT_TICKS_MAX = 100
 """Ticks without any word from a follower, after which it is taken for gone: nothing is sent to it,
 and no log is held for it, until it is heard again."""
+REPEATED_ACKS = 3
+"""So many words from the receiver that it is still where it was mean that a chunk was lost."""
 REST_TICKS = 20
 """How long to leave a file alone that could not be read."""
 
@@ -46,6 +49,8 @@ class _Sending:
         self.window = 1
         """How many chunks may be unacknowledged: one, as long as nobody answers."""
         self.quiet_ticks = 0
+        self.repeated_acks = 0
+        """How often in a row the receiver said the same."""
         self.is_reading = False
         self.is_lost = False
         """The follower was gone for a time, and no log was held for it."""
@@ -74,6 +79,8 @@ class SnapshotSender:
         self._events = events
         self._source = source
         self._by_peer: dict[ServerId, _Sending] = {}
+        self._catching_up: dict[ServerId, int] = {}
+        """Followers that had a snapshot, and do not have all that came since; with its size."""
         self._bulk: list[Bulk] = []
         self._examined: StoredSnapshot | None = None
         self._rest_ticks = 0
@@ -82,7 +89,9 @@ class SnapshotSender:
         """Begin, go on with or end transfers, as the followers need."""
         in_need = self._raft.peers_in_need_of_snapshot
         for peer in [peer for peer in self._by_peer if peer not in in_need]:
+            self._catching_up[peer] = self._by_peer[peer].stored.size_bytes
             self._end(peer)
+        self._forget_who_caught_up()
         for peer in in_need:
             sending = self._by_peer.get(peer)
             if self._raft.state.progress[peer].ticks_since_contact >= CONTACT_TICKS_MAX:
@@ -96,6 +105,19 @@ class SnapshotSender:
                 self._pump(peer, sending)
             elif not self._rest_ticks and self._examined is None:
                 self._begin(peer)
+
+    def _forget_who_caught_up(self) -> None:
+        """Hold no log for those who have all of it, need another one, or are gone."""
+        state = self._raft.state
+        for peer in list(self._catching_up):
+            progress = state.progress.get(peer)
+            if (
+                progress is None
+                or progress.state is ProgressState.SNAPSHOT
+                or progress.match_index >= state.commit_index
+                or progress.ticks_since_contact >= CONTACT_TICKS_MAX
+            ):
+                del self._catching_up[peer]
 
     def on_tick(self) -> None:
         """Go back to what a silent receiver has: chunks or its word were lost.
@@ -128,18 +150,26 @@ class SnapshotSender:
             return
         sending.quiet_ticks = 0
         sending.window = WINDOW_CHUNKS
-        if ack.offset < sending.acked:
+        sending.repeated_acks = sending.repeated_acks + 1 if ack.offset == sending.acked else 0
+        # What was sent behind a lost chunk is dropped there, and each says so: no need to wait for
+        # silence. Once is enough; if that is lost too, the silence is told by the ticks.
+        if ack.offset < sending.acked or sending.repeated_acks == REPEATED_ACKS:
             sending.next = ack.offset
         sending.acked = ack.offset
         sending.next = max(sending.next, ack.offset)
 
-    @property
-    def oldest_sent(self) -> Index | None:
-        """Behind which index the log should stay, so that those who get a snapshot can go on."""
-        return min(
-            (sending.index for sending in self._by_peer.values() if not sending.is_lost),
-            default=None,
-        )
+    def hold(self) -> Hold:
+        """Tell what of the log should stay, so that nobody needs another snapshot at once.
+
+        That is all behind a snapshot on its way, and what a follower has yet to get that has just
+        put one in force.
+        """
+        progress = self._raft.state.progress
+        sent = [sending for sending in self._by_peer.values() if not sending.is_lost]
+        size_bytes = max((sending.stored.size_bytes for sending in sent), default=0)
+        behind = [sending.index for sending in sent]
+        behind += [progress[peer].match_index for peer in self._catching_up]
+        return Hold(min(behind, default=None), max([size_bytes, *self._catching_up.values()]))
 
     def take(self) -> list[Bulk]:
         """Return the chunks of this turn."""

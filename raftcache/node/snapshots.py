@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from random import Random
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -52,7 +52,17 @@ class SnapshotSizes(msgspec.Struct, frozen=True, kw_only=True):
     tail_bytes: int = 4 * 1024 * 1024
     """Entries behind a snapshot that stay in memory for followers that are a little behind."""
     held_bytes: int = 64 * 1024 * 1024
-    """The most that stays in memory for a follower that is being sent a snapshot."""
+    """The most that stays in memory for a follower that is being sent a snapshot, unless that
+    snapshot is larger."""
+
+
+class Hold(NamedTuple):
+    """What of the log the followers still need."""
+
+    behind: Index | None
+    """What comes after this entry; None: nothing more than the tail."""
+    size_bytes: int
+    """Of the largest snapshot that is or was on its way to them."""
 
 
 class SnapshotSetup(msgspec.Struct, frozen=True):
@@ -127,8 +137,8 @@ class Snapshots:
         self._rest_ticks = 0
         self._waiting: list[Callable[[StoredSnapshot | RaftCacheError], None]] = []
         self.newest = setup.newest
-        self.oldest_sent: Callable[[], Index | None] = lambda: None
-        """Asked for the oldest snapshot that is on its way to a follower (``sending``)."""
+        self.hold: Callable[[], Hold] = lambda: Hold(None, 0)
+        """Asked what the followers still need of the log (``sending``)."""
 
     @property
     def has_more(self) -> bool:
@@ -296,16 +306,18 @@ class Snapshots:
         """Return up to where the log in memory may go, leaving a tail before ``index``.
 
         A follower that is being sent a snapshot goes on behind it: so far the log is kept too,
-        within bounds, or the follower would need another one at once.
+        within bounds, or the follower would need another one at once. The bound grows with the
+        snapshot: whoever writes faster than it is sent would outrun any follower anyway.
         """
         log, sizes = self._raft.state.log, self._setup.sizes
-        sent = self.oldest_sent()
+        needed, sent_bytes = self.hold()
+        held_bytes = max(sizes.held_bytes, sent_bytes)
         size = 0
         # Newest first. With small entries these are many, and a turn must not take long.
         for entry in islice(reversed(log.entries), log.last_index - index, None):
             size += len(entry.data) + ENTRY_OVERHEAD_BYTES
             if size > sizes.tail_bytes and (
-                sent is None or entry.index <= sent or size > sizes.held_bytes
+                needed is None or entry.index <= needed or size > held_bytes
             ):
                 return entry.index
         return log.base_index

@@ -1,13 +1,15 @@
 """A snapshot on its way: loss, leader change, rot, full disks. Bytes are counted, not seconds."""
 
 import errno
+from itertools import pairwise
 from random import Random
 
 import msgspec
 import pytest
 
 from orchestrator.simulation.cluster import SimulatedCluster
-from raftcache.node.sending import WINDOW_CHUNKS
+from orchestrator.simulation.process import EXIT_DISK_FAILED
+from raftcache.node.sending import QUIET_TICKS_MAX, WINDOW_CHUNKS
 from raftcache.protocol.peer import decode_peer_frame
 from raftcache.storage.recovery import Recovered
 
@@ -256,3 +258,78 @@ def test_what_is_not_needed_any_more_is_not_kept_half_received() -> None:
 
     names = cluster.hosts[behind].disk.names(cluster.hosts[behind].directory)
     assert not any(name.startswith("incoming-") for name in names)
+
+
+def test_a_lost_chunk_is_sent_again_without_waiting_for_silence() -> None:
+    """The receiver's repeated word is enough; each loss cost a fifth of a second (failure D9)."""
+    cluster, leader, _, behind = left_behind(profile=SMALL_CHUNKS, writes=80)
+    assert snapshot_size(cluster, leader) > 3 * WINDOW_BYTES
+    chunks = 0
+    sent_ms: list[int] = []
+
+    def is_lost(_source: str, _target: str, data: bytes) -> bool:
+        nonlocal chunks
+        if decode_peer_frame(data).chunks:
+            chunks += 1
+            sent_ms.append(cluster.scheduler.now_ms)
+        return bool(decode_peer_frame(data).chunks) and chunks == 8
+
+    cluster.network.blocks = is_lost
+    cluster.start(behind)
+    caught_up(cluster)
+
+    pauses = [later - earlier for earlier, later in pairwise(sent_ms)]
+    assert chunks > 8
+    assert max(pauses) < QUIET_TICKS_MAX * cluster.profile.tick_ms
+
+
+def test_a_transfer_that_outlasts_what_is_held_of_the_log_is_the_last_one() -> None:
+    """As long as no more is written meanwhile than it holds; else it would never end (D9, D14)."""
+    profile = msgspec.structs.replace(
+        SMALL_CHUNKS, chunk_bytes=512, job_us=(5_000, 15_000), held_bytes=2_000
+    )
+    cluster, leader, (_, behind) = elected(profile=profile)
+    cluster.kill(behind)
+    for number in range(60):
+        assert cluster.ask(leader, "set", key=b"large-%d" % number, value=b"x" * 1_000)["ok"]
+    cluster.run_until(lambda: base_index(cluster, leader) > 30)
+    cluster.run_ms(2_000)
+    cluster.start(behind)
+    written = 0
+    while cluster.told[behind, "snapshot_installed"] == 0:
+        fill(cluster, leader, 1)
+        written += 1
+        cluster.run_ms(20)
+    assert written * 100 > 2 * profile.held_bytes
+    fill(cluster, leader, 20)
+    caught_up(cluster)
+
+    assert cluster.told[behind, "snapshot_installed"] == 1
+
+
+@pytest.mark.parametrize("call", ["open", "read"])
+def test_a_checked_snapshot_that_can_not_be_read_for_a_moment_is_read_later(call: str) -> None:
+    """No descriptor was free, say: that is no reason to end the node (failures D7, F11)."""
+    cluster, leader, _, behind = left_behind(profile=SMALL_CHUNKS, writes=80)
+    process = cluster.start(behind)
+    cluster.run_until(lambda: cluster.told[leader, "snapshot_sending"] > 0)
+    cluster.hosts[behind].disk.fail_path(call, "/snapshot-0", errno.EMFILE, times=3)
+
+    caught_up(cluster)
+
+    assert process.alive
+    assert cluster.told[behind, "snapshot_installed"] == 1
+    cluster.run_ms(100)
+    assert not any("snapshot" in path for path in cluster.hosts[behind].disk.open_handles)
+
+
+def test_a_checked_snapshot_that_stays_unreadable_ends_the_node() -> None:
+    """The next life reads all there is, and knows what else it has (failure E6)."""
+    cluster, leader, _, behind = left_behind(profile=SMALL_CHUNKS, writes=80)
+    process = cluster.start(behind)
+    cluster.run_until(lambda: cluster.told[leader, "snapshot_sending"] > 0)
+    cluster.hosts[behind].disk.fail_path("open", "/snapshot-0", errno.EMFILE, times=100)
+
+    cluster.run_until(lambda: not process.alive, within_ms=60_000)
+
+    assert process.exit_code == EXIT_DISK_FAILED

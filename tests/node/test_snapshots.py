@@ -246,7 +246,7 @@ def test_a_receiver_that_stands_still_does_not_keep_its_leader_from_snapshots() 
     cluster.run_until(lambda: cluster.told[leader, "snapshot_sending"] > 0)
     taken, base = cluster.told[leader, "snapshot_taken"], base_index(cluster, leader)
 
-    fill(cluster, leader, 60)
+    fill(cluster, leader, 100)
 
     assert cluster.told[leader, "snapshot_taken"] >= taken + 3
     assert base_index(cluster, leader) > base + 30
