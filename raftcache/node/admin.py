@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import RaftCacheError
 from ..protocol.replies import hash_fields, ping_fields
-from ..raft.configuration import Member
 from ..storage.snapshots import StoredSnapshot
 from .answers import UNKNOWN
 from .faults import answer_fault_operation
@@ -34,7 +33,7 @@ def answer_node_operation(server: "Server", pending: Pending) -> None:
         case "hash":
             _hash(server, pending)
         case "leader_transfer":
-            _transfer(server, pending)
+            server.transfers.take(pending)
         case "snapshot" if server.keeper is not None:
             _snapshot(server, pending)
         case "fault_set" | "fault_clear" | "fault_list":
@@ -111,33 +110,3 @@ def _snapshot(server: "Server", pending: Pending) -> None:
 
     server.snapshot_waiting.append(pending)
     server.keeper.snapshots.wait_for_one(done)
-
-
-def _transfer(server: "Server", pending: Pending) -> None:
-    """Begin to hand the leadership over; the answer says to whom."""
-    raft = server.raft
-    wanted = pending.request.arguments.get("to")
-    target = _target(server, wanted)
-    if not raft.is_leader:
-        server.answers.refuse(
-            pending, "not_leader", f"{server.about.node_id} does not lead: ask the leader"
-        )
-    elif not raft.accepts_proposals:
-        server.answers.refuse(pending, "conflict", "a transfer is under way already")
-    elif target is None:
-        server.answers.refuse(pending, "bad_request", f"`to`: {wanted!r} is no other voter")
-    else:
-        raft.transfer_leadership(target.server_id)
-        server.answers.result(pending, {"to": target.node_id})
-
-
-def _target(server: "Server", wanted: object) -> Member | None:
-    configuration = server.raft.state.configuration
-    for member in configuration.members:
-        if (
-            member.node_id == wanted
-            and member.server_id != server.server_id
-            and configuration.is_voter(member.server_id)
-        ):
-            return member
-    return None

@@ -37,6 +37,7 @@ from .repeats import LIFE_BITS, Repeats
 from .requests import RequestDesk
 from .snapshots import SnapshotSetup
 from .status import is_caught_up
+from .transfers import Transfers
 from .values import ADMIN_SOCKET, About, Durable, Effects
 
 SLOW_TURN_MS = 20.0
@@ -73,8 +74,7 @@ class Server:
         self.tick_ms = tick_ms
         self.limits = limits
         self.storage = storage
-        self.now_ms = self.started_ms = 0
-        self.client_count = 0
+        self.now_ms = self.started_ms = self.client_count = 0
         self.longest_turn_ms = 0.0
         self.election_started_ms = self.election_won_ms = 0
         self.dropped: Counter[str] = Counter()
@@ -121,6 +121,7 @@ class Server:
         self.faults: LinkFaults | None = None  # allowed only where chaos is
         self.hash_waiting: list[Pending] = []
         self.snapshot_waiting: list[Pending] = []
+        self.transfers = Transfers(self)
         self._repeats = Repeats()
         self._first_term = self._seen_term = self.raft.current_term
         self._seen_leader: ServerId | None = None
@@ -205,6 +206,7 @@ class Server:
         self._cycle.run()
         self.membership.on_turn()
         self._look_at_roles()
+        self.transfers.look()
         bulk = self.keeper.turn() if self.keeper is not None else []
         frames = [*self.outbox.take(), *self.admission.take()]
         return Effects(self.answers.take(), frames, bulk, self.admission.endpoints())
@@ -258,6 +260,7 @@ class Server:
         """Answer all that still waits."""
         self.desk.close()
         self.membership.close()
+        self.transfers.give_up(f"{self.about.node_id} is stopping: look at `status`")
         waiting, self.hash_waiting = self.hash_waiting, []
         for pending in waiting:
             message = f"{self.about.node_id} is stopping: ask another"

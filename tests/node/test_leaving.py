@@ -35,7 +35,8 @@ def test_a_transfer_to_a_node_that_does_not_answer_ends_and_proposals_go_on() ->
     """After an election timeout the leader takes proposals again (thesis §3.10; failure C14)."""
     cluster, leader, (dead, _) = elected()
     cluster.kill(dead)
-    cluster.ask(leader, "leader_transfer", admin=True, to=dead)
+    transfer = cluster.request(leader, "leader_transfer", admin=True, to=dead)
+    cluster.run_ms(5)
     calls = [cluster.request(leader, "incr", key=b"hits") for _ in range(10)]
     cluster.run_ms(50)
     assert not any(call.done for call in calls)
@@ -45,13 +46,16 @@ def test_a_transfer_to_a_node_that_does_not_answer_ends_and_proposals_go_on() ->
     assert [call.outcome for call in calls] == ["ok"] * 10
     assert waited_ms <= 200
     assert cluster.leader() == leader
+    assert transfer.outcome == "unavailable/no"
+    assert "leads on, and nothing has changed" in transfer.reply["message"]
 
 
 def test_a_deadline_during_a_transfer_is_a_definite_no() -> None:
     """What waits for a transfer to end is in no log (failure C14)."""
     cluster, leader, (dead, _) = elected()
     cluster.kill(dead)
-    cluster.ask(leader, "leader_transfer", admin=True, to=dead)
+    transfer = cluster.request(leader, "leader_transfer", admin=True, to=dead)
+    cluster.run_ms(5)
 
     call = cluster.request(leader, "incr", key=b"hits", timeout_ms=30)
     cluster.run_until(lambda: call.done)
@@ -59,6 +63,7 @@ def test_a_deadline_during_a_transfer_is_a_definite_no() -> None:
     assert call.outcome == "no_leader/no"
     cluster.run_ms(300)
     assert counter(cluster, leader) is None
+    assert transfer.outcome == "unavailable/no"
 
 
 @pytest.mark.parametrize(

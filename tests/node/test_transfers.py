@@ -1,0 +1,101 @@
+"""``leader_transfer``: refused where it can't end well, answered when it has ended."""
+
+from typing import Any
+
+import pytest
+
+from raftcache.node import transfers
+
+from .builders import elected, left_behind, lose
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_the_answer_comes_when_the_successor_leads(*, chosen: bool) -> None:
+    """Who leads, and in which term, is in it (thesis §3.10)."""
+    cluster, leader, followers = elected()
+    term = cluster.process(leader).server.raft.current_term
+    to: dict[str, Any] = {"to": followers[1]} if chosen else {}
+
+    reply = cluster.ask(leader, "leader_transfer", admin=True, **to)
+
+    assert reply["ok"], reply
+    assert reply["leader_id"] == reply["leader"]["id"] == cluster.leader()
+    assert reply["leader_id"] in (followers[1:] if chosen else followers)
+    assert reply["term"] == term + 1
+
+
+def test_a_target_that_has_been_silent_is_refused_at_once() -> None:
+    """No proposal waits for a dead node (failure C13)."""
+    cluster, leader, (dead, _) = elected()
+    cluster.kill(dead)
+    cluster.run_ms(200)
+
+    reply = cluster.ask(leader, "leader_transfer", admin=True, to=dead, within_ms=5)
+
+    assert (reply["error"], reply["applied"]) == ("unavailable", "no")
+    assert f"{dead} has not answered for" in reply["message"]
+    assert cluster.process(leader).server.raft.accepts_proposals
+
+
+def test_a_target_that_lags_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would cost two elections, or leave nobody leading (failure C13)."""
+    monkeypatch.setattr(transfers, "LAG_ENTRIES_MAX", 3)
+    cluster, leader, (lagging, _) = elected()
+    cluster.process(lagging).writer.held = True
+    for number in range(5):
+        cluster.ask(leader, "set", key=b"a", value=b"%d" % number)
+
+    reply = cluster.ask(leader, "leader_transfer", admin=True, to=lagging, within_ms=5)
+
+    assert (reply["error"], reply["applied"]) == ("unavailable", "no")
+    assert "lacks the last 5 entries" in reply["message"]
+
+
+def test_a_target_that_needs_a_snapshot_is_refused() -> None:
+    """All of the log is behind it (failure C13)."""
+    cluster, leader, _, behind = left_behind()
+    lose(cluster, lambda _source, target, frame: target == behind and bool(frame.chunks))
+    cluster.start(behind)
+    cluster.run_ms(300)
+
+    reply = cluster.ask(leader, "leader_transfer", admin=True, to=behind)
+
+    assert reply["error"] == "unavailable"
+    assert "lacks the last" in reply["message"]
+
+
+def test_without_anybody_to_take_over_it_is_refused() -> None:
+    cluster, leader, followers = elected()
+    for name in followers:
+        cluster.kill(name)
+    cluster.run_ms(170)
+
+    reply = cluster.ask(leader, "leader_transfer", admin=True)
+
+    assert reply["error"] == "unavailable"
+    assert "no other voter is connected" in reply["message"]
+
+
+def test_a_second_transfer_is_refused_while_one_is_under_way() -> None:
+    cluster, leader, (dead, other) = elected()
+    cluster.kill(dead)
+    first = cluster.request(leader, "leader_transfer", admin=True, to=dead)
+    cluster.run_ms(10)
+
+    reply = cluster.ask(leader, "leader_transfer", admin=True, to=other)
+
+    assert (reply["error"], reply["applied"]) == ("conflict", "no")
+    cluster.run_until(lambda: first.done)
+    assert cluster.ask(leader, "leader_transfer", admin=True, to=other)["ok"]
+
+
+def test_a_leader_that_loses_its_office_during_a_transfer_says_what_it_knows() -> None:
+    """Cut off, it can't tell who leads; its time is up, and the outcome unknown (failure C15)."""
+    cluster, leader, (target, _) = elected()
+    call = cluster.request(leader, "leader_transfer", admin=True, to=target, timeout_ms=700)
+    cluster.run_ms(1)
+    lose(cluster, lambda source, to, _frame: to == leader and source != leader)
+
+    cluster.run_until(lambda: call.done)
+
+    assert call.outcome in ("timeout/unknown", "unavailable/no")
