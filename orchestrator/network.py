@@ -169,6 +169,8 @@ class _Network:
                     message,
                     hint="write it into cluster.yaml, then:  bin/cluster down && bin/cluster up",
                 )
+            if fields["op"] == "fault_list":
+                return None  # It has no place in the cluster yet, and no links.
             raise CheckFailed(f"{name} refuses: {message}")
         return reply
 

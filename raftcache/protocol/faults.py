@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from ..raft.messages import Message
+from .joining import JoinFrame
 from .limits import FieldError, shown
 from .peer import PeerFrame, SnapshotAck, SnapshotChunk
 
@@ -40,7 +41,13 @@ def _items_of_frames() -> dict[str, str]:
 FRAME_ITEMS: Final = _items_of_frames()
 """The lists of a peer frame besides ``messages``, each with the kind of what is in it."""
 KINDS: Final = tuple(
-    dict.fromkeys([*(kind.__name__ for kind in get_args(Message)), *FRAME_ITEMS.values()])
+    dict.fromkeys(
+        [
+            *(kind.__name__ for kind in get_args(Message)),
+            *FRAME_ITEMS.values(),
+            *(kind.__name__ for kind in get_args(JoinFrame)),
+        ]
+    )
 )
 """All that nodes send to each other, by the names that a rule may restrict itself to."""
 

@@ -17,6 +17,7 @@ import msgspec
 
 from ..errors import MalformedFrames
 from ..protocol.faults import FRAME_ITEMS, FaultRule
+from ..protocol.joining import JoinRequest, decode_join_frame, is_join_frame
 from ..protocol.peer import PeerFrame, decode_peer_frame, encode_peer_frame
 from ..raft.types import ServerId
 
@@ -112,7 +113,7 @@ class LinkFaults:
         """Tell whether nothing reaches this peer, or nothing of it comes here."""
         name = _name_of(peer)
         return any(
-            rule.is_cut and not rule.types
+            rule.is_cut
             for incoming in (False, True)
             for rule in self._by_way.get((name, incoming), ())
         )
@@ -120,8 +121,12 @@ class LinkFaults:
     def incoming(self, frame: bytes) -> list[bytes]:
         """Take a frame that came in; return what the node gets now, in its stead."""
         try:
+            if is_join_frame(frame):
+                join = decode_join_frame(frame)
+                sender = join.node_id if isinstance(join, JoinRequest) else join.source
+                return self._pass(sender, frame, incoming=True, bulk=False)
             outline = _outline_of(frame)
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, RecursionError, MalformedFrames):
             return [frame]  # a stranger's: the node will say so
         bulk = memoryview(outline.chunks)[0] != _EMPTY_LIST
         return self._pass(outline.source, frame, incoming=True, bulk=bulk)
@@ -149,7 +154,7 @@ class LinkFaults:
             return [frame]
         if any(rule.types for rule in rules):
             try:
-                pieces = _split(decode_peer_frame(frame), rules)
+                pieces = _pieces(frame, rules)
             except MalformedFrames:
                 return [frame]
         else:
@@ -213,6 +218,17 @@ class LinkFaults:
         self.active = bool(self.rules) or bool(self._held)
 
 
+def _pieces(frame: bytes, rules: tuple[FaultRule, ...]) -> list[tuple[FaultRule | None, bytes]]:
+    """Return the parts of a frame with the rule for each; one about a place is a single message."""
+    if is_join_frame(frame):
+        return [(_rule_for(type(decode_join_frame(frame)).__name__, rules), frame)]
+    return _split(decode_peer_frame(frame), rules)
+
+
+def _rule_for(kind: str, rules: tuple[FaultRule, ...]) -> FaultRule | None:
+    return next((one for one in rules if not one.types or kind in one.types), None)
+
+
 def _split(frame: PeerFrame, rules: tuple[FaultRule, ...]) -> list[tuple[FaultRule | None, bytes]]:
     """Return the parts of a frame that fall under each rule, each as a frame of its own.
 
@@ -221,7 +237,7 @@ def _split(frame: PeerFrame, rules: tuple[FaultRule, ...]) -> list[tuple[FaultRu
     parts: dict[FaultRule | None, PeerFrame] = {}
 
     def part(kind: str) -> PeerFrame:
-        rule = next((one for one in rules if not one.types or kind in one.types), None)
+        rule = _rule_for(kind, rules)
         if rule not in parts:
             parts[rule] = PeerFrame(frame.cluster_id, frame.source, frame.target, [])
         return parts[rule]

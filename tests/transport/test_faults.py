@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from raftcache.protocol.faults import KINDS, RULES_MAX, FaultRule, kind_named, rules_of
+from raftcache.protocol.joining import JoinAnswer, JoinRequest, encode_join_frame
 from raftcache.protocol.limits import FieldError
 from raftcache.protocol.peer import (
     Answer,
@@ -135,6 +136,20 @@ def test_all_that_a_frame_can_hold_has_a_kind(kind: str, items: dict[str, Any]) 
 
     assert left == frame(ack())
     assert World(rule(drop=1, types=("PreVote",))).send(whole) == [whole]
+
+
+def test_who_asks_for_a_place_is_cut_off_like_a_member() -> None:
+    """Such a frame is no peer's, and comes before its sender is one."""
+    question = JoinRequest("c", "n2", 0, "lot", "tcp://127.0.0.1:7502", "tcp://127.0.0.1:7402")
+    answer = JoinAnswer("c", PEER, "n1", "lot", 2, "granted")
+    for one in (encode_join_frame(question), encode_join_frame(answer)):
+        assert World(rule("in", drop=1)).faults.incoming(one) == []
+        assert World(rule("out", drop=1)).send(one, "n2#0") == []
+        assert World(rule("in", drop=1, types=("PreVote",))).faults.incoming(one) == [one]
+        assert World(FaultRule(peer="n3", direction="in", drop=1)).faults.incoming(one) == [one]
+    deaf_to_questions = World(rule("in", drop=1, types=("JoinRequest",)))
+    assert deaf_to_questions.faults.incoming(encode_join_frame(question)) == []
+    assert deaf_to_questions.faults.incoming(encode_join_frame(answer)) != []
 
 
 def test_the_first_rule_that_fits_a_message_decides() -> None:
