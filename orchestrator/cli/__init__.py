@@ -4,6 +4,7 @@ Only what the verb at hand needs is imported. Results go to stdout, everything s
 the way to stderr; with ``--json`` stdout has one JSON document, of any outcome.
 """
 
+import io
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. Nothing escapes as a traceback."""
     try:
         _open_what_is_closed()
+        _spell_out_what_has_no_letter()
         from .run import run  # noqa: PLC0415 - a Ctrl-C during the imports is met here as well
 
         _heed_interrupts()
@@ -103,6 +105,12 @@ def _give_up_output() -> None:
         except OSError:
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def _spell_out_what_has_no_letter() -> None:
+    """Write a letter by its number where the encoding of our output does not have it."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _open_what_is_closed() -> None:

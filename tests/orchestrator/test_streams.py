@@ -95,3 +95,28 @@ def test_streams_that_are_closed_disturb_nothing(closed: str) -> None:
     """As daemons leave them; a socket that got their number would get our words."""
     assert run("check", closed, stdout=subprocess.DEVNULL).wait(timeout=60) == 0
     assert run("frobnicate", closed, stderr=subprocess.DEVNULL).wait(timeout=60) == 64
+
+
+SAYS = """
+import sys
+import orchestrator.cli, orchestrator.cli.run
+
+orchestrator.cli.run.run = lambda _arguments: print("k\u00fcrbis") or 0
+sys.exit(orchestrator.cli.main([]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"), [("ascii", b"k\\xfcrbis\n"), ("utf-8", "k\u00fcrbis\n".encode())]
+)
+def test_a_letter_that_the_terminal_lacks_is_spelt_out(encoding: str, told: bytes) -> None:
+    """`keys` under an old locale was a defect of ours, with exit code 70."""
+    done = subprocess.run(
+        [sys.executable, "-c", SAYS],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, told, b"")
