@@ -40,10 +40,17 @@ def committed_index(
     configuration: Configuration, match_index_of: Callable[[ServerId], Index]
 ) -> Index:
     """Return the highest index that a majority stores; in a joint configuration, both do (§5.3)."""
-    return min(
-        sorted(map(match_index_of, voters), reverse=True)[majority(len(voters)) - 1]
-        for voters in _halves(configuration)
-    )
+    index = _stored_by_majority(configuration.voters, match_index_of)
+    if configuration.voters_outgoing:
+        index = min(index, _stored_by_majority(configuration.voters_outgoing, match_index_of))
+    return index
+
+
+def _stored_by_majority(
+    voters: tuple[ServerId, ...], match_index_of: Callable[[ServerId], Index]
+) -> Index:
+    assert voters, "a configuration has voters"
+    return sorted(map(match_index_of, voters), reverse=True)[majority(len(voters)) - 1]
 
 
 def _halves(configuration: Configuration) -> tuple[tuple[ServerId, ...], ...]:

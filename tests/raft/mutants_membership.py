@@ -41,11 +41,7 @@ MEMBERSHIP_MUTANTS = [
     Mutant(
         "commits by the new voters alone while the configuration is joint",
         "§6: agreement needs both majorities",
-        (
-            Edit(
-                quorum.committed_index, "in _halves(configuration)", "in _halves(configuration)[:1]"
-            ),
-        ),
+        (Edit(quorum.committed_index, "if configuration.voters_outgoing:", "if False:"),),
     ),
     Mutant(
         "elects by the new voters alone while the configuration is joint",
@@ -76,8 +72,8 @@ MEMBERSHIP_MUTANTS = [
         (
             Edit(
                 quorum.committed_index,
-                "in _halves(configuration)",
-                "in [(*half, *configuration.learners) for half in _halves(configuration)]",
+                "_stored_by_majority(configuration.voters, ",
+                "_stored_by_majority((*configuration.voters, *configuration.learners), ",
             ),
         ),
     ),
