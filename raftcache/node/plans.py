@@ -180,7 +180,9 @@ class _Draft:
         numbers = {self._members[learner].change for learner in self._waiting}
         number = numbers.pop() if len(numbers) == 1 else 0
         if not number:
-            self._mark += 1
+            # A newcomer's incarnation is new, and so is its number as that of a plan.
+            if self._mark == self._present.highest_incarnation():
+                self._mark += 1
             number = self._mark
         for server_id in [*self._waiting, *leaving]:
             self.put(_replace(self._members[server_id], change=number))

@@ -36,6 +36,7 @@ class DisconnectWatch:
         self._addresses: dict[str, tuple[str, int]] = {}
         self._questions_left: dict[str, int] = {}
         self._probes: dict[str, sockets.socket] = {}
+        self._added = 0
 
     def add(self, peer: str, dealer: Socket, endpoint: str) -> None:
         """Watch the connection of ``dealer`` to a peer; one that is not on this host is left out.
@@ -45,7 +46,9 @@ class DisconnectWatch:
         address = _loopback_address(endpoint)
         if address is None:
             return
-        where = f"inproc://disconnects-{id(dealer)}"
+        self._added += 1
+        # Never the same name twice: libzmq gives one free some time after its socket is closed.
+        where = f"inproc://disconnects-{id(self)}-{self._added}"
         dealer.monitor(where, int(zmq.Event.DISCONNECTED))
         monitor: Socket = self._context.socket(zmq.PAIR)
         monitor.setsockopt(zmq.LINGER, 0)

@@ -289,7 +289,7 @@ class Nodes:
             _, frame = dealer.recv_multipart()
         reply = msgspec.msgpack.decode(frame)
         assert isinstance(reply, dict)
-        assert reply["id"] == self._last_id
+        assert reply["id"] == request["id"]
         return reply
 
     def dealer(self, endpoint: str, kind: int = zmq.DEALER) -> "zmq.Socket[bytes]":

@@ -198,3 +198,26 @@ def greet(connection: sockets.socket) -> None:
 def count_descriptors() -> int:
     """Return how many files this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_who_is_connected_follows_the_configuration(context: zmq.Context[Socket]) -> None:
+    """Peers come, go and come back while all others stay connected (failure C17)."""
+    first, second = (listening(context, "tcp://127.0.0.1:*") for _ in range(2))
+    poller: zmq.Poller = zmq.Poller()
+    peers = listening(context, "tcp://127.0.0.1:*")
+    peers.watch_disconnects(poller)
+    both = {"n2#1": endpoint_of(first), "n3#1": endpoint_of(second)}
+
+    for _ in range(20):
+        peers.follow(both)
+        peers.follow({"n2#1": both["n2#1"]})
+        assert not peers.send("n3#1", b"nobody is there")
+    while not peers.send("n2#1", b"hello"):
+        poller.poll(1)
+    peers.follow(both)
+
+    assert peers.send("n2#1", b"still connected")
+    while not peers.send("n3#1", b"hello"):
+        poller.poll(1)
+    for one in (peers, first, second):
+        one.close()
