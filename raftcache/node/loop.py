@@ -23,6 +23,7 @@ from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
 from .ports import Disk, Driven
 from .server import SLOW_TURN_MS
+from .stalls import LATE_ROUNDS_MAX, Collector, TickClock, keep_what_was_restored
 from .values import ADMIN_SOCKET, CLIENT_SOCKET, Effects
 from .worker import Worker
 
@@ -70,6 +71,8 @@ class EventPublisher:
 
     def __call__(self, kind: str, fields: dict[str, object]) -> None:
         """Publish one event; the time is CLOCK_MONOTONIC, comparable between processes."""
+        if kind == "snapshot_installed":
+            keep_what_was_restored()
         event = {"t_ms": monotonic_ms(), "node": self._node_id, "kind": kind, **fields}
         self._publisher.publish(_encode(event))
 
@@ -119,7 +122,8 @@ class Loop:
         self._disconnects: DisconnectWatch | None = None
         if detect_disconnects:
             self._disconnects = sockets.peers.watch_disconnects(self._poller)
-        self._last_tick_ms = 0
+        self._ticks = TickClock(server.tick_ms, 0)
+        self._collector = Collector(0)
         self.stop_requested = False
 
     def run(self) -> None:
@@ -130,8 +134,10 @@ class Loop:
         Raises:
             DiskFailed: a write failed; the process must end without another word.
         """
-        self._last_tick_ms = monotonic_ms()
-        self._server.start(self._last_tick_ms)
+        now_ms = monotonic_ms()
+        self._ticks = TickClock(self._server.tick_ms, now_ms)
+        self._collector = Collector(now_ms)
+        self._server.start(now_ms)
         while not self.stop_requested and not self._server.is_finished:
             self._turn()
         if self.stop_requested:
@@ -151,8 +157,7 @@ class Loop:
         # All sockets are drained before a tick counts: after a long turn, the heartbeats that
         # wait in them must not be taken for silence.
         if self._peers.router in ready:
-            for frame in self._peers.receive(PEER_FRAMES_PER_TURN):
-                server.on_peer_frame(frame)
+            self._take_peer_frames(LATE_ROUNDS_MAX if self._ticks.is_late(server.now_ms) else 1)
         self._take_late_frames()
         for number, socket in self._request_sockets.items():
             if socket.router in ready:
@@ -161,11 +166,20 @@ class Loop:
         self._tick_if_due(server.now_ms)
         if self._disconnects is not None:
             self._tell_who_is_gone(self._disconnects.take_gone())
-            server.on_time(server.now_ms)
+        server.on_time(server.now_ms)
         self._carry_out(server.turn())
         turn_ms = (time.monotonic_ns() - began_ns) / 1e6
         if turn_ms > server.longest_turn_ms or turn_ms >= SLOW_TURN_MS:
             server.on_long_turn(turn_ms, (time.thread_time_ns() - cpu_began_ns) / 1e6)
+        self._collector.on_turn(server.now_ms, idle=not ready and not server.has_more)
+
+    def _take_peer_frames(self, rounds: int) -> None:
+        for _ in range(rounds):
+            frames = self._peers.receive(PEER_FRAMES_PER_TURN)
+            for frame in frames:
+                self._server.on_peer_frame(frame)
+            if not frames:
+                return
 
     def _take_late_frames(self) -> None:
         """Take what a fault has held back until now; there is none unless it is asked for."""
@@ -179,7 +193,7 @@ class Loop:
         if server.has_more:
             timeout_ms = 0
         else:
-            due_ms = self._last_tick_ms + server.tick_ms
+            due_ms = self._ticks.due_ms
             if server.due_ms is not None:
                 due_ms = min(due_ms, server.due_ms)
             timeout_ms = max(0, due_ms - monotonic_ms())
@@ -192,13 +206,8 @@ class Loop:
         return {source for source, _ in self._poller.poll(timeout_ms)}
 
     def _tick_if_due(self, now_ms: int) -> None:
-        tick_ms = self._server.tick_ms
-        if now_ms - self._last_tick_ms < tick_ms:
+        if not self._ticks.take(now_ms):
             return
-        self._last_tick_ms += tick_ms
-        if now_ms - self._last_tick_ms >= tick_ms:
-            # Time that this process slept through counts as one tick: a stall is no silence.
-            self._last_tick_ms = now_ms
         self._parent.check()
         for limit in self._connection_limits:
             limit.enforce()

@@ -4,7 +4,6 @@ Exit codes: 0 stopped; 70 a defect, or the parent is gone; 74 the disk failed; 7
 the directory can't be used, so that starting again would change nothing.
 """
 
-import gc
 import logging
 import os
 import resource
@@ -34,6 +33,7 @@ from .loop import EventPublisher, Loop, Sockets, Waker
 from .opening import Home, Opened, begin_home, open_home
 from .server import Server
 from .settings import Settings, SettingsError, options_of, read_settings, tick_ms_of
+from .stalls import take_over_collection
 from .values import About, Durable
 from .worker import Worker
 
@@ -150,8 +150,7 @@ def _serve(
         detect_disconnects=settings.raft.detect_disconnects,
     )
     _stop_on_signal(loop, waker)
-    gc.collect()
-    gc.freeze()  # What was recovered stays; the collector need not look at it again.
+    take_over_collection()
     loop.run()
     worker.close()
     writer.close(clean=True)
