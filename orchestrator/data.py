@@ -42,7 +42,8 @@ class Shot:
 
     def __init__(self, state: ClusterState, *, seconds: float = TIMEOUT_SECONDS) -> None:
         self._state = state
-        self._seconds = seconds
+        self.seconds = seconds
+        """How long each request may take."""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._connections: dict[str, Connection] = {}
         self._foreign: set[str] = set()
@@ -76,7 +77,7 @@ class Shot:
         return self._ask(fields, mutation=True)
 
     def _ask(self, fields: dict[str, Any], *, mutation: bool) -> Reply:
-        deadline = time.monotonic() + self._seconds
+        deadline = time.monotonic() + self.seconds
         last: Reply | None = None
         while True:
             for name in self._listening():
@@ -96,7 +97,7 @@ class Shot:
             time.sleep(RETRY_SECONDS)
         if last is not None:
             raise TryAgain(f"{last['node']}: {last['message']}")
-        raise TryAgain(f"no node answered within {self._seconds:g} s", hint="bin/cluster status")
+        raise TryAgain(f"no node answered within {self.seconds:g} s", hint="bin/cluster status")
 
     def _try(
         self, name: str, fields: dict[str, Any], left: float, *, mutation: bool

@@ -30,7 +30,7 @@ NEVER_RESTARTED = (0, 74, 78)
 """Exit codes of a node after which starting it again would not help: stopped, disk, refused."""
 LOG_BYTES_MAX = 5 * 1024 * 1024
 LOG_BACKUPS = 3
-START_SECONDS_MAX = 10.0
+START_SECONDS_MAX = 30.0
 STOP_SECONDS = 10.0
 """How long a node may take to end when it is asked to."""
 GATEWAY_STOP_SECONDS = 4

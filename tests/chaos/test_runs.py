@@ -206,7 +206,7 @@ def test_what_lasts_for_a_while_is_undone_early_by_a_signal(shell: Shell) -> Non
             assert pausing.stdout is not None
             assert pausing.stdout.readline().startswith("paused n")
             pausing.send_signal(signal.SIGTERM)
-            out, err = pausing.communicate(timeout=30)
+            out, err = pausing.communicate(timeout=120)
         assert pausing.returncode == 130
         assert "resumed n" in out
         assert "Traceback" not in err

@@ -108,7 +108,7 @@ def test_an_interrupted_demo_leaves_nothing(number: signal.Signals, tmp_path: Pa
     assert processes_of(folder)
 
     demo.send_signal(number)
-    out, err = demo.communicate(timeout=30)
+    out, err = demo.communicate(timeout=120)
 
     assert demo.returncode == 130, out + err
     assert list(tmp_path.iterdir()) == []

@@ -43,7 +43,7 @@ def test_every_value_is_written_once_and_keys_with_an_unknown_write_are_left() -
         writers = Writers([node.endpoint], 2)
         writers.start()
         for _ in range(300):
-            assert node.received.acquire(timeout=20)
+            assert node.received.acquire(timeout=120)
         writers.stop()
 
     writes = writers.writes()

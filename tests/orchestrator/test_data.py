@@ -133,8 +133,12 @@ def test_a_node_that_is_silent_costs_a_read_one_attempt(stack: ExitStack) -> Non
 def test_silence_until_the_deadline_is_unknown_for_a_write_and_try_again_for_a_read(
     stack: ExitStack,
 ) -> None:
-    nodes = nodes_of(stack, lambda _node, _request: None)
-    silent = shot(stack, nodes, seconds=0.2)
+    def falls_silent(_node: FakeNode, request: Request) -> Fields | None:
+        return found(b"value") if request["key"] == b"first" else None
+
+    silent = shot(stack, nodes_of(stack, falls_silent))
+    silent.read(op="get", key=b"first")  # so that it has its connection before time counts
+    silent.seconds = 0.2
 
     with pytest.raises(OutcomeUnknown):
         silent.write(op="incr", key=b"k", by=1)

@@ -310,7 +310,7 @@ def test_a_foreground_cluster_ends_with_its_terminal(shell: Shell, number: signa
         assert len(find_run(run_id)) == 4
 
         foreground.send_signal(number)
-        out, _ = foreground.communicate(timeout=30)
+        out, _ = foreground.communicate(timeout=120)
 
     assert foreground.returncode == 0
     assert "no process, no port and no socket is left" in out
