@@ -156,7 +156,11 @@ class Admission:
         silence = SILENCES_BEFORE_ASKING * state.options.election_ticks_max
         if _has_lost(configuration, server.server_id):
             self._on_removed(f"by the configuration at entry {index}")
-        elif state.leader_ticks >= silence and now_ms >= self._asked_ms + ASK_MS:
+            return
+        # A leader that joined while this node was away is heard, but where does it listen?
+        is_nameless = state.leader_id is not None and self.member(state.leader_id) is None
+        is_lost = is_nameless or state.leader_ticks >= silence
+        if is_lost and now_ms >= self._asked_ms + ASK_MS:
             self._asked_ms = now_ms
             self._ask()
 

@@ -9,6 +9,7 @@ from raftcache.raft.messages import AppendEntries, Message, PreVote, RequestVote
 from raftcache.raft.types import Entry, EntryKind
 
 from .builders import counter, elected
+from .membership import add, joinable, settle
 
 
 def dropped(cluster: SimulatedCluster, name: str) -> dict[str, int]:
@@ -204,3 +205,26 @@ def test_only_what_needs_the_leader_is_taken_from_another_node(op: str) -> None:
 
     assert cluster.leader() == leader
     assert dropped(cluster, leader) == {"malformed": 1}
+
+
+def test_a_node_that_was_away_hears_a_leader_it_does_not_know_and_asks_where_it_listens() -> None:
+    """Else it would follow for ever, and could never say what it lacks (thesis §4.1, C6)."""
+    cluster, leader, others = joinable()
+    away = others[0]
+    cluster.kill(away)
+    newcomer = add(cluster, leader)
+    server_id = next(one for one in settle(cluster) if one.startswith(f"{newcomer}#"))
+    cluster.process(leader).server.raft.transfer_leadership(server_id)
+    cluster.run_until(lambda: cluster.leader() == newcomer, within_ms=3_000)
+    # As long as it does not know where that is, nothing of it gets there.
+    cluster.network.cut(away, newcomer)
+    cluster.start(away)
+    server = cluster.process(away).server
+
+    cluster.run_until(lambda: server.raft.state.leader_id == server_id, within_ms=3_000)
+    known_by_its_log = server.raft.state.configuration.member(server_id)
+    cluster.run_until(lambda: server.admission.member(server_id) is not None, within_ms=3_000)
+
+    assert known_by_its_log is None
+    assert server.raft.state.configuration.member(server_id) is None
+    assert server.dropped["stranger"] == 0
