@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from raftcache.raft.configuration import Configuration, server_id_of
+from raftcache.raft.configuration import Configuration, decode_configuration, server_id_of
 from raftcache.raft.invariants import (
     ClusterChecks,
     Marks,
@@ -26,7 +26,7 @@ from raftcache.raft.messages import (
     RequestVoteResponse,
 )
 from raftcache.raft.quorum import has_quorum
-from raftcache.raft.types import HardState, Index, Role, ServerId, Term
+from raftcache.raft.types import EntryKind, HardState, Index, Role, ServerId, Term
 from raftcache.storage.recovery import Recovered
 from raftcache.storage.wal import Batch
 
@@ -103,11 +103,15 @@ class DurableLog:
 class Checks:
     """Watches all nodes of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, configuration: Configuration) -> None:
         self.durable: dict[str, DurableLog] = {}
         self.digests: dict[Index, int] = {}
         self.incarnations: dict[str, int] = {}
         """Whose log ``durable`` holds, by the node's name."""
+        self.former: dict[ServerId, DurableLog] = {}
+        """What incarnations that are no more had: what they promised was true then."""
+        self.configuration = configuration
+        """The newest one that is committed."""
         self.leaders: dict[Term, ServerId] = {}
         self.committed_index: Index = 0
         self.committed_terms: dict[Index, Term] = {}
@@ -130,8 +134,8 @@ class Checks:
         incarnation = recovered.identity.incarnation
         if self.incarnations.setdefault(name, incarnation) != incarnation:
             assert incarnation > self.incarnations[name], "incarnations only rise"
+            self.former[server_id_of(name, self.incarnations[name])] = self.durable.pop(name)
             self.incarnations[name] = incarnation
-            del self.durable[name]
         durable = self.durable.setdefault(name, DurableLog(newest_snapshot))
         if self.enabled:
             known, found = durable.hard_state, recovered.hard_state
@@ -206,6 +210,9 @@ class Checks:
             term = state.log.term_at(self.committed_index)
             assert term is not None, "what is committed is in the log"
             self.committed_terms[self.committed_index] = term
+            entry = state.log.entry(self.committed_index)
+            if entry.kind is EntryKind.CONFIGURATION:
+                self.configuration = decode_configuration(entry.data)
             self._check_majority(
                 self.committed_index, term, [one for _, one in state.configurations]
             )
@@ -243,8 +250,10 @@ class Checks:
 
         def has(server_id: ServerId) -> bool:
             name = server_id.partition("#")[0]
-            is_present = server_id == server_id_of(name, self.incarnations.get(name, 0))
-            return is_present and self.durable[name].has(index, term)
+            if server_id == server_id_of(name, self.incarnations.get(name, 0)):
+                return self.durable[name].has(index, term)
+            former = self.former.get(server_id)
+            return former is not None and former.has(index, term)
 
         holders = sorted(
             {voter for one in configurations for voter in one.everyone() if has(voter)}

@@ -65,6 +65,8 @@ class SimulatedCluster:
         self.calls: dict[int, Call] = {}
         self.told: Counter[tuple[str, str]] = Counter()
         """How many events of each kind each node has published."""
+        self.members_changed = False
+        """True once somebody asked for a change of the members, or lost a state."""
         self.bulk_bytes: Counter[tuple[str, str]] = Counter()
         """How many bytes of snapshots each node has sent, by source and target."""
         self.on_defect: Callable[[str, Exception], None] | None = None
@@ -75,8 +77,9 @@ class SimulatedCluster:
         """Who looks at processes that come to a place, by the place's name."""
         members = tuple(member_at(number) for number in range(1, profile.nodes + 1))
         configuration = bootstrap_configuration(members)
-        self.checks = Checks()
+        self.checks = Checks(configuration)
         self.hosts: dict[str, SimulatedHost] = {}
+        self._retired: set[str] = set()
         for number, member in enumerate(members):
             host = SimulatedHost(
                 member, capacity_bytes=capacity_bytes, clock_rate=profile.clock_rate(number)
@@ -99,8 +102,8 @@ class SimulatedCluster:
 
     @property
     def names(self) -> list[str]:
-        """All nodes' names, sorted."""
-        return sorted(self.hosts)
+        """All nodes' names, sorted; without those that were taken away."""
+        return sorted(self.hosts.keys() - self._retired)
 
     @property
     def running(self) -> list[Process]:
@@ -384,3 +387,11 @@ class SimulatedCluster:
             self.record.message(f"{source} -> {target}  {describe_frame(data)}")
         if process is not None:
             process.on_peer_frame(data)
+
+    def retire(self, name: str) -> None:
+        """Take a host out of the world, with its process if there is one."""
+        process = self.hosts[name].process
+        if process is not None and process.alive:
+            self.kill(name)
+        self._retired.add(name)
+        self.note(f"{name} is taken away")

@@ -10,7 +10,9 @@ from random import Random
 from typing import TypeAlias
 
 from raftcache.errors import StorageError
+from raftcache.raft.types import ServerId
 
+from .calls import Call
 from .clock import NORMAL_RATE
 from .cluster import SimulatedCluster
 from .process import Killed
@@ -38,6 +40,10 @@ class Faults:
         """Before when a dead node must not be started."""
         self.repairs: dict[str, Callable[[], None]] = {}
         """How to undo what was done to a dead node's files, where it refuses to start with them."""
+        self.lost: set[ServerId] = set()
+        """The members whose state is gone for good."""
+        self.member_call: Call | None = None
+        """The last change of the members that was asked for."""
         self._seed = seed
         self._kinds = kinds
         self._next_strike = 0

@@ -29,7 +29,11 @@ def _watcher(faults: Faults, point: Point, random: Random) -> Callable[[Process,
 
     def look(process: Process, detail: object) -> None:
         nonlocal left, passes
-        if left == 0 or process.paused or not point.when(process, detail):
+        if left == 0 or process.paused:
+            return
+        if not process.is_open and not point.place.startswith("disk "):
+            return  # It asks to join, and has nothing that could be at stake.
+        if not point.when(process, detail):
             return
         if passes > 0:
             passes -= 1

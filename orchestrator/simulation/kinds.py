@@ -3,7 +3,7 @@
 from types import MappingProxyType
 from typing import Final
 
-from . import kinds_of_cluster, kinds_of_disk, kinds_of_link, kinds_of_process
+from . import kinds_of_cluster, kinds_of_disk, kinds_of_link, kinds_of_member, kinds_of_process
 from .faults import Kind
 
 GROUPS: Final[MappingProxyType[str, MappingProxyType[str, Kind]]] = MappingProxyType(
@@ -11,6 +11,7 @@ GROUPS: Final[MappingProxyType[str, MappingProxyType[str, Kind]]] = MappingProxy
         "process": kinds_of_process.KINDS,
         "link": kinds_of_link.KINDS,
         "disk": kinds_of_disk.KINDS,
+        "member": kinds_of_member.KINDS,
         "cluster": kinds_of_cluster.KINDS,
     }
 )

@@ -29,6 +29,20 @@ def new_host(cluster: SimulatedCluster) -> Member:
     return member
 
 
+def is_quiet(cluster: SimulatedCluster) -> bool:
+    """Tell whether somebody leads, and no change of the members is planned or under way."""
+    leader = cluster.leader()
+    if leader is None:
+        return False
+    raft = cluster.process(leader).server.raft
+    planned = any(member.change for member in raft.state.configuration.members)
+    return (
+        not planned
+        and not raft.change_in_progress
+        and raft.state.configuration == cluster.checks.configuration
+    )
+
+
 def wipe(cluster: SimulatedCluster, name: str) -> None:
     """Let a host whose process is gone lose all that is on its disk."""
     host = cluster.hosts[name]

@@ -1,13 +1,17 @@
 """After the faults: a healed majority must get to work in time, then everybody must agree.
 
 The bound is the liveness that Raft promises: with a majority that can talk, a leader is there and
-a write goes through within ten election timeouts.
+a write goes through within ten election timeouts. Then what was begun with the members must come to
+its end; hosts without a part in the cluster are taken away.
 """
 
 from random import Random
 
+from .calls import Call
+from .cluster import SimulatedCluster
 from .faults import Faults
 from .kinds_of_link import isolated
+from .members import is_quiet
 
 TIMEOUTS_MAX = 10
 SETTLE_MS = 20_000
@@ -22,33 +26,40 @@ def make_peace(faults: Faults) -> None:
         AssertionError: it took too long.
     """
     cluster = faults.cluster
-    _let_stops_end(faults)
+    _let_stops_end(cluster)
     random = Random(f"{cluster.seed}/peace")
-    names = list(cluster.names)
-    random.shuffle(names)
-    majority, minority = names[: len(names) // 2 + 1], names[len(names) // 2 + 1 :]
-    if random.random() < 0.5:
-        minority = []  # All of them are healed at once.
-    _set_aside(faults, minority, random)
-    for name in majority:
-        _start(faults, name)
-    _expect_progress(faults, majority, minority)
+    left_out = _draw_left_out(cluster, random)
+    _set_aside(cluster, left_out, random)
+    for name in cluster.names:
+        if name not in left_out:
+            _start(faults, name)
+    _expect_progress(cluster, left_out)
     cluster.heal()
     for name in cluster.names:
         _start(faults, name)
+    _settle_members(cluster)
     cluster.elect(within_ms=SETTLE_MS)
 
 
-def _let_stops_end(faults: Faults) -> None:
-    cluster = faults.cluster
+def _let_stops_end(cluster: SimulatedCluster) -> None:
     cluster.run_until(
-        lambda: not any(process.stopping for process in cluster.running), within_ms=STOPS_MS
+        lambda: not any(process.stopping for process in cluster.alive), within_ms=STOPS_MS
     )
 
 
-def _set_aside(faults: Faults, names: list[str], random: Random) -> None:
+def _draw_left_out(cluster: SimulatedCluster, random: Random) -> list[str]:
+    """Draw a minority to leave out at first; nobody where members have changed."""
+    names = list(cluster.names)
+    random.shuffle(names)
+    present = cluster.checks.configuration
+    whole = [server_id.partition("#")[0] for server_id in present.voters] == cluster.names
+    if random.random() < 0.5 or not whole or cluster.members_changed:
+        return []
+    return sorted(names[len(names) // 2 + 1 :])
+
+
+def _set_aside(cluster: SimulatedCluster, names: list[str], random: Random) -> None:
     """Keep some nodes out of it: dead, or alive and cut off."""
-    cluster = faults.cluster
     for name in names:
         process = cluster.hosts[name].process
         if process is not None and process.alive and random.random() < 0.5:
@@ -66,25 +77,47 @@ def _start(faults: Faults, name: str) -> None:
     assert started, f"{name} does not start, though its disk is in order"
 
 
-def _expect_progress(faults: Faults, majority: list[str], minority: list[str]) -> None:
-    cluster, profile = faults.cluster, faults.cluster.profile
+def _expect_progress(cluster: SimulatedCluster, left_out: list[str]) -> None:
+    """Write again and again, at all nodes: one of them gets it done."""
+    profile = cluster.profile
     timeout_ms = profile.election_ticks_max * profile.tick_ms
     within_ms = TIMEOUTS_MAX * timeout_ms
-    begun_ms = cluster.scheduler.now_ms
-    out = f"with {', '.join(minority) or 'nobody'} left out"
-    while True:
-        left_ms = begun_ms + within_ms - cluster.scheduler.now_ms
-        assert left_ms > 0, (
-            f"a healed majority makes progress within {TIMEOUTS_MAX} election timeouts "
-            f"({within_ms} ms), {out}"
-        )
-        # Any of them may be asked: whoever does not lead hands on, or waits for a leader.
-        node = majority[left_ms % len(majority)]
-        call = cluster.request(
-            node, "set", key="progress", value="made", timeout_ms=min(left_ms, timeout_ms)
-        )
-        end_ms = cluster.scheduler.now_ms + min(left_ms, timeout_ms) + profile.tick_ms
-        while not call.done and cluster.scheduler.now_ms < end_ms:
+    end_ms = cluster.scheduler.now_ms + within_ms
+    names = [name for name in cluster.names if name not in left_out]
+    while cluster.scheduler.now_ms < end_ms:
+        calls = [
+            cluster.request(name, "set", key="progress", value="made", timeout_ms=timeout_ms)
+            for name in names
+        ]
+        round_end_ms = min(end_ms, cluster.scheduler.now_ms + timeout_ms + profile.tick_ms)
+        while cluster.scheduler.now_ms < round_end_ms and not _any_ok(calls):
             cluster.scheduler.step()
-        if call.done and call.outcome == "ok":
+        if _any_ok(calls):
             return
+    raise AssertionError(
+        f"a healed majority makes progress within {TIMEOUTS_MAX} election timeouts "
+        f"({within_ms} ms), with {', '.join(left_out) or 'nobody'} left out"
+    )
+
+
+def _any_ok(calls: list[Call]) -> bool:
+    return any(call.done and call.outcome == "ok" for call in calls)
+
+
+def _settle_members(cluster: SimulatedCluster) -> None:
+    """Let changes of the members end, and take away the hosts that have no part any more."""
+    if not cluster.members_changed:
+        return
+    checks = cluster.checks
+
+    def present() -> set[str]:
+        return {process.server.server_id for process in cluster.running}
+
+    cluster.run_until(
+        lambda: is_quiet(cluster) and present() >= set(checks.configuration.everyone()),
+        within_ms=SETTLE_MS,
+    )
+    members = {server_id.partition("#")[0] for server_id in checks.configuration.everyone()}
+    for name in cluster.names:
+        if name not in members:
+            cluster.retire(name)

@@ -14,6 +14,7 @@ from .draw import draw_profile
 from .faults import Faults
 from .forcing import watch_points
 from .kinds import KINDS
+from .members import let_join
 from .peace import make_peace
 from .profile import Profile
 from .verdict import pass_verdict
@@ -88,6 +89,7 @@ class Run:
         self.profile = profile
         whole = f"{seed}.{salt}" if salt else seed
         self.cluster = SimulatedCluster(whole, profile, verbose=verbose).up()
+        let_join(self.cluster)
         self.workload = Workload(self.cluster, whole)
         self.faults = Faults(self.cluster, f"{whole}/faults", KINDS)
         watch_points(self.faults, profile.points, whole)
