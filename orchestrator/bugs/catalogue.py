@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from .elections import ELECTION_BUGS
+from .membership import MEMBERSHIP_BUGS
 from .node import NODE_BUGS
 from .planting import Bug
 from .replication import REPLICATION_BUGS
@@ -12,6 +13,7 @@ from .store import STORE_BUGS
 BUGS: Sequence[Bug] = (
     *ELECTION_BUGS,
     *REPLICATION_BUGS,
+    *MEMBERSHIP_BUGS,
     *STORAGE_BUGS,
     *STORE_BUGS,
     *NODE_BUGS,
