@@ -82,7 +82,12 @@ def _reason(supervisor: Supervisor, child: Child) -> str:
         return ""
     code = supervisor.last_exit(child.name) if child.state != "EXITED" else child.exit_status
     if code in NEVER_RESTARTED:
-        why = {74: "its disk failed", 78: "it refused to start", 0: "it was stopped"}
+        why = {
+            0: "it was stopped",
+            65: "its state went astray",
+            74: "its disk failed",
+            78: "it refused to start",
+        }
         return f"{why[code]} (exit code {code})"
     return "it crashed again and again" if child.state == "FATAL" else ""
 

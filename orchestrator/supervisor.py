@@ -26,8 +26,8 @@ from .processes import RUN_ID_VARIABLE, Process, identify, is_alive, send, wait_
 from .spec_values import GATEWAY
 from .xmlrpc import Fault, Unreachable, call
 
-NEVER_RESTARTED = (0, 74, 78)
-"""Exit codes of a node after which starting it again would not help: stopped, disk, refused."""
+NEVER_RESTARTED = (0, 65, 74, 78)
+"""Exit codes of a node that is not to be started again: stopped, astray, disk failed, refused."""
 LOG_BYTES_MAX = 5 * 1024 * 1024
 LOG_BACKUPS = 3
 START_SECONDS_MAX = 30.0

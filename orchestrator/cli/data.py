@@ -9,6 +9,7 @@ from typing import Any
 from ..data import TIMEOUT_SECONDS, Shot, shot
 from ..errors import EXIT_CHECK_FAILED, EXIT_OK, UsageError
 from ..state import load_existing
+from ..units import parse_duration_ms
 from .call import Call
 from .console import as_json_value, printable
 from .status import seconds_of
@@ -42,6 +43,16 @@ def _revision(text: str) -> int:
 
 def _count(text: str) -> int:
     return _whole(text, 1, "from 1")
+
+
+def _ttl_ms(text: str) -> int:
+    try:
+        milliseconds = parse_duration_ms(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}") from None
+    if milliseconds < 1:
+        raise argparse.ArgumentTypeError("a key lives for a millisecond at least")
+    return milliseconds
 
 
 def _whole(text: str, least: int, kind: str) -> int:
@@ -83,6 +94,7 @@ def _run_get(call: Call) -> int:
             mod_rev=reply["mod_rev"],
             create_rev=reply["create_rev"],
             key_version=reply["key_version"],
+            ttl_ms=reply["ttl_ms"],
         )
     elif call.options.raw:
         sys.stdout.buffer.write(value)
@@ -97,6 +109,9 @@ def _configure_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key", metavar="KEY")
     parser.add_argument("value", metavar="VALUE", help="`-` reads it from standard input")
     _condition(parser)
+    parser.add_argument(
+        "--ttl", type=_ttl_ms, metavar="30s", help="let it go after so long; without, it stays"
+    )
     _common(parser)
 
 
@@ -108,6 +123,8 @@ def _run_set(call: Call) -> int:
         fields["value"] = os.fsencode(call.options.value)
     if call.options.if_rev is not None:
         fields["if_mod_rev"] = call.options.if_rev
+    if call.options.ttl is not None:
+        fields["ttl_ms"] = call.options.ttl
     with _shot(call) as one:
         reply = one.write(op="set", **fields)
     what = "created" if reply["created"] else "changed"
@@ -191,6 +208,7 @@ SET = Verb(
     examples=(
         "  bin/cluster set greeting hello\n"
         "  bin/cluster set picture - < picture.png\n"
+        "  bin/cluster set token abc --ttl 30s      gone after half a minute\n"
         "  bin/cluster set lock mine --if-rev 0     only if it is not there\n"
         "  bin/cluster set -- -key -value           what begins with a dash"
     ),

@@ -46,7 +46,20 @@ from ..errors import (
     WindowFull,
     WrongType,
 )
-from .records import Delete, Get, Incr, Item, Member, Operation, Outcome, Page, Record, Set, Written
+from .records import (
+    Delete,
+    Expire,
+    Get,
+    Incr,
+    Item,
+    Member,
+    Operation,
+    Outcome,
+    Page,
+    Record,
+    Set,
+    Written,
+)
 from .sync import Client
 
 if TYPE_CHECKING:
@@ -60,6 +73,7 @@ __all__ = [
     "Conflict",
     "DefiniteError",
     "Delete",
+    "Expire",
     "Fenced",
     "Forbidden",
     "Get",

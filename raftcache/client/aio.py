@@ -67,17 +67,19 @@ class AsyncClient:
         *,
         if_mod_rev: int | None = None,
         if_value: Text | None = None,
+        ttl: float | None = None,
         timeout: float | None = None,
     ) -> int:
         """Write a key and return its new revision.
 
         ``if_mod_rev`` and ``if_value`` make it conditional on the key's present revision (0: the
-        key must not exist) and value.
+        key must not exist) and value. The key goes after ``ttl`` seconds, by the cluster's own
+        time; without it, it stays.
 
         Raises:
             Conflict: the condition does not hold; it carries the present revision and value.
         """
-        plan = calls.write(key, value, if_mod_rev=if_mod_rev, if_value=if_value)
+        plan = calls.write(key, value, if_mod_rev=if_mod_rev, if_value=if_value, ttl=ttl)
         return (await self._perform(plan, timeout)).mod_rev
 
     async def write(
@@ -87,10 +89,11 @@ class AsyncClient:
         *,
         if_mod_rev: int | None = None,
         if_value: Text | None = None,
+        ttl: float | None = None,
         timeout: float | None = None,
     ) -> Written:
         """Write a key as :meth:`set` does; return also whether it is a new one."""
-        plan = calls.write(key, value, if_mod_rev=if_mod_rev, if_value=if_value)
+        plan = calls.write(key, value, if_mod_rev=if_mod_rev, if_value=if_value, ttl=ttl)
         return await self._perform(plan, timeout)
 
     async def delete(
@@ -105,14 +108,25 @@ class AsyncClient:
         plan = calls.delete(key, if_mod_rev=if_mod_rev, if_value=if_value)
         return await self._perform(plan, timeout)
 
-    async def incr(self, key: Text, by: int = 1, *, timeout: float | None = None) -> int:
+    async def incr(
+        self, key: Text, by: int = 1, *, ttl: float | None = None, timeout: float | None = None
+    ) -> int:
         """Add to the number in a key (none: 0) and return the sum.
+
+        A key that this creates goes after ``ttl`` seconds; one that is there stays as it is.
 
         Raises:
             WrongType: the value is no integer.
             OutOfRange: the sum would not fit in signed 64 bits.
         """
-        return await self._perform(calls.incr(key, by), timeout)
+        return await self._perform(calls.incr(key, by, ttl), timeout)
+
+    async def expire(self, key: Text, ttl: float | None, *, timeout: float | None = None) -> bool:
+        """Let a key go ``ttl`` seconds from now, or stay (None); return whether there is one.
+
+        Its value and revision remain as they are.
+        """
+        return await self._perform(calls.expire(key, ttl), timeout)
 
     async def batch(
         self, operations: Sequence[Operation], *, timeout: float | None = None

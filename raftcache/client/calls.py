@@ -13,6 +13,7 @@ from . import codec
 from .codec import Fields
 from .records import (
     Delete,
+    Expire,
     Get,
     Incr,
     Member,
@@ -49,10 +50,15 @@ def get_record(key: Text, *, local: bool) -> Plan[Record | None]:
 
 
 def write(
-    key: Text, value: Text, *, if_mod_rev: int | None, if_value: Text | None
+    key: Text,
+    value: Text,
+    *,
+    if_mod_rev: int | None,
+    if_value: Text | None,
+    ttl: float | None = None,
 ) -> Plan[Written]:
     """Plan a ``set``."""
-    op, fields = codec.operation_fields(Set(key, value, if_mod_rev, if_value))
+    op, fields = codec.operation_fields(Set(key, value, if_mod_rev, if_value, ttl))
     return Plan(op, fields, Kind.MUTATION, codec.written_of)
 
 
@@ -62,10 +68,16 @@ def delete(key: Text, *, if_mod_rev: int | None, if_value: Text | None) -> Plan[
     return Plan(op, fields, Kind.MUTATION, _deleted)
 
 
-def incr(key: Text, by: int) -> Plan[int]:
+def incr(key: Text, by: int, ttl: float | None = None) -> Plan[int]:
     """Plan an ``incr``."""
-    op, fields = codec.operation_fields(Incr(key, by))
+    op, fields = codec.operation_fields(Incr(key, by, ttl))
     return Plan(op, fields, Kind.MUTATION, _value)
+
+
+def expire(key: Text, ttl: float | None) -> Plan[bool]:
+    """Plan an ``expire``."""
+    op, fields = codec.operation_fields(Expire(key, ttl))
+    return Plan(op, fields, Kind.MUTATION, _found)
 
 
 def batch(operations: Sequence[Operation]) -> Plan[list[Outcome]]:
@@ -172,6 +184,10 @@ def _range_fields(prefix: Text | None, start: Text | None, end: Text | None) -> 
 
 def _deleted(reply: Fields) -> bool:
     return bool(reply["deleted"])
+
+
+def _found(reply: Fields) -> bool:
+    return bool(reply["found"])
 
 
 def _value(reply: Fields) -> int:

@@ -12,6 +12,7 @@ import msgspec
 from ..errors import ERRORS_BY_CODE, DefiniteError, IndefiniteError, RequestError
 from .records import (
     Delete,
+    Expire,
     Get,
     Incr,
     Item,
@@ -90,11 +91,23 @@ def operation_fields(operation: Operation) -> tuple[str, Fields]:
             return "get", {"key": as_bytes(key)}
         case Set(key=key, value=value):
             fields = {"key": as_bytes(key), "value": as_bytes(value)}
-            return "set", fields | _conditions(operation)
+            return "set", fields | _conditions(operation) | _ttl(operation.ttl)
         case Delete(key=key):
             return "delete", {"key": as_bytes(key)} | _conditions(operation)
         case Incr(key=key, by=by):
-            return "incr", {"key": as_bytes(key), "by": by}
+            return "incr", {"key": as_bytes(key), "by": by} | _ttl(operation.ttl)
+        case Expire(key=key, ttl=ttl):
+            return "expire", {"key": as_bytes(key), "ttl_ms": None} | _ttl(ttl)
+
+
+def _ttl(seconds: float | None) -> Fields:
+    """Return a time to live as the protocol has it."""
+    if seconds is None:
+        return {}
+    milliseconds = round(seconds * 1_000)
+    if milliseconds < 1:
+        raise ValueError(f"ttl is {seconds} s: a key lives for a millisecond at least")
+    return {"ttl_ms": milliseconds}
 
 
 def _conditions(operation: Set | Delete) -> Fields:
@@ -117,6 +130,8 @@ def result_of(operation: Operation, reply: Fields) -> Record | int | bool | None
             return bool(reply["deleted"])
         case Incr():
             return int(reply["value"])
+        case Expire():
+            return bool(reply["found"])
 
 
 def outcomes_of(operations: Iterable[Operation], results: list[Fields]) -> list[Outcome]:
@@ -131,7 +146,14 @@ def record_of(reply: Fields) -> Record | None:
     """Return the record of a ``get``, or None when there was no such key."""
     if not reply["found"]:
         return None
-    return msgspec.convert(reply, Record)
+    ttl_ms = reply.get("ttl_ms")
+    return Record(
+        value=reply["value"],
+        mod_rev=reply["mod_rev"],
+        create_rev=reply["create_rev"],
+        key_version=reply["key_version"],
+        ttl=None if ttl_ms is None else ttl_ms / 1_000,
+    )
 
 
 def written_of(reply: Fields) -> Written:

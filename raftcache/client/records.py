@@ -24,6 +24,8 @@ class Record(msgspec.Struct, frozen=True):
     """The store's revision when the key was created; a key made anew gets a new one."""
     key_version: int
     """Changes since it was created, that one included: 1 for a new key."""
+    ttl: float | None = None
+    """What was left of its time to live, in seconds, when it was read; None: it stays."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -73,12 +75,13 @@ class Get(msgspec.Struct, frozen=True):
 
 
 class Set(msgspec.Struct, frozen=True):
-    """Write a key; gives its new ``mod_rev``."""
+    """Write a key; gives its new ``mod_rev``. ``ttl``: seconds to live; None: it stays."""
 
     key: Text
     value: Text
     if_mod_rev: int | None = None
     if_value: Text | None = None
+    ttl: float | None = None
 
 
 class Delete(msgspec.Struct, frozen=True):
@@ -90,13 +93,21 @@ class Delete(msgspec.Struct, frozen=True):
 
 
 class Incr(msgspec.Struct, frozen=True):
-    """Add to a number; gives the sum."""
+    """Add to a number; gives the sum. ``ttl``: seconds to live, for a key that this creates."""
 
     key: Text
     by: int = 1
+    ttl: float | None = None
 
 
-Operation: TypeAlias = Get | Set | Delete | Incr
+class Expire(msgspec.Struct, frozen=True):
+    """Let a key go in ``ttl`` seconds (None: let it stay); gives True when there is one."""
+
+    key: Text
+    ttl: float | None
+
+
+Operation: TypeAlias = Get | Set | Delete | Incr | Expire
 """What :meth:`Client.batch` takes."""
 
 Outcome: TypeAlias = Record | int | bool | RequestError | None

@@ -70,7 +70,9 @@ class Handler:
         )
         if request.method == "PUT":
             value = await self._body(request)
-            return await self._keys.put(target.key, value, conditions)
+            return await self._keys.put(target.key, value, conditions, target.ttl)
+        if target.ttl is not None:
+            raise HttpError(HTTPStatus.BAD_REQUEST, "only a key that is written takes ?ttl=")
         if request.method == "DELETE":
             return await self._keys.delete(target.key, conditions)
         return await self._keys.get(target.key, conditions, exact=_wants_octets(request))
@@ -85,7 +87,7 @@ class Handler:
         conditions = parse_conditions(
             headers.getall("If-Match", ()), headers.getall("If-None-Match", ())
         )
-        return await self._keys.post(target.key, target.value, conditions)
+        return await self._keys.post(target.key, target.value, conditions, target.ttl)
 
     async def _body(self, request: BaseRequest) -> bytes:
         """Return the body, or refuse it by its announced length, before a byte of it is read."""

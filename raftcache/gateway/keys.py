@@ -54,21 +54,27 @@ class Keys:
             return answers.octets(record.value, headers)
         return answers.text(record.value + b"\n", headers)
 
-    async def put(self, key: bytes, value: bytes, conditions: Conditions) -> Response:
-        """Write a key; 201 when it is new, 204 when it is not."""
+    async def put(
+        self, key: bytes, value: bytes, conditions: Conditions, ttl: float | None = None
+    ) -> Response:
+        """Write a key, for ``ttl`` seconds or for good; 201 when it is new, 204 when it is not."""
 
         async def attempt(mod_rev: int | None, seconds: float) -> Response:
-            written = await self._client.write(key, value, if_mod_rev=mod_rev, timeout=seconds)
+            written = await self._client.write(
+                key, value, if_mod_rev=mod_rev, ttl=ttl, timeout=seconds
+            )
             status = HTTPStatus.CREATED if written.created else HTTPStatus.NO_CONTENT
             return answers.nothing(status, {"ETag": etag(written.mod_rev)})
 
         return await self._change(key, conditions, attempt)
 
-    async def post(self, key: bytes, value: bytes, conditions: Conditions) -> Response:
+    async def post(
+        self, key: bytes, value: bytes, conditions: Conditions, ttl: float | None = None
+    ) -> Response:
         """Write a key whose value stood in the path; 200, as the Go original answers."""
 
         async def attempt(mod_rev: int | None, seconds: float) -> Response:
-            new = await self._client.set(key, value, if_mod_rev=mod_rev, timeout=seconds)
+            new = await self._client.set(key, value, if_mod_rev=mod_rev, ttl=ttl, timeout=seconds)
             return answers.nothing(HTTPStatus.OK, {"ETag": etag(new)})
 
         return await self._change(key, conditions, attempt)

@@ -17,6 +17,11 @@ from .answers import HttpError
 KEY_BYTES_MAX: Final = 1024
 """As the protocol has it."""
 
+TTL_MS_MAX: Final = 100 * 365 * 24 * 60 * 60 * 1_000
+"""Likewise."""
+
+_UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_TTL = re.compile(r"ttl=([0-9]{1,15})(ms|s|m|h)", re.ASCII)
 _BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"http://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -46,11 +51,15 @@ METHODS: Final = {
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A resource and, where it has them, its key and value."""
+    """A resource and, where it has them, its key and value.
+
+    ``ttl`` is how long what is written shall live, in seconds; None: it stays.
+    """
 
     resource: Resource
     key: bytes = b""
     value: bytes = b""
+    ttl: float | None = None
 
 
 _FIXED: Final = {
@@ -80,19 +89,35 @@ def parse_target(path: str) -> Target:
     path, question, query = path.partition("?")
     if "#" in path + query:
         raise HttpError(HTTPStatus.BAD_REQUEST, "a number sign in a key is written %23")
-    if question:
-        raise HttpError(
-            HTTPStatus.BAD_REQUEST,
-            "nothing here takes a query: a question mark in a key is written %3F",
-        )
+    ttl = _ttl_of(query) if question else None
     fixed = _FIXED.get(path)
+    if path.startswith(_KEYS):
+        target = _key_target(path.removeprefix(_KEYS).split("/"))
+        return target if ttl is None else msgspec.structs.replace(target, ttl=ttl)
+    if ttl is not None:
+        raise HttpError(HTTPStatus.BAD_REQUEST, "only a key that is written takes ?ttl=")
     if fixed is not None:
         return fixed
-    if path.startswith(_KEYS):
-        return _key_target(path.removeprefix(_KEYS).split("/"))
     if path.startswith(_NODES) and "/" not in path.removeprefix(_NODES):
         return Target(Resource.NODE)
     raise HttpError(HTTPStatus.NOT_FOUND, "there is nothing here: keys are at /api/v1/key/{key}")
+
+
+def _ttl_of(query: str) -> float:
+    """Return the seconds of a query such as ``ttl=30s``: the one query that there is."""
+    found = _TTL.fullmatch(query)
+    if found is None:
+        raise HttpError(
+            HTTPStatus.BAD_REQUEST,
+            "the one query here is ?ttl= with a whole number of ms, s, m or h, as in ?ttl=30s; "
+            "a question mark in a key is written %3F",
+        )
+    milliseconds = int(found[1]) * _UNITS_MS[found[2]]
+    if not 1 <= milliseconds <= TTL_MS_MAX:
+        raise HttpError(
+            HTTPStatus.BAD_REQUEST, "a key lives for a millisecond at least, and 100 years at most"
+        )
+    return milliseconds / 1_000
 
 
 def _key_target(segments: list[str]) -> Target:

@@ -1,7 +1,8 @@
 """A node process: settings, directory, sockets, then the loop, until a signal or a failure.
 
-Exit codes: 0 stopped; 70 a defect, or the parent is gone; 74 the disk failed; 78 the settings or
-the directory can't be used, so that starting again would change nothing.
+Exit codes: 0 stopped; 65 its state is another than most nodes'; 70 a defect, or the parent is
+gone; 74 the disk failed; 78 the settings, the directory or the log can't be used by this release,
+so that starting again would change nothing.
 """
 
 import logging
@@ -22,6 +23,9 @@ from ..protocol.limits import Limits
 from ..storage.files import OS_FILES, kernel_boot_id
 from ..storage.memory import MemoryLog
 from ..storage.writer import WalWriter
+from ..store.commands import UnknownCommands
+from ..store.machine import StateDiverged
+from ..store.slices import UnknownContents
 from ..transport.clients import ClientSocket
 from ..transport.faults import LinkFaults
 from ..transport.options import Socket
@@ -37,6 +41,7 @@ from .stalls import take_over_collection
 from .values import About, Durable
 from .worker import Worker
 
+EXIT_DIVERGED = 65
 EXIT_DEFECT = 70
 EXIT_DISK_FAILED = 74
 EXIT_REFUSED = 78
@@ -71,7 +76,7 @@ def main(arguments: list[str], parent: ParentWatch) -> int:
     except DiskFailed as error:
         _log.error("%s", error)
         return EXIT_DISK_FAILED
-    except (SettingsError, StorageError) as error:
+    except (SettingsError, StorageError, UnknownCommands, UnknownContents) as error:
         _log.error("%s", error)
         return EXIT_REFUSED
     except Exception:  # noqa: BLE001 - the last line of defence: told in the log, then the end
@@ -101,6 +106,14 @@ def _run(settings: Settings, parent: ParentWatch) -> int:
     context: zmq.Context[Socket] = zmq.Context()
     try:
         return _serve(settings, home, opened, context, parent)
+    except StateDiverged as error:
+        name = settings.node_id
+        _log.error(
+            "ALARM: the state of %s went astray: %s. To go on would be to give wrong answers:  "
+            "bin/cluster replace %s  puts a new %s with the others' state in its place",
+            *(name, error, name, name),
+        )
+        return EXIT_DIVERGED
     except zmq.ZMQError as error:
         raise SettingsError(f"{settings.node_id}: {error}") from error
     finally:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ..protocol.peer import Answer, HandedOn, PeerFrame, SnapshotAck, encode_peer_frame
+from ..protocol.peer import Answer, HandedOn, PeerFrame, SnapshotAck, StateDigest, encode_peer_frame
 from ..raft.messages import Message
 from ..raft.types import ServerId
 
@@ -21,7 +21,7 @@ class Outgoing(NamedTuple):
 class Outbox:
     """Collects what goes to the peers until the end of the turn."""
 
-    __slots__ = ("_bytes", "_cluster_id", "_frames", "_full", "_source")
+    __slots__ = ("_bytes", "_cluster_id", "_frames", "_full", "_source", "time_ms", "version")
 
     def __init__(self, cluster_id: str, source: ServerId) -> None:
         self._cluster_id = cluster_id
@@ -29,6 +29,10 @@ class Outbox:
         self._frames: dict[ServerId, PeerFrame] = {}
         self._bytes: dict[ServerId, int] = {}
         self._full: list[PeerFrame] = []
+        self.version = 1
+        """The version of commands that this node can read."""
+        self.time_ms = 0
+        """Cluster time, if this node leads."""
 
     def add_messages(self, messages: list[Message]) -> None:
         """Add Raft messages, each to the frame of its target."""
@@ -46,6 +50,10 @@ class Outbox:
     def add_ack(self, peer: ServerId, ack: SnapshotAck) -> None:
         """Add the word on how much of a snapshot has come in."""
         self._frame(peer).acks.append(ack)
+
+    def add_digest(self, peer: ServerId, digest: StateDigest) -> None:
+        """Add the word on which state this node has had."""
+        self._frame(peer).digests.append(digest)
 
     def take(self) -> list[Outgoing]:
         """Return what goes to each peer that has anything, encoded, in a fixed order."""
@@ -65,7 +73,16 @@ class Outbox:
     def _frame(self, peer: ServerId) -> PeerFrame:
         frame = self._frames.get(peer)
         if frame is None:
-            frame = PeerFrame(self._cluster_id, self._source, peer, [], [], [])
+            frame = PeerFrame(
+                self._cluster_id,
+                self._source,
+                peer,
+                [],
+                [],
+                [],
+                version=self.version,
+                time_ms=self.time_ms,
+            )
             self._frames[peer] = frame
             self._bytes[peer] = 0
         return frame

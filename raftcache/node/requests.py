@@ -12,7 +12,7 @@ import msgspec
 from ..protocol.peer import HandedOn
 from ..raft.core import Raft
 from ..raft.types import Entry, Index, ServerId
-from ..store.commands import encode_commands
+from ..store.commands import Command
 from ..store.machine import StateMachine
 from .answers import UNKNOWN, Answers
 from .events import name_of
@@ -27,6 +27,7 @@ from .pending import (
 )
 from .ports import Storage
 from .repeats import COUNT_BITS
+from .upkeep import Upkeep
 
 ENTRY_COMMANDS_MAX = 1_000
 ENTRY_BYTES_MAX = 1024 * 1024
@@ -43,7 +44,8 @@ BEHIND_ENTRIES_MAX = 1_000
 class RequestDesk:
     """Takes requests in, finds out where each has to go, and knows who waits for what.
 
-    ``life`` is a number that no other life of this node has; ``now_ms`` tells the loop's time.
+    ``life`` is a number that no other life of this node has; ``now_ms`` tells the loop's time;
+    ``upkeep`` makes entries, and knows which commands all members can read.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class RequestDesk:
         *,
         life: int,
         now_ms: Callable[[], int],
+        upkeep: Upkeep,
     ) -> None:
         self._raft = raft
         self.store = store
@@ -63,6 +66,7 @@ class RequestDesk:
         self._outbox = outbox
         self._answers = answers
         self._now_ms = now_ms
+        self._upkeep = upkeep
         self._node = answers.header.node
         self.administer: Callable[[Pending], None]
         """Takes what a leader is asked about the cluster itself."""
@@ -282,6 +286,8 @@ class RequestDesk:
             self._answers.refuse(
                 pending, "no_space", f"the disk of {self._node} is full: free some space on it"
             )
+        elif self._upkeep.refuses(pending):
+            pass  # It has its answer.
         elif self._proposed.bytes + self._proposal_bytes + size > PROPOSED_BYTES_MAX:
             self.refuse_overloaded(pending)
         else:
@@ -302,8 +308,7 @@ class RequestDesk:
         self._propose(proposals[first:])
 
     def _propose(self, requests: list[Pending]) -> None:
-        commands = [pending.request.command for pending in requests]
-        data = encode_commands([command for command in commands if command is not None])
+        data = self._upkeep.encode([_command_of(pending) for pending in requests])
         index = self._raft.propose(data)
         group = ProposedGroup(requests, self._raft.current_term)
         self._proposed.add(index, group, len(data))
@@ -335,3 +340,9 @@ class RequestDesk:
         self._answers.refuse(
             pending, "not_leader", f"{self._node} does not lead and was asked not to forward: {who}"
         )
+
+
+def _command_of(pending: Pending) -> Command:
+    command = pending.request.command
+    assert command is not None, "only what changes something is proposed"
+    return command

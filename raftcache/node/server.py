@@ -38,6 +38,7 @@ from .requests import RequestDesk
 from .snapshots import SnapshotSetup
 from .status import is_caught_up
 from .transfers import Transfers
+from .upkeep import Upkeep
 from .values import ADMIN_SOCKET, About, Durable, Effects
 
 SLOW_TURN_MS = 20.0
@@ -74,7 +75,8 @@ class Server:
         self.tick_ms = tick_ms
         self.limits = limits
         self.storage = storage
-        self.now_ms = self.started_ms = self.client_count = 0
+        self.now_ms = self.started_ms = 0
+        self.client_count = 0
         self.longest_turn_ms = 0.0
         self.election_started_ms = self.election_won_ms = 0
         self.dropped: Counter[str] = Counter()
@@ -95,6 +97,7 @@ class Server:
         self.outbox = Outbox(about.cluster_id, self.server_id)
         header = ReplyHeader(about.node_id, self.raft.current_term, None, 0)
         self.answers = Answers(header, self.outbox)
+        self.upkeep = Upkeep(self)
         self.desk = RequestDesk(
             self.raft,
             self.store,
@@ -103,20 +106,16 @@ class Server:
             self.answers,
             life=random.getrandbits(LIFE_BITS),
             now_ms=lambda: self.now_ms,
+            upkeep=self.upkeep,
         )
-        told = (durable.configuration_index, durable.configuration)
-        self.admission = Admission(self, told)
+        self.admission = Admission(self, (durable.configuration_index, durable.configuration))
         self.membership = Membership(self)
         self.desk.administer = self.membership.take
         setup = durable.snapshots
         self.keeper = SnapshotKeeper(self, setup, random) if setup is not None else None
+        on_applied = self.keeper.on_applied if self.keeper else _ignore
         self._cycle = ReadyCycle(
-            self.raft,
-            self.store,
-            storage,
-            self.outbox,
-            self.desk,
-            on_applied=self.keeper.on_applied if self.keeper else _ignore,
+            self.raft, self.store, storage, self.outbox, self.desk, on_applied=on_applied
         )
         self.faults: LinkFaults | None = None  # allowed only where chaos is
         self.hash_waiting: list[Pending] = []
@@ -170,6 +169,7 @@ class Server:
             self._on_handed_on(frame.source, request)
         for answer in frame.answers:
             self.desk.on_handed_on_answer(answer.number, answer.frame)
+        self.upkeep.on_peer_frame(frame)
         if self.keeper is not None:
             self.keeper.on_peer_frame(frame)
 
@@ -181,6 +181,7 @@ class Server:
         """Let one tick of Raft's time pass, and answer whose time is up."""
         if not self.admission.is_removed:
             self.raft.tick()
+        self.upkeep.on_tick()
         self._refresh_header()
         self.desk.retry_waiting()
         self.desk.expire(self.now_ms)
@@ -201,6 +202,7 @@ class Server:
 
     def turn(self) -> Effects:
         """Answer everything that came in since the last turn."""
+        self.upkeep.on_turn()
         self.desk.start_turn()
         self._refresh_header()
         self._cycle.run()

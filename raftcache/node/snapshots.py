@@ -198,7 +198,8 @@ class Snapshots:
             self._tell_waiting(self.newest or RaftCacheError("there is nothing to take yet"))
             return
         run = self._store.begin_snapshot()
-        meta = SnapshotMeta(index, term, self._raft.configuration_at(index), self._store.store_rev)
+        configuration, store_rev = self._raft.configuration_at(index), self._store.store_rev
+        meta = SnapshotMeta(index, term, configuration, store_rev, run.contents_version)
         self._taking = taking = _Taking(run, meta)
         self._log_bytes = 0
         self._due_bytes = self._draw_due()

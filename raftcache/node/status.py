@@ -118,7 +118,7 @@ def _alarms(server: "Server") -> list[str]:
             f"snapshot_lost: no sound snapshot reaches entry {needed}, where the log begins; "
             f"votes and stores, and waits for the leader's"
         )
-    return alarms
+    return alarms + server.upkeep.digests.alarms
 
 
 def _snapshot_index(server: "Server") -> int:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..store.commands import TTL_MS_MAX
 from .fields import id_of
 from .limits import TIMEOUT_MS_MAX, FieldError, Refused, shown
 from .wire import OPERATION_WIRES, REQUEST_WIRES, UNDECODABLE, AnyWire, Wire
@@ -17,7 +18,6 @@ from .wire import OPERATION_WIRES, REQUEST_WIRES, UNDECODABLE, AnyWire, Wire
 LATER_OPS: Final = frozenset(
     {
         "delete_range",
-        "expire",
         "txn",
         "watch",
         "session_open",
@@ -27,7 +27,7 @@ LATER_OPS: Final = frozenset(
 )
 """Operations of the protocol that this release does not have yet."""
 
-LATER_FIELDS: Final = frozenset({"ttl_ms", "sliding", "bind", "fence", "session", "seq", "ack"})
+LATER_FIELDS: Final = frozenset({"sliding", "bind", "fence", "session", "seq", "ack"})
 """Fields of the protocol that this release does not have yet."""
 
 _COMMON_FIELDS: Final = frozenset(Wire.__struct_fields__)
@@ -45,6 +45,7 @@ _RULES: Final = {
     "at_rev": "a whole number from 0",
     "at": "a whole number from 0",
     "limit": "a whole number from 1",
+    "ttl_ms": f"a whole number of milliseconds from 1 to {TTL_MS_MAX}",
     "by": "a whole number that fits in signed 64 bits",
     "peer": "a text",
     "client": "a text",
@@ -158,8 +159,10 @@ def _wrong_field(
             if field.required:
                 return "bad_request", f"`{name}` is missing: `{op}` needs it"
             continue
-        if name != "id" and _decoded(fields[name], field.type, json=json) is None:
-            return "bad_request", f"`{name}` must be {_RULES.get(name, 'well-formed')}"
+        if name != "id" and not _fits(fields[name], field.type, json=json):
+            rule = _RULES.get(name, "well-formed")
+            never = ", or null to let it stay" if (op, name) == ("expire", "ttl_ms") else ""
+            return "bad_request", f"`{name}` must be {rule}{never}"
     return None
 
 
@@ -175,6 +178,15 @@ def _decoded(raw: msgspec.Raw, kind: Any, *, json: bool) -> Any:
         return (msgspec.json if json else msgspec.msgpack).decode(raw, type=kind)
     except UNDECODABLE:
         return None
+
+
+def _fits(raw: msgspec.Raw, kind: Any, *, json: bool) -> bool:
+    """Tell whether a field is of this kind, null included where the kind has it."""
+    try:
+        (msgspec.json if json else msgspec.msgpack).decode(raw, type=kind)
+    except UNDECODABLE:
+        return False
+    return True
 
 
 def _nearest(word: str, words: Any) -> str:

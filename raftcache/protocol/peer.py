@@ -58,10 +58,19 @@ class SnapshotAck(msgspec.Struct, frozen=True, array_like=True, gc=False):
     damaged: bool = False
 
 
+class StateDigest(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Which digest the sender's state had after the entry at ``index``."""
+
+    index: Index
+    digest: int
+
+
 class PeerFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """All that one node has for another after one turn.
 
-    ``source`` and ``target`` are server ids such as ``n1#1``: node and incarnation.
+    ``source`` and ``target`` are server ids such as ``n1#1``: node and incarnation. ``version`` is
+    the newest version of commands that the sender can read, ``time_ms`` cluster time as a leader
+    knows it (0 from all others).
     """
 
     cluster_id: str
@@ -72,6 +81,9 @@ class PeerFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     answers: list[Answer] = []
     chunks: list[SnapshotChunk] = []
     acks: list[SnapshotAck] = []
+    version: int = 1
+    time_ms: int = 0
+    digests: list[StateDigest] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

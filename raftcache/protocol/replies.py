@@ -19,6 +19,7 @@ import msgspec
 from ..store.results import (
     BatchResult,
     DeleteResult,
+    ExpireResult,
     Failure,
     GetResult,
     IncrResult,
@@ -80,7 +81,7 @@ class _GetReply(msgspec.Struct, gc=False):
     mod_rev: int
     create_rev: int
     key_version: int
-    ttl_ms: None = None
+    ttl_ms: int | None
     session: None = None
 
 
@@ -170,6 +171,7 @@ def _encode_get(request: Answerable, header: ReplyHeader, result: GetResult) -> 
             result.mod_rev,
             result.create_rev,
             result.key_version,
+            result.ttl_ms,
         )
     )
 
@@ -235,7 +237,7 @@ def _get_fields(result: GetResult) -> dict[str, Any]:
         "mod_rev": result.mod_rev,
         "create_rev": result.create_rev,
         "key_version": result.key_version,
-        "ttl_ms": None,
+        "ttl_ms": result.ttl_ms,
         "session": None,
     }
 
@@ -256,6 +258,10 @@ def _prev_fields(result: SetResult | DeleteResult) -> dict[str, Any]:
 
 def _incr_fields(result: IncrResult) -> dict[str, Any]:
     return {"value": result.value, "mod_rev": result.mod_rev}
+
+
+def _expire_fields(result: ExpireResult) -> dict[str, Any]:
+    return {"found": result.found}
 
 
 def _range_fields(result: RangeResult) -> dict[str, Any]:
@@ -308,6 +314,7 @@ _FIELDS: Final[dict[type, Callable[[Any], dict[str, Any]]]] = {
     SetResult: _set_fields,
     DeleteResult: _delete_fields,
     IncrResult: _incr_fields,
+    ExpireResult: _expire_fields,
     RangeResult: _range_fields,
     Failure: _failure_fields,
     BatchResult: _batch_fields,

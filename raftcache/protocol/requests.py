@@ -14,7 +14,19 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
-from ..store.commands import Batch, Command, Delete, Get, Incr, Invalid, Operation, Query
+from ..store.commands import (
+    Batch,
+    Command,
+    Delete,
+    Expire,
+    Get,
+    Incr,
+    IncrExpiring,
+    Invalid,
+    Operation,
+    Query,
+    SetExpiring,
+)
 from ..store.commands import Range as RangeQuery
 from ..store.commands import Set as SetCommand
 from .diagnosis import diagnose, diagnose_operation, read_id
@@ -32,6 +44,7 @@ from .wire import (
     BatchWire,
     Decoders,
     DeleteWire,
+    ExpireWire,
     FaultSetWire,
     GetWire,
     HashWire,
@@ -142,9 +155,12 @@ def _oversized(frame: bytes, limit: int, *, json: bool) -> Refused:
     )
 
 
-def _set(wire: SetWire[Any, Any], limits: Limits, *, json: bool) -> SetCommand:
+def _set(wire: SetWire[Any, Any], limits: Limits, *, json: bool) -> SetCommand | SetExpiring:
     key = key_of(wire.key, json=json)
     value = value_of(wire.value, limits.value_bytes, json=json)
+    if wire.ttl_ms is not UNSET:
+        conditions = _conditions(wire, limits, json=json)
+        return SetExpiring(key, value, wire.ttl_ms, *conditions, wire.prev)
     if wire.if_mod_rev is UNSET and wire.if_value is UNSET and not wire.prev:
         return SetCommand(key, value)
     return SetCommand(key, value, *_conditions(wire, limits, json=json), wire.prev)
@@ -165,8 +181,13 @@ def _conditions(
     return revision_of(wire.if_mod_rev, json=json, name="if_mod_rev"), if_value
 
 
-def _incr(wire: IncrWire[Any, Any], _limits: Limits, *, json: bool) -> Incr:
-    return Incr(key_of(wire.key, json=json), wire.by)
+def _incr(wire: IncrWire[Any, Any], _limits: Limits, *, json: bool) -> Incr | IncrExpiring:
+    key = key_of(wire.key, json=json)
+    return Incr(key, wire.by) if wire.ttl_ms is UNSET else IncrExpiring(key, wire.by, wire.ttl_ms)
+
+
+def _expire(wire: ExpireWire[Any, Any], _limits: Limits, *, json: bool) -> Expire:
+    return Expire(key_of(wire.key, json=json), wire.ttl_ms)
 
 
 def _get(wire: GetWire[Any, Any], _limits: Limits, *, json: bool) -> Get:
@@ -236,11 +257,12 @@ _BUILDERS: Final[dict[type, Callable[..., Any]]] = {
     SetWire: _set,
     DeleteWire: _delete,
     IncrWire: _incr,
+    ExpireWire: _expire,
     GetWire: _get,
     RangeWire: _range,
     BatchWire: _batch,
 }
-_MUTATIONS: Final = frozenset({SetWire, DeleteWire, IncrWire})
+_MUTATIONS: Final = frozenset({SetWire, DeleteWire, IncrWire, ExpireWire})
 _OP_OF_WIRE: Final[dict[type, str]] = {wire: op for op, wire in REQUEST_WIRES.items()}
 _NO_ARGUMENTS: Final[dict[str, Any]] = {}
 _COMMON_DEFAULTS: Final = (1, None, 5000, "linearizable", True, False)

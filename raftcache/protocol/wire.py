@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar, 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from ..store.commands import TTL_MS_MAX
 from .limits import RANGE_LIMIT_DEFAULT, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX
 
 INT64_MIN: Final = -(2**63)
@@ -33,6 +34,9 @@ Revision: TypeAlias = Annotated[int, Meta(ge=0, le=INT64_MAX)] | str
 """A number; in JSON a string of digits too, since many parsers round what is above 2^53."""
 
 Incarnation: TypeAlias = Annotated[int, Meta(ge=1, le=INT64_MAX)]
+
+TimeToLive: TypeAlias = Annotated[int, Meta(ge=1, le=TTL_MS_MAX)]
+"""Milliseconds. 0 would be gone before it is there: whoever means that deletes."""
 
 Id = TypeVar("Id")
 """How a class takes the id."""
@@ -70,6 +74,7 @@ class SetWire(Wire[Id, Text], kw_only=True, gc=False, tag="set"):
 
     key: Text
     value: Text
+    ttl_ms: TimeToLive | UnsetType = UNSET
     if_mod_rev: Revision | UnsetType = UNSET
     if_value: Text = UNSET  # type: ignore[assignment]
     prev: bool = False
@@ -89,6 +94,14 @@ class IncrWire(Wire[Id, Text], kw_only=True, gc=False, tag="incr"):
 
     key: Text
     by: Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)] = 1
+    ttl_ms: TimeToLive | UnsetType = UNSET
+
+
+class ExpireWire(Wire[Id, Text], kw_only=True, gc=False, tag="expire"):
+    """``expire``. The one field besides ``id`` that takes null, and so is never left out."""
+
+    key: Text
+    ttl_ms: TimeToLive | None
 
 
 class GetWire(Wire[Id, Text], kw_only=True, gc=False, tag="get"):
@@ -208,7 +221,7 @@ def _by_op(*wires: type[AnyWire]) -> dict[str, type[AnyWire]]:
     return {str(wire.__struct_config__.tag): wire for wire in wires}
 
 
-OPERATION_WIRES: Final = _by_op(SetWire, DeleteWire, IncrWire, GetWire, RangeWire)
+OPERATION_WIRES: Final = _by_op(SetWire, DeleteWire, IncrWire, ExpireWire, GetWire, RangeWire)
 """What may stand in a batch, by name."""
 
 ADMIN_WIRES: Final = _by_op(

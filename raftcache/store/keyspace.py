@@ -264,21 +264,21 @@ class Keyspace:
         assert watcher is None or self._watcher is None, "one snapshot is taken at a time"
         self._watcher = watcher
 
-    def load(self, keys: list[bytes], records: list[Record]) -> None:
+    def load(self, keys: list[bytes], records: list[Record], *, timed: bool = False) -> None:
         """Put ``records`` behind all that is here, at no revision of their own.
 
-        Assumes that the keys are in order, distinct, and greater than all that are here.
+        Assumes that the keys are in order, distinct, and greater than all that are here, and, if
+        not ``timed``, that none of them has a deadline.
         """
         self._ordered.append_sorted(keys)
         self._records.update(zip(keys, records, strict=True))
         self._digest_sum = (self._digest_sum + sum([r.digest for r in records])) & _MASK
         self.data_bytes += RECORD_OVERHEAD_BYTES * len(keys)
         self.data_bytes += sum(map(len, keys)) + sum([len(r.value) for r in records])
-        pairs = zip(keys, records, strict=True)
-        timed = [(record.deadline_ms, key) for key, record in pairs if record.deadline_ms]
         if timed:
-            self._deadlines.update(timed)
-            self.next_deadline_ms = self._deadlines[0][0]
+            pairs = zip(keys, records, strict=True)
+            self._deadlines.update([(r.deadline_ms, key) for key, r in pairs if r.deadline_ms])
+            self.next_deadline_ms = self._deadlines[0][0] if len(self._deadlines) else NEVER
 
     def recall(self, key: bytes, before: Record | None) -> None:
         """Take note of the change of the next revision, whose effect is here already."""

@@ -170,7 +170,7 @@ class Restorer:
                 timed_record(key, record, deadline_ms) if deadline_ms else record
                 for key, record, deadline_ms in zip(keys, records, made.deadlines_ms, strict=True)
             ]
-        self._keyspace.load(keys, records)
+        self._keyspace.load(keys, records, timed=isinstance(made, TimedRecords))
         self._last_key = keys[-1]
 
     def _on_changes(self, made: Changes, header: Header) -> None:

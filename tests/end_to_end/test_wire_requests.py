@@ -146,10 +146,16 @@ def test_what_is_no_json_request_is_a_bad_request_in_json(target: Bystander, fra
             id="condition misspelt",
         ),
         pytest.param(
-            {"op": "set", "key": "bystander", "value": "x", "ttl_ms": 1},
+            {"op": "set", "key": "bystander", "value": "x", "sliding": True},
             "unsupported",
-            "ttl_ms",
+            "sliding",
             id="field of a later release",
+        ),
+        pytest.param(
+            {"op": "set", "key": "bystander", "value": "x", "ttl_ms": 0},
+            "bad_request",
+            "ttl_ms",
+            id="no time to live",
         ),
         pytest.param(
             {"op": "watch", "key": "bystander"}, "unsupported", "watch", id="op of a later release"

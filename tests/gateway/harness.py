@@ -63,7 +63,7 @@ class Store:
         except Refused as refused:
             return encode_refused(refused, header)
         if decoded.command is not None:
-            data = encode_commands([decoded.command])
+            data = encode_commands([decoded.command], 0)
             [result] = self.machine.apply(self.machine.last_applied + 1, data)
         else:
             assert decoded.query is not None

@@ -126,6 +126,21 @@ def test_every_key_can_be_written_in_a_path(segment: bytes, key: bytes) -> None:
     assert {request["key"] for request in node.requests} == {key}
 
 
+@pytest.mark.parametrize(
+    ("query", "ttl_ms"),
+    [("", None), ("?ttl=250ms", 250), ("?ttl=30s", 30_000), ("?ttl=2h", 7_200_000)],
+)
+def test_a_key_can_be_written_for_a_time(query: str, ttl_ms: int | None) -> None:
+    store = Store()
+    with FakeNode(store) as node, Running([node.endpoint]) as running:
+        assert running.ask("PUT", f"{KEY}a{query}", b"v").status == 201
+        assert running.ask("POST", f"{KEY}b/value/v{query}").status == 200
+        assert running.ask("PUT", f"{KEY}a{query}", b"w").status == 204
+        assert running.ask("DELETE", f"{KEY}a?ttl=1s").status == 400
+    writes = [request for request in node.requests if request["op"] == "set"]
+    assert [request.get("ttl_ms") for request in writes] == [ttl_ms] * 3
+
+
 def test_bytes_that_no_text_has_are_not_mixed_up_with_their_spelling(gateway: Running) -> None:
     gateway.ask("PUT", f"{KEY}%FF", b"the byte")
     gateway.ask("PUT", f"{KEY}%25FF", b"the spelling")
@@ -141,6 +156,13 @@ def test_bytes_that_no_text_has_are_not_mixed_up_with_their_spelling(gateway: Ru
         (f"{KEY}a%2", 400),
         (f"{KEY}a%zz", 400),
         (f"{KEY}a?ttl=30", 400),
+        (f"{KEY}a?ttl=0s", 400),
+        (f"{KEY}a?ttl=1.5s", 400),
+        (f"{KEY}a?ttl=-1s", 400),
+        (f"{KEY}a?ttl=30s&ttl=40s", 400),
+        (f"{KEY}a?ttl=30s&x=1", 400),
+        (f"{KEY}a?ttl=999999999h", 400),
+        ("/healthz?ttl=5s", 400),
         (f"{KEY}a?", 400),
         (f"{KEY}a#b", 400),
         (f"{KEY}a?b#c", 400),

@@ -51,7 +51,7 @@ def counter(cluster: SimulatedCluster, node: str, key: bytes = b"hits") -> bytes
     return value
 
 
-SNAPPY = Profile(snapshot_log_bytes=1_500, tail_bytes=0, slice_bytes=512, chunk_bytes=512)
+SNAPPY = Profile(snapshot_log_bytes=1_700, tail_bytes=0, slice_bytes=512, chunk_bytes=512)
 """A snapshot every ten writes or so, in pieces, and no log in memory behind it."""
 
 
@@ -74,7 +74,7 @@ def left_behind(
     fill(cluster, leader, 3)
     cluster.kill(behind)
     fill(cluster, leader, writes)
-    cluster.run_until(lambda: base_index(cluster, leader) > 10)
+    cluster.run_until(lambda: base_index(cluster, leader) > 10, within_ms=20_000)
     return cluster, leader, other, behind
 
 

@@ -41,7 +41,7 @@ def answer(machine: StateMachine, text: str) -> dict[str, Any]:
         return refusal
     result: Result | dict[str, Any]
     if request.command is not None:
-        data = encode_commands([request.command])
+        data = encode_commands([request.command], 0)
         [result] = machine.apply(machine.last_applied + 1, data)
     elif request.query is not None:
         result = machine.read(request.query)

@@ -56,7 +56,7 @@ def check(machine: StateMachine, frame: bytes) -> None:
         answer = encode_refused(refused, HEADER)
     else:
         if request.command is not None:
-            data = encode_commands([request.command])
+            data = encode_commands([request.command], 0)
             assert decode_commands(data) == [request.command]
             [result] = machine.apply(machine.last_applied + 1, data)
             answer = encode_reply(request, HEADER, result)

@@ -7,7 +7,7 @@ import pytest
 
 from raftcache.protocol.limits import Limits, Refused
 from raftcache.protocol.requests import Request, decode_request
-from raftcache.store.commands import Batch, Set
+from raftcache.store.commands import TTL_MS_MAX, Batch, Set
 
 LIMITS = Limits(value_bytes=2000, request_bytes=8000)
 
@@ -48,19 +48,31 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
     (GET | {"": 3}, "unsupported", "unknown field ``"),
     ({"op": "ping", "key": "k"}, "unsupported", "unknown field `key` of `ping`"),
     # What this release does not have yet
-    (SET | {"ttl_ms": 1000}, "unsupported", "`ttl_ms` is not available"),
     (SET | {"sliding": True}, "unsupported", "`sliding` is not available"),
     (SET | {"bind": True}, "unsupported", "`bind` is not available"),
     (SET | {"fence": {}}, "unsupported", "`fence` is not available"),
     (DELETE | {"session": 1, "seq": 2, "ack": 1}, "unsupported", "`session` is not available"),
     (INCR | {"seq": 2}, "unsupported", "`seq` is not available"),
     ({"op": "delete_range", "prefix": "k"}, "unsupported", "`delete_range` is not available"),
-    ({"op": "expire", "key": "k", "ttl_ms": 1}, "unsupported", "`expire` is not available"),
     ({"op": "txn"}, "unsupported", "`txn` is not available"),
     ({"op": "watch", "key": "k"}, "unsupported", "`watch` is not available"),
     ({"op": "session_open", "ttl_ms": 1}, "unsupported", "`session_open` is not available"),
     ({"op": "session_keepalive"}, "unsupported", "`session_keepalive` is not available"),
     ({"op": "session_close"}, "unsupported", "`session_close` is not available"),
+    # Times to live
+    (SET | {"ttl_ms": 0}, "bad_request", "`ttl_ms` must be a whole number of milliseconds from 1"),
+    (SET | {"ttl_ms": -1}, "bad_request", "`ttl_ms` must be"),
+    (SET | {"ttl_ms": 1.5}, "bad_request", "`ttl_ms` must be"),
+    (SET | {"ttl_ms": "1s"}, "bad_request", "`ttl_ms` must be"),
+    (SET | {"ttl_ms": None}, "bad_request", "`ttl_ms` must be"),
+    (SET | {"ttl_ms": TTL_MS_MAX + 1}, "bad_request", f"from 1 to {TTL_MS_MAX}"),
+    (INCR | {"ttl_ms": 0}, "bad_request", "`ttl_ms` must be"),
+    (DELETE | {"ttl_ms": 5}, "unsupported", "unknown field `ttl_ms` of `delete`"),
+    ({"op": "expire", "key": "k"}, "bad_request", "`ttl_ms` is missing: `expire` needs it"),
+    ({"op": "expire", "key": "k", "ttl_ms": 0}, "bad_request", "or null to let it stay"),
+    ({"op": "expire", "key": "k", "ttl_ms": 2**63}, "bad_request", "`ttl_ms` must be"),
+    ({"op": "expire", "key": 5, "ttl_ms": None}, "bad_request", "`key` must be"),
+    ({"op": "expire", "key": "k", "ttl_ms": None, "v": "x"}, "bad_request", "`v` must be"),
     # Keys and values
     ({"op": "get"}, "bad_request", "`key` is missing: `get` needs it"),
     ({"op": "set", "key": "k"}, "bad_request", "`value` is missing: `set` needs it"),

@@ -49,7 +49,7 @@ class Server:
         except Refused as refused:
             return [*envelope, encode_refused(refused, HEADER)]
         if request.command is not None:
-            data = encode_commands([request.command])
+            data = encode_commands([request.command], 0)
             [result] = self.machine.apply(self.machine.last_applied + 1, data)
         else:
             assert request.query is not None
@@ -95,6 +95,45 @@ def test_a_missing_key_is_not_found_and_no_error(server: Server) -> None:
 
     assert (reply["ok"], reply["found"], reply["value"]) == (True, False, None)
     assert (reply["mod_rev"], reply["create_rev"], reply["key_version"]) == (0, 0, 0)
+
+
+def test_a_time_to_live_is_told_until_it_is_taken_away(server: Server) -> None:
+    server(op="set", key="a", value="1", ttl_ms=5_000)
+    assert server(op="get", key="a")["ttl_ms"] == 5_000
+    assert server(op="expire", id=3, key="a", ttl_ms=9_000) == {
+        "ok": True,
+        "id": 3,
+        **COMMON,
+        "found": True,
+    }
+    assert server(op="get", key="a")["ttl_ms"] == 9_000
+    assert server(op="incr", key="a", ttl_ms=1)["value"] == 2
+    assert server(op="get", key="a")["ttl_ms"] == 9_000
+    assert server(op="expire", key="a", ttl_ms=None)["found"] is True
+    assert server(op="get", key="a")["ttl_ms"] is None
+    assert server(op="expire", key="missing", ttl_ms=1)["found"] is False
+    server(op="incr", key="n", ttl_ms=700)
+    assert server(op="get", key="n")["ttl_ms"] == 700
+
+
+def test_a_plain_set_lets_a_key_stay(server: Server) -> None:
+    server(op="set", key="a", value="1", ttl_ms=5_000, if_mod_rev=0, prev=True)
+    server(op="set", key="a", value="2")
+
+    assert server(op="get", key="a")["ttl_ms"] is None
+
+
+def test_a_time_to_live_in_a_batch(server: Server) -> None:
+    ops = [
+        {"op": "set", "key": "a", "value": "1", "ttl_ms": 0},
+        {"op": "set", "key": "a", "value": "1", "ttl_ms": 10},
+        {"op": "expire", "key": "a", "ttl_ms": 20},
+        {"op": "get", "key": "a"},
+    ]
+    results = server(op="batch", ops=ops)["results"]
+
+    assert [result["ok"] for result in results] == [False, True, True, True]
+    assert results[3]["ttl_ms"] == 20
 
 
 def test_prev_is_there_only_when_asked_for(server: Server, text: Any) -> None:

@@ -1,0 +1,78 @@
+"""What a node does for the cluster's sake and no client's, behind one door.
+
+``cluster_time``, ``versions`` and ``digests`` do the work; this file only ties them to the
+server's turns.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..protocol.peer import PeerFrame
+from ..store.commands import Command, encode_commands, version_of
+from .cluster_time import STAMPED_VERSION, ClusterTime
+from .digests import DigestWatch
+from .pending import Pending
+from .versions import VersionGate
+
+if TYPE_CHECKING:
+    from .server import Server
+
+
+class Upkeep:
+    """Keeps time and the versions, and watches over the states."""
+
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        raft, storage = server.raft, server.storage
+        self.time = ClusterTime(raft, storage, tick_ms=server.tick_ms)
+        self.versions = VersionGate(raft, storage, self.time)
+        self.digests = DigestWatch(raft, storage, server.outbox, self.time, self.versions)
+
+    def on_peer_frame(self, frame: PeerFrame) -> None:
+        """Take what a frame says beside its messages."""
+        self.versions.on_told(frame.source, frame.version)
+        self.time.on_heard(frame.source, frame.time_ms)
+        for told in frame.digests:
+            self.digests.on_told(frame.source, told)
+
+    def on_tick(self) -> None:
+        """Let one tick pass."""
+        store = self._server.store
+        self.time.on_tick(store)
+        self.versions.on_tick(store)
+        self.digests.on_tick(store)
+
+    def on_turn(self) -> None:
+        """Let time move on before what came in is proposed."""
+        server = self._server
+        outbox = server.outbox
+        outbox.time_ms = self.time.on_turn(server.now_ms, server.store)
+        outbox.version = self.versions.own
+        self.digests.on_turn(server.store)
+
+    def encode(self, commands: Sequence[Command]) -> bytes:
+        """Encode an entry of clients' commands in the version that all members can read."""
+        store = self._server.store
+        if self.time.is_kept_here(store) and self.versions.version(store) >= STAMPED_VERSION:
+            return encode_commands(commands, self.time.now_ms)
+        return encode_commands(commands)
+
+    def refuses(self, pending: Pending) -> bool:
+        """Answer a mutation that this leader can't propose yet; False: it can."""
+        server, command = self._server, pending.request.command
+        if command is None or version_of(command) == 1:
+            return False
+        if self.time.is_kept_here(server.store) and self.versions.version(
+            server.store
+        ) >= version_of(command):
+            return False
+        if behind := self.versions.members_behind(command):
+            server.answers.refuse(
+                pending,
+                "unsupported",
+                f"this needs a release that has it on every node, and {', '.join(behind)} has not "
+                "said yet that it runs one: start it, or upgrade it",
+            )
+        else:
+            server.desk.refuse_overloaded(pending, "is getting ready for this")
+        return True
