@@ -53,7 +53,7 @@ class DurableLog:
         self.terms: list[Term] = []
         self.restarted: Index = 0
         """Behind which entry the log last restarted: older snapshots are worth nothing to it."""
-        self._newest_snapshot = newest_snapshot
+        self.newest_snapshot = newest_snapshot
 
     @property
     def last_index(self) -> Index:
@@ -78,7 +78,7 @@ class DurableLog:
             if batch.base is not None:
                 self.base, self.terms = batch.base[0], []
                 self.restarted = self.base
-                reached = self._newest_snapshot()
+                reached = self.newest_snapshot()
                 assert reached >= self.base, (
                     f"a log begins behind entry {self.base}, and snapshots reach {reached}"
                 )
@@ -88,7 +88,7 @@ class DurableLog:
 
     def reaches(self, index: Index) -> bool:
         """Tell whether something stands for everything up to ``index``, log or snapshot."""
-        return index <= self.last_index or index <= self._newest_snapshot()
+        return index <= self.last_index or index <= self.newest_snapshot()
 
     def term_at(self, index: Index) -> Term | None:
         """Return the term of an entry that was written; None for others."""
@@ -97,7 +97,7 @@ class DurableLog:
 
     def has(self, index: Index, term: Term) -> bool:
         """Tell whether the entry at ``index`` is there, with this term, or a snapshot of it."""
-        return index <= self.base or self.term_at(index) == term or index <= self._newest_snapshot()
+        return index <= self.base or self.term_at(index) == term or index <= self.newest_snapshot()
 
 
 class Checks:
@@ -137,6 +137,7 @@ class Checks:
             self.former[server_id_of(name, self.incarnations[name])] = self.durable.pop(name)
             self.incarnations[name] = incarnation
         durable = self.durable.setdefault(name, DurableLog(newest_snapshot))
+        durable.newest_snapshot = newest_snapshot
         if self.enabled:
             known, found = durable.hard_state, recovered.hard_state
             assert found.current_term >= known.current_term, "a term that was written is read back"

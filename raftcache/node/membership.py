@@ -87,7 +87,7 @@ class Membership:
         if not server.raft.is_leader:
             # Who leads hears of it too, and has more to say.
             known = server.raft.state.leader_id is not None
-            message = "" if known else f"{server.about.node_id} knows no leader"
+            message = "" if known else "no leader is known"
             server.admission.answer(request, "wait", message)
             return
         verdict, message = "wait", self._obstacle(request)
@@ -165,13 +165,18 @@ class Membership:
         raft = self._server.raft
         state = raft.state
         if target.voters != state.configuration.voters:
-            known = {**state.progress}
 
             def answers(voter: ServerId) -> bool:
                 if voter == state.server_id:
                     return True
+                progress = state.progress.get(voter)
                 timeout = state.options.election_ticks_max
-                return voter in known and known[voter].ticks_since_contact < timeout
+                # Until it has matched something, a new leader only hopes that it is there.
+                return (
+                    progress is not None
+                    and progress.match_index > 0
+                    and progress.ticks_since_contact < timeout
+                )
 
             if not has_quorum(target, answers):
                 silent = [voter for voter in target.voters if not answers(voter)]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from orchestrator.simulation.judge import judge
 from orchestrator.simulation.members import new_host, wipe
 from orchestrator.simulation.profile import Profile
@@ -315,3 +317,26 @@ def test_a_snapshot_tells_a_newcomer_who_takes_part_today() -> None:
         cluster.start(name)
     cluster.elect()
     assert configuration(cluster, second) == configuration(cluster, leader)
+
+
+@pytest.mark.parametrize("delay_us", [100, 700, 1_500, 3_000, 6_000, 12_000, 60_000, 200_000])
+def test_whoever_repeats_a_change_that_was_cut_short_completes_it(delay_us: int) -> None:
+    """The leader dies at some step, and with it the answer; asking again is always right."""
+    cluster, leader, others = joinable()
+    fill(cluster, leader, 5)
+    successor = new_host(cluster)
+    cluster.start(successor.node_id)
+    fields: dict[str, Any] = {"to": successor.node_id, "incarnation": 1, **endpoints(successor)}
+    gone = others[0]
+
+    cluster.request(leader, "member_replace", admin=True, id=gone, **fields)
+    cluster.scheduler.run_us(delay_us)
+    cluster.kill(leader)
+    cluster.run_until(lambda: cluster.leader() not in {None, leader})
+    cluster.start(leader)
+    reply = administer(cluster, others[1], "member_replace", id=gone, **fields)
+
+    assert reply["ok"], reply
+    found = [one.partition("#")[0] for one in settle(cluster)]
+    assert found == sorted({"n1", "n2", "n3", "n4"} - {gone})
+    cluster.run_until(lambda: cluster.ask(gone, "status")["role"] == "removed")
