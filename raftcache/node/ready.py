@@ -42,6 +42,11 @@ class ReadyCycle:
         self._last_ticket = 0
         self._behind_disk: deque[tuple[int, PersistMark | None, list[Message]]] = deque()
 
+    @property
+    def awaits_disk(self) -> bool:
+        """Tell whether something was handed to the disk that is not durable yet."""
+        return self._last_ticket > self._storage.persisted
+
     def run(self) -> None:
         """Carry out one ``Ready``."""
         ready = self._raft.ready()
@@ -78,7 +83,7 @@ class ReadyCycle:
 
     def _hold_back(self, ready: Ready) -> None:
         if ready.mark is not None or ready.after_persist:
-            if self._last_ticket > self._storage.persisted or ready.mark is not None:
+            if self.awaits_disk or ready.mark is not None:
                 self._behind_disk.append((self._last_ticket, ready.mark, ready.after_persist))
             else:
                 self._outbox.add_messages(ready.after_persist)

@@ -25,6 +25,7 @@ from .admin import answer_node_operation, expire_snapshots
 from .admission import Admission
 from .answers import Answers
 from .detection import LeaderWatch
+from .disk_watch import DiskWatch
 from .events import EventBridge
 from .keeper import SnapshotKeeper
 from .membership import MEMBER_OPS, Membership
@@ -120,7 +121,7 @@ class Server:
         self.faults: LinkFaults | None = None  # allowed only where chaos is
         self.hash_waiting: list[Pending] = []
         self.snapshot_waiting: list[Pending] = []
-        self.transfers = Transfers(self)
+        self.transfers, self.disk = Transfers(self), DiskWatch(self)
         self._repeats = Repeats()
         self._first_term = self._seen_term = self.raft.current_term
         self._seen_leader: ServerId | None = None
@@ -179,6 +180,7 @@ class Server:
 
     def on_tick(self) -> None:
         """Let one tick of Raft's time pass, and answer whose time is up."""
+        self.disk.on_tick()
         if not self.admission.is_removed:
             self.raft.tick()
         self.upkeep.on_tick()
@@ -227,6 +229,11 @@ class Server:
     def on_time(self, now_ms: int) -> None:
         """Do what is due."""
         self.leader_watch.on_time(now_ms)
+
+    @property
+    def awaits_disk(self) -> bool:
+        """Tell whether something was handed to the disk that is not durable yet."""
+        return self._cycle.awaits_disk
 
     @property
     def has_more(self) -> bool:

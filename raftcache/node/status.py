@@ -112,7 +112,8 @@ def is_caught_up(server: "Server") -> bool:
 def _alarms(server: "Server") -> list[str]:
     alarms = server.admission.alarms()
     if not server.storage.has_room:
-        alarms.append("no_space: the disk is full")
+        alarms.append("no_space: the disk is full, or file descriptors have run out")
+    alarms += server.disk.alarms()
     if needed := server.raft.state.needs_snapshot:
         alarms.append(
             f"snapshot_lost: no sound snapshot reaches entry {needed}, where the log begins; "

@@ -104,6 +104,8 @@ class Transfers:
         if progress.ticks_since_contact >= state.options.election_ticks_min:
             silent_ms = progress.ticks_since_contact * self._server.tick_ms
             return f"{name} has not answered for {silent_ms} ms"
+        if not progress.fit_to_lead:
+            return f"the disk of {name} is slow or full"
         lag = state.log.last_index - progress.match_index
         is_sent_snapshot = progress.needs_snapshot or progress.state is ProgressState.SNAPSHOT
         if is_sent_snapshot or lag > LAG_ENTRIES_MAX:

@@ -90,6 +90,7 @@ class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     index behind its last when its log is too short. ``prev_log_index`` repeats the request's, so
     that a late rejection is not taken for a fresh one; ``read_round`` repeats the request's too.
     ``needs_snapshot``: the sender's state up to there is gone, whatever its log has; 0: it is not.
+    ``fit_to_lead``: the sender's disk has room and is quick.
     """
 
     source: ServerId
@@ -102,6 +103,7 @@ class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     conflict_index: Index = 0
     read_round: int = 0
     needs_snapshot: Index = 0
+    fit_to_lead: bool = True
 
 
 class InstallSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):

@@ -59,6 +59,7 @@ class Progress:
         inflight: last index and bytes of each unanswered message with entries, oldest first.
         inflight_bytes: their sum.
         read_round: the newest round of leadership confirmation that it acknowledged.
+        fit_to_lead: what it last said of its disk.
         ticks_since_contact: ticks since its last answer in this term, or since the term began.
         catch_up: the rounds of a learner; None for a voter, or before its first tick.
     """
@@ -72,6 +73,7 @@ class Progress:
     inflight: deque[tuple[Index, int]] = field(default_factory=deque)
     inflight_bytes: int = 0
     read_round: int = 0
+    fit_to_lead: bool = True
     ticks_since_contact: int = 0
     catch_up: CatchUp | None = None
 

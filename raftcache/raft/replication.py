@@ -55,6 +55,7 @@ def handle_append_entries_response(state: RaftState, message: AppendEntriesRespo
     if progress is None:
         return
     progress.ticks_since_contact = 0
+    progress.fit_to_lead = message.fit_to_lead
     # Even a rejection says that the follower still follows this leader in this term.
     progress.read_round = max(progress.read_round, message.read_round)
     progress.needs_snapshot = min(message.needs_snapshot, state.log.last_index)
@@ -218,6 +219,7 @@ def _respond_success(
             match_index=match_index,
             read_round=message.read_round,
             needs_snapshot=state.needs_snapshot,
+            fit_to_lead=state.fit_to_lead,
         )
     )
 
@@ -241,6 +243,7 @@ def _respond_rejection(state: RaftState, message: AppendEntries) -> None:
             conflict_index=max(conflict_index, state.commit_index + 1),
             read_round=message.read_round,
             needs_snapshot=state.needs_snapshot,
+            fit_to_lead=state.fit_to_lead,
         )
     )
 

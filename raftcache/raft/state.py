@@ -98,6 +98,8 @@ class RaftState:
         leader_ticks: ticks since a current leader was heard; decides stickiness (thesis §4.2.3).
         election_reason: why the present or last election of this server began, for people.
         transfer_election: the election was asked for by the leader (thesis §3.10).
+        fit_to_lead: its disk has room and is quick; leaders look for such a successor. By the node.
+        is_disk_behind: its disk has been at one write for an election timeout. By the node.
         questions: what a follower asks its leader about reads. By ``follower_reads``.
         early: what follows from the leader's process being gone. By ``detection``.
 
@@ -149,6 +151,8 @@ class RaftState:
     leader_ticks: int = 0
     election_reason: str = ""
     transfer_election: bool = False
+    fit_to_lead: bool = True
+    is_disk_behind: bool = False
     questions: ReadQuestions = field(default_factory=ReadQuestions)
     early: EarlyElection = field(default_factory=EarlyElection)
 
@@ -192,9 +196,10 @@ class RaftState:
         A voter that is about to be removed, or made a learner, remains one until that is
         committed: its log may be the only one good enough, and it then wins without counting
         itself (thesis §4.2.2, Figure 4.6). One whose state is gone votes and stores, but could
-        answer nobody (failure E10).
+        answer nobody (failure E10); one whose disk hangs could not write its own vote down
+        (failure E14).
         """
-        if self.needs_snapshot:
+        if self.needs_snapshot or self.is_disk_behind:
             return False
         for index, configuration in reversed(self.configurations):
             if configuration.is_voter(self.server_id):

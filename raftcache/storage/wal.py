@@ -33,7 +33,8 @@ __all__ = ["Batch", "Wal", "WalPosition", "decode_batches", "encode_batches"]
 SEGMENTS_MAX: Final = 1_000_000
 """More segments than any log has."""
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+"""Reasons to have no next segment that say nothing against the present one."""
 
 encode_batches = msgspec.msgpack.Encoder().encode
 decode_batches = msgspec.msgpack.Decoder(list[Batch]).decode
@@ -143,10 +144,11 @@ class Wal:
         """Go on making the next segment, in step with how full this one is.
 
         Call it after a sync, when nobody waits. Sets ``has_room``: False means that the disk has
-        no space for another segment, and what is left of this one is for votes and no-ops.
+        no space for another segment, or the process no file descriptor for it; what is left of
+        this one is for votes and no-ops.
 
         Raises:
-            DiskFailed: for any other reason than a full disk.
+            DiskFailed: for any other reason.
         """
         self._check_usable()
         try:
@@ -155,7 +157,7 @@ class Wal:
             self._next.fill(2 * self._at.position)
             self.has_room = True
         except OSError as error:
-            if error.errno not in _NO_SPACE:
+            if error.errno not in _NO_ROOM:
                 raise self._failed("prepare the next segment after", error) from error
             self.has_room = False
             try:
