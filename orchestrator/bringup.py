@@ -25,12 +25,13 @@ from .ports import find_base, is_free, owner_of
 from .probe import Prober
 from .processes import identify, sample, send
 from .readiness import await_ready
+from .resize import drop_unasked, settle_unfinished
 from .spec import read_spec
 from .spec_values import GATEWAY, GATEWAY_OFFSET, Spec
-from .state import UP, ClusterState, load, locked, new_state, port_offsets, save
+from .state import UP, ClusterState, load, load_existing, locked, new_state, port_offsets, save
 from .supervisor import DESCRIPTORS_BESIDE_CLIENTS, Child, Supervisor, raise_descriptor_limit
 from .teardown import delete_data, end_run, kill_leftovers
-from .view import ClusterView, endpoints
+from .view import ClusterView, endpoints, observe_once
 
 READY_SECONDS_MAX = 30.0
 
@@ -84,15 +85,26 @@ def bring_up(
         if wipe:
             wipe_data(paths, tell)
             paths.make()
+        drop_unasked(paths, tell)
         plan = make_plan(paths, nodes=nodes, slow=slow, tell=tell)
         outdated, started = _carry_out(paths, plan, tell)
     with closing(Prober(endpoints(plan.state))) as prober:
         try:
-            view = await_ready(paths, plan.state, prober, seconds=seconds * plan.state.slowness)
+            view = await_ready(
+                paths,
+                plan.state,
+                prober,
+                seconds=seconds * plan.state.slowness,
+                names=_lasting(plan.state),
+            )
         except OrchestratorError:
             gateway.adjust(paths, plan.state, plan.spec)  # in front of what is left running
             raise
     _remember_leader(paths, view)
+    if plan.state.change is not None:
+        settle_unfinished(paths, tell, seconds=seconds)
+        plan = msgspec.structs.replace(plan, state=load_existing(paths))
+        view = observe_once(paths, plan.state)
     return Brought(
         plan=plan,
         view=view,
@@ -108,6 +120,13 @@ def _bring_up_gateway(paths: Paths, plan: Plan) -> GatewayView | None:
     with locked(paths, "up"):
         gateway.adjust(paths, plan.state, plan.spec)
     return gateway.await_ready(paths, plan.state) if plan.state.gateway else None
+
+
+def _lasting(state: ClusterState) -> list[str]:
+    """Return the nodes that no unfinished change brings or takes away."""
+    change = state.change
+    moving = {*change.added, *change.removed, *change.replaced} if change is not None else set()
+    return [node.name for node in state.nodes if node.name not in moving]
 
 
 def make_plan(
@@ -140,6 +159,7 @@ def make_plan(
     children = supervisor.children()
     if not children and not look_only and kill_leftovers(state.run_id):
         tell("supervisord was gone without its nodes: what it left behind was ended")
+    warnings = [*reading.warnings, *_another_size(state, spec, nodes)]
     running = [name for name, child in children.items() if child.has_process]
     to_start = [node.name for node in state.nodes if node.name not in running]
     child = supervisor.gateway()
@@ -148,7 +168,7 @@ def make_plan(
     return Plan(
         state=state,
         spec=spec,
-        warnings=reading.warnings,
+        warnings=warnings,
         first=known is None or not known.bootstrapped,
         running=running,
         to_start=to_start,
@@ -232,13 +252,12 @@ def _refuse_half_restored(state: ClusterState) -> None:
 
 def _refuse_another_cluster(state: ClusterState, spec: Spec, nodes: int | None) -> None:
     size = len(state.nodes)
-    wanted = nodes or (spec.nodes if spec.nodes != state.file_nodes else size)
-    if wanted != size:
+    if nodes is not None and nodes != size:
         raise BadConfiguration(
-            f"the cluster here has {size} nodes, not {wanted}; who votes is part of its data, and "
-            "changing that in a living cluster comes later",
-            hint=f"keep it:     bin/cluster up --nodes {size}\n"
-            f"begin anew:  bin/cluster up --nodes {wanted} --wipe   (deletes the data)",
+            f"the cluster here has {size} nodes, not {nodes}; who takes part is agreed upon by the "
+            "nodes themselves, once they run",
+            hint=f"change it:   bin/cluster up && bin/cluster scale {nodes}\n"
+            f"begin anew:  bin/cluster up --nodes {nodes} --wipe   (deletes the data)",
         )
     if spec.cluster != state.cluster:
         raise BadConfiguration(
@@ -254,6 +273,15 @@ def _refuse_another_cluster(state: ClusterState, spec: Spec, nodes: int | None) 
             hint=f"write base_port: {state.base_port}   in {FILE_NAME}, or begin anew: "
             "bin/cluster up --wipe",
         )
+
+
+def _another_size(state: ClusterState, spec: Spec, nodes: int | None) -> list[str]:
+    """Return what is to be said where cluster.yaml and the cluster have different sizes."""
+    size = len(state.nodes)
+    if nodes is not None or spec.nodes == size or state.change is not None:
+        return []
+    told = f"{FILE_NAME} says nodes: {spec.nodes}, and the cluster has {size}, which it remembers"
+    return [f"{told};\n  bin/cluster scale {spec.nodes}   changes that"]
 
 
 def _refuse_taken_ports(state: ClusterState, to_start: list[str]) -> None:
@@ -291,6 +319,9 @@ def _carry_out(
         save(paths, state)
     changed = write_settings(paths, state, spec)
     if alive:
+        names = [node.name for node in state.nodes]
+        if {*names} != {*supervisor.children()}:
+            supervisor.keep(names)  # an `add` was killed before it came to this
         for name in plan.to_start:
             supervisor.start_node(name)
         _resume_paused(supervisor.children(), tell)

@@ -46,6 +46,12 @@ class UsageError(OrchestratorError):
     exit_code = EXIT_USAGE
 
 
+class NoSuchNode(UsageError):  # noqa: N818 - named for the fact
+    """A node that is named does not take part."""
+
+    code = "no_such_node"
+
+
 class NoCluster(OrchestratorError):  # noqa: N818 - named for the fact
     """There is no cluster here, or it is not running."""
 

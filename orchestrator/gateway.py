@@ -5,8 +5,11 @@ cluster.yaml says, after the nodes are ready, and `down` ends it before them. Wh
 asked of itself, over HTTP.
 """
 
+import os
+import secrets
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -64,6 +67,11 @@ def write_settings(paths: Paths, state: ClusterState, spec: Spec) -> bool:
         "value_bytes": spec.value_bytes,
         "timeout_ms": int(TIMEOUT_MS * state.slowness),
         "connections": min(CONNECTIONS_MAX, spec.clients),
+        "node_routes": {
+            "access": spec.node_routes,
+            "token_file": str(paths.token),
+            "command": _command(paths),
+        },
     }
     path = paths.settings(GATEWAY)
     if path.exists() and path.read_bytes() == _formatted(settings):
@@ -81,6 +89,49 @@ def write_nodes(paths: Paths, state: ClusterState) -> None:
         return  # there is none, or `up` writes it anew
     settings["nodes"] = _nodes(state)
     _replace(path, settings)
+
+
+def token_of(paths: Paths) -> str:
+    """Return the token for adding and removing nodes over HTTP; made once, for this user only.
+
+    Raises:
+        BadConfiguration: its file is somebody else's, or others can read it.
+    """
+    try:
+        handle = os.open(paths.token, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return _make_token(paths)
+    except OSError as error:
+        raise BadConfiguration(f"{paths.token}: {error.strerror}") from error
+    with open(handle) as file:  # noqa: PTH123 - of a handle
+        found = os.fstat(handle)
+        token = file.read(1_024).strip()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077 or not token:
+        raise BadConfiguration(
+            f"{paths.token} must be yours alone (mode 0600) and hold a token",
+            hint=f"rm {paths.token}   and the next `bin/cluster up` makes a new one",
+        )
+    return token
+
+
+def _make_token(paths: Paths) -> str:
+    token = secrets.token_hex(16)
+    beside = paths.token.with_suffix(".tmp")
+    beside.unlink(missing_ok=True)
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(handle, "w") as file:  # noqa: PTH123 - of a handle
+        file.write(f"{token}\n")
+    beside.replace(paths.token)
+    return token
+
+
+def _command(paths: Paths) -> list[str]:
+    """Return the command line as the gateway can call it, for this cluster."""
+    place = ["--state", str(paths.state)]
+    if paths.file is not None:
+        place += ["--file", str(paths.file)]
+    package = (__package__ or "").partition(".")[0]
+    return [sys.executable, "-P", "-m", f"{package}.cli", *place]
 
 
 def _nodes(state: ClusterState) -> list[dict[str, str]]:
@@ -103,6 +154,8 @@ def adjust(paths: Paths, state: ClusterState, spec: Spec) -> None:
     if not state.gateway:
         stop(supervisor)
         return
+    if spec.node_routes == "token":
+        token_of(paths)
     if write_settings(paths, state, spec):
         stop(supervisor)
     child = supervisor.gateway()

@@ -121,6 +121,10 @@ class RealHands:
             for name, why in self._hopeless.items()
         }
 
+    def last_words(self, name: str) -> list[str]:
+        """Return what a node printed last."""
+        return last_log_lines(self._paths, name, 1)
+
     def up_to_date(self, names: list[str]) -> bool:
         """Tell whether these nodes themselves say that they have caught up."""
         with closing(Prober(endpoints(self._state))) as prober:

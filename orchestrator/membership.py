@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import msgspec
 
 from .administration import Member, Members
-from .changes import aside_name
+from .changes import aside_name, in_order
 from .demo.narration import listed
-from .errors import CheckFailed, TryAgain
+from .errors import CheckFailed, TryAgain, UsageError
 from .state import ASKED, COMMITTED, PLANNED, Change, ClusterState, NodeRecord
 
 LEARN_SECONDS = 60.0
@@ -66,6 +66,9 @@ class Hands(Protocol):
     def hopeless(self, names: list[str]) -> dict[str, str]:
         """Return which of these will not come up by waiting, and why."""
 
+    def last_words(self, name: str) -> list[str]:
+        """Return what a node printed last."""
+
     def up_to_date(self, names: list[str]) -> bool:
         """Tell whether these nodes themselves say that they have caught up."""
 
@@ -78,6 +81,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     removed: list[str]
     replaced: list[str]
     members: list[Member]
+    former: dict[str, int]
+    """The incarnations of those that were there before, by name."""
     kept: dict[str, str]
     """Where the directories of those that went are, by name."""
     seconds: float
@@ -110,7 +115,9 @@ class Work:
     ) -> Outcome:
         """Write a change down and carry it out; ``records`` are those of the nodes it adds."""
         assert self._state.change is None, "one change at a time"
-        self._state.nodes.extend(records or [])
+        self._state.nodes = sorted(
+            [*self._state.nodes, *(records or [])], key=lambda record: in_order(record.name)
+        )
         self._state.change = change
         self._hands.save()
         self._at("planned")
@@ -125,12 +132,13 @@ class Work:
         """
         change = self._change()
         began = time.monotonic()
+        former = {one.name: one.incarnation for one in self._state.nodes if one.incarnation}
         if change.step == PLANNED:
             self._hands.hand_over([*change.removed, *change.replaced])
             self._at("handed over")
             self._reach(ASKED)
         if change.step == ASKED:
-            self._commit(change)
+            self._commit_or_drop(change)
             self._at("committed")
             for name in change.removed:
                 change.aside.setdefault(name, aside_name(name, "removed"))
@@ -154,6 +162,7 @@ class Work:
             removed=change.removed,
             replaced=change.replaced,
             members=members.members,
+            former=former,
             kept=kept,
             seconds=time.monotonic() - began,
         )
@@ -193,6 +202,14 @@ class Work:
         self._change().step = step
         self._hands.save()
         self._at(step)
+
+    def _commit_or_drop(self, change: Change) -> None:
+        try:
+            self._commit(change)
+        except UsageError:  # what was done already is never refused: so nothing of it was
+            change.step = PLANNED
+            self.drop()
+            raise
 
     def _commit(self, change: Change) -> None:
         for name in change.replaced:
@@ -253,17 +270,20 @@ class Work:
             if hopeless:
                 raise self._give_up(change, hopeless)
             if time.monotonic() > deadline:
-                names = listed(waiting or newcomers)
-                raise TryAgain(
-                    f"{names} did not catch up within {seconds:g} s; `{change.words}` goes on",
-                    hint="bin/cluster up   waits for it again\n"
-                    + (
-                        f"bin/cluster remove {','.join(change.added)}   takes it back"
-                        if change.added
-                        else f"bin/cluster logs {','.join(waiting or newcomers)}   may tell more"
-                    ),
-                )
+                raise self._out_of_patience(change, waiting or newcomers, seconds)
             self._pause(POLL_SECONDS)
+
+    def _out_of_patience(self, change: Change, names: list[str], seconds: float) -> TryAgain:
+        late = f"{listed(names)} did not catch up within {seconds:g} s; `{change.words}` goes on"
+        said = [f"\n  | {line}" for name in names for line in self._hands.last_words(name)]
+        taking_back = (
+            f"bin/cluster remove {','.join(change.added)}   takes it back"
+            if change.added
+            else f"bin/cluster logs {','.join(names)}   may tell more"
+        )
+        return TryAgain(
+            late + "".join(said), hint=f"bin/cluster up   waits for it again\n{taking_back}"
+        )
 
     def _give_up(self, change: Change, hopeless: dict[str, str]) -> CheckFailed:
         why = "\n".join(f"{name} does not come up: {words}" for name, words in hopeless.items())

@@ -82,6 +82,9 @@ def _write(paths: Paths, state: ClusterState, node: NodeRecord, shared: dict[str
         "admin_endpoint": f"ipc://{paths.admin_socket(node.name)}",
         **shared,
     }
+    others = [other.peer for other in state.nodes if other is not node]
+    if others:  # whom to ask for a seat, should its own state be gone
+        settings["join"] = {"peers": others}
     data = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
     path = paths.settings(node.name)
     if path.exists() and path.read_bytes() == data:

@@ -27,6 +27,8 @@ class Paths:
         """cluster.yaml, or None when there is none to be found."""
         self.cluster_json = state / "cluster.json"
         self.lock = state / "lock"
+        self.token = state / "http-token"
+        """What a request that adds or removes nodes over HTTP must know."""
         self.nodes = state / "nodes"
         self.logs = state / "logs"
         self.run = state / "run"

@@ -45,8 +45,12 @@ class Prober:
         fields: Reply,
         seconds: float,
     ) -> dict[str, Asked]:
-        """Ask several nodes the same; return after ``seconds``, or when all have answered."""
-        number = next(self._ids)
+        """Ask several nodes the same; return after ``seconds``, or when all have answered.
+
+        An answer is known by its ``id``; where an operation has a use of its own for that field,
+        it stays as it is.
+        """
+        number = fields.get("id", next(self._ids))
         body = _encode({**fields, "id": number})
         asked = {name: Asked() for name in names}
         poller = zmq.Poller()
@@ -110,7 +114,7 @@ def _send(to: "zmq.Socket[bytes]", body: bytes) -> bool:
     return True
 
 
-def _receive(from_socket: "zmq.Socket[bytes]", one: Asked, number: int) -> bool:
+def _receive(from_socket: "zmq.Socket[bytes]", one: Asked, number: object) -> bool:
     """Take one message; True when it answers this request, and not one given up before."""
     frames = from_socket.recv_multipart(zmq.NOBLOCK)
     try:

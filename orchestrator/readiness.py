@@ -64,6 +64,11 @@ def last_log_lines(paths: Paths, name: str, count: int = LOG_LINES_SHOWN) -> lis
     return text.splitlines()[-count:]
 
 
+def asks_for_replacement(paths: Paths, name: str) -> bool:
+    """Tell whether a node's last word was that it must be replaced: its directory is damaged."""
+    return any(f"bin/cluster replace {name}" in line for line in last_log_lines(paths, name, 1))
+
+
 def find_hopeless(supervisor: Supervisor, names: list[str], hopeless: dict[str, str]) -> None:
     """Note the nodes that ended and will not come up by being tried again."""
     children = supervisor.children()
@@ -114,5 +119,9 @@ def _explain(
         lines.append(f"{view.leader} leads, and what runs is left running")
     refused = any("exit code 78" in reason for reason in hopeless.values())
     kind = BadConfiguration if refused else TryAgain
-    more = f"bin/cluster logs {','.join(not_ready)} -n 100   shows more" if not_ready else ""
-    return kind("\n".join(lines), hint=more)
+    hints = [f"bin/cluster logs {','.join(not_ready)} -n 100   shows more"] if not_ready else []
+    damaged = [name for name in hopeless if asks_for_replacement(paths, name)]
+    if damaged and view.leader is not None:
+        names = ",".join(damaged)
+        hints.insert(0, f"bin/cluster replace {names}   gives it a new life, from the others")
+    return kind("\n".join(lines), hint="\n".join(hints))

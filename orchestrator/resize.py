@@ -5,6 +5,7 @@ one before it has left unfinished.
 """
 
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
@@ -19,16 +20,24 @@ from .changes import (
     plan_replacement,
     require_quorum,
 )
-from .errors import NoQuorum, OrchestratorError, TryAgain, UsageError
+from .errors import (
+    CheckFailed,
+    NoQuorum,
+    NoSuchNode,
+    OrchestratorError,
+    TryAgain,
+    UsageError,
+)
 from .hands import RealHands
 from .membership import LEARN_SECONDS, Outcome, Work
 from .paths import Paths
 from .probe import Prober
 from .selectors import resolve
-from .state import PLANNED, ClusterState, load, load_existing, locked, save
+from .state import PLANNED, ClusterState, NodeRecord, load, load_existing, locked, save
 from .transfer import Transfer
 from .view import ClusterView, endpoints, observe_once, require_running
 
+PATIENCE_SECONDS = 3.0
 SETTLE_SECONDS = 10.0
 """How long a command with another purpose waits for what an interrupted one has begun."""
 
@@ -57,7 +66,14 @@ class _Site:
         require_running(self.view)
 
     def look(self) -> ClusterView:
-        view = observe_once(self.paths, self.state)
+        """Look until somebody leads, for a moment: an election is no reason to give up."""
+        deadline = time.monotonic() + PATIENCE_SECONDS * self.state.slowness
+        while True:
+            view = observe_once(self.paths, self.state)
+            alive = sum(node.has_process and node.state != "paused" for node in view.nodes)
+            works = view.leader is not None and view.answering >= view.quorum
+            if works or alive < view.quorum or time.monotonic() > deadline:
+                break
         if view.leader is not None and view.term is not None:
             self.state.saw_leader(view.leader, view.term)
         return view
@@ -90,10 +106,20 @@ def _site(paths: Paths, verb: str, tell: Tell, *, given_up: Iterable[str] = ()) 
         save(paths, site.state)
 
 
-def add(paths: Paths, *, tell: Tell = lambda _: None, seconds: float = LEARN_SECONDS) -> Resized:
-    """Add a node with the next free name; return once it votes.
+def add(
+    paths: Paths,
+    *,
+    name: str = "",
+    peer_port: int | None = None,
+    tell: Tell = lambda _: None,
+    seconds: float = LEARN_SECONDS,
+) -> Resized:
+    """Add a node, by default with the next free name and ports; return once it votes.
+
+    Nothing is done where a node with this name, and this port if any is given, is there already.
 
     Raises:
+        CheckFailed: one with this name is there, and its peers come to another port.
         NoQuorum: nothing can be decided.
         BadConfiguration: its ports are taken.
         CheckFailed: it did not start; it is taken back.
@@ -101,9 +127,12 @@ def add(paths: Paths, *, tell: Tell = lambda _: None, seconds: float = LEARN_SEC
     """
     with _site(paths, "add", tell) as site:
         before = [record.name for record in site.state.nodes]
+        if name in before:
+            _same(site.state.node(name), peer_port)
+            return Resized(outcomes=[], before=before, view=site.view)
         require_quorum(site.view)
+        change, records = plan_addition(site.state, 1, "add", name=name, peer_port=peer_port)
         site.warn(len(before) + 1)
-        change, records = plan_addition(site.state, 1, "add")
         outcome = site.work().begin(change, records, seconds=seconds)
         return Resized(outcomes=[outcome], before=before, view=site.look())
 
@@ -112,12 +141,16 @@ def remove(
     paths: Paths,
     texts: Sequence[str],
     *,
+    by_name: bool = False,
     tell: Tell = lambda _: None,
     chance: random.Random | None = None,
 ) -> Resized:
     """Remove nodes, all in one step; the rest must be able to go on.
 
+    With ``by_name`` only names are understood, and no other selectors.
+
     Raises:
+        NoSuchNode: with ``by_name``, one does not take part.
         UsageError: none would be left.
         NoQuorum: those that stay would not be enough.
     """
@@ -125,6 +158,8 @@ def remove(
         before = [record.name for record in site.state.nodes]
         if _named(texts) <= site.gone:
             return Resized(outcomes=[], before=before, view=site.view)
+        if by_name and (strangers := _named(texts) - {*before}):
+            raise NoSuchNode(f"no node is called {', '.join(sorted(strangers))}")
         names = site.choose(texts, chance)
         change = plan_removal(site.state, site.view, names, f"remove {','.join(names)}")
         site.warn(len(before) - len(names))
@@ -210,6 +245,13 @@ def transfer(
             return transfers.hand_over(paths, site.state, prober, site.view, target)
 
 
+def drop_unasked(paths: Paths, tell: Tell) -> None:
+    """Undo an interrupted change that the cluster never heard of, for whoever holds the lock."""
+    state = load(paths)
+    if state is not None and state.change is not None and state.change.step == PLANNED:
+        settle(state, Work(state, RealHands(paths, state)), tell)
+
+
 def settle(
     state: ClusterState,
     work: Work,
@@ -269,6 +311,14 @@ def settle_unfinished(paths: Paths, tell: Tell, *, seconds: float = SETTLE_SECON
         assert state is not None, "it was loaded"
         words = "" if state.change is None else f"`{state.change.words}` is not finished: "
         tell(f"{words}{error.message}")
+
+
+def _same(record: NodeRecord, peer_port: int | None) -> None:
+    if peer_port is not None and not record.peer.endswith(f":{peer_port}"):
+        raise CheckFailed(
+            f"{record.name} is there already, and its peers reach it at {record.peer}",
+            hint=f"bin/cluster remove {record.name}   first, if it is to move",
+        )
 
 
 def _named(texts: Sequence[str]) -> set[str]:

@@ -35,6 +35,8 @@ MEANINGS = {
     "restart": "on-crash: a node that crashes is started again. never: it stays down.",
     "gateway": "The HTTP gateway; left out, there is none.",
     "gateway.http": "Where it listens, as 127.0.0.1:7480; or auto.",
+    "gateway.node_routes": "Who may add and remove nodes over HTTP. token: who has the token that "
+    "`up` prints. open: whoever can reach it. off: nobody.",
     "cache": "What is kept in memory.",
     "cache.max_bytes": "How much of keys and values a node keeps.",
     "cache.eviction": "What goes when that is full.",

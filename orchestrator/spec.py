@@ -264,7 +264,10 @@ KEYS: dict[str, Entry] = {
     },
     "chaos": {"enabled": (truth, ("chaos_enabled",))},
     "restart": (choice("on-crash", "never"), ("restart",)),
-    "gateway": {"http": (_HTTP, ("gateway_host", "gateway_port"))},
+    "gateway": {
+        "http": (_HTTP, ("gateway_host", "gateway_port")),
+        "node_routes": (choice("token", "open", "off"), ("node_routes",)),
+    },
     "cache": {
         "max_bytes": WithoutEffect(
             measure(parse_size_bytes, MIB, 64 * 1024 * GIB, "use 1MiB to 64TiB")

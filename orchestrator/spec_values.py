@@ -37,3 +37,5 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """Where the HTTP gateway listens; empty: there is none."""
     gateway_port: int | None = None
     """None: ``base_port`` and :data:`GATEWAY_OFFSET`."""
+    node_routes: str = "token"
+    """Who may add and remove nodes over HTTP: ``token``, ``open`` or ``off``."""

@@ -78,8 +78,6 @@ class ClusterState(msgspec.Struct, kw_only=True):
     base_port: int
     base_port_auto: bool
     host: str
-    file_nodes: int
-    """``nodes`` as cluster.yaml had it at the first `up`; ``--nodes`` may have said otherwise."""
     nodes: list[NodeRecord]
     bootstrapped: bool = False
     """Whether all node directories were made. They are made once; one that is lost stays lost."""
@@ -152,7 +150,6 @@ def new_state(spec: Spec, nodes: int, base_port: int) -> ClusterState:
         base_port=base_port,
         base_port_auto=spec.base_port is None,
         host=spec.host,
-        file_nodes=spec.nodes,
         nodes=[
             new_record(f"n{k}", spec.host, base_port + k, incarnation=1)
             for k in range(1, nodes + 1)

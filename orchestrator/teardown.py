@@ -103,6 +103,7 @@ def delete_data(paths: Paths) -> None:
     """Delete the data, the logs and the identity; the lock stays, for it is held."""
     # The identity goes first: without it, half a deletion can't be taken for a cluster.
     paths.cluster_json.unlink(missing_ok=True)
+    paths.token.unlink(missing_ok=True)
     for folder in (paths.nodes, paths.logs, paths.run, paths.sockets):
         shutil.rmtree(folder, ignore_errors=True)
 

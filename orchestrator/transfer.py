@@ -80,6 +80,10 @@ def hand_over(
         reply = admin.ask([leader], fields, seconds + 0.25)[leader].reply
     if reply is not None and not reply.get("ok") and reply.get("error") == "bad_request":
         raise UsageError(f"{leader} refused: {reply.get('message')}")
+    if reply is not None and not reply.get("ok") and reply.get("applied") == "no":
+        raise TryAgain(
+            f"{leader} leads on: {_reason(reply)}", hint="bin/cluster wait --for caught-up"
+        )
     deadline = time.monotonic() + (1.0 if reply is not None else 0.25) * state.slowness
     others = [node.name for node in view.nodes if node.has_process and node.state != "paused"]
     while True:

@@ -18,7 +18,7 @@ from ..errors import (
 )
 from .call import Call
 from .console import PROGRAM, Console, localised
-from .verbs import COMES_LATER, ENTRIES, GROUPS, Entry, Verb
+from .verbs import COMES_LATER, ENTRIES, GROUPS, SETTLES_FIRST, Entry, Verb
 
 
 def run(arguments: list[str]) -> int:
@@ -34,7 +34,10 @@ def run(arguments: list[str]) -> int:
         module = importlib.import_module(f".{entry.module}", __package__)
         found: Verb = getattr(module, verb.upper())
         options = _parser(verb, entry.usage, found).parse_args([*leading, *rest])
-        code = found.run(Call(options, console))
+        call = Call(options, console)
+        if verb in SETTLES_FIRST:
+            _settle(call)
+        code = found.run(call)
     except OrchestratorError as error:
         console.error(error.code, error.message, error.hint, error.exit_code)
         return error.exit_code
@@ -48,6 +51,17 @@ def run(arguments: list[str]) -> int:
         console.error("defect", message, f"details: {place}", EXIT_DEFECT)
         return EXIT_DEFECT
     return code
+
+
+def _settle(call: Call) -> None:
+    """Finish or undo what a command that was killed has left, if there is anything."""
+    from ..state import load  # noqa: PLC0415 - the help pages are quicker without
+
+    state = load(call.paths)
+    if state is not None and state.change is not None:
+        from ..resize import settle_unfinished  # noqa: PLC0415 - hardly ever needed
+
+        settle_unfinished(call.paths, call.console.note)
 
 
 _ASKS = {"-h", "--help"}

@@ -5,19 +5,24 @@ import sys
 import time
 from contextlib import closing
 
+import msgspec
+
 from ..errors import EXIT_CHECK_FAILED, EXIT_OK, EXIT_UNAVAILABLE
 from ..gateway import GatewayView, look
+from ..paths import Paths
 from ..probe import Prober
 from ..processes import command_line, find_run, sample
-from ..state import load_existing
+from ..readiness import asks_for_replacement
+from ..state import Change, ClusterState, load_existing
 from ..units import format_size, parse_duration_ms
-from ..view import ClusterView, endpoints, observe, observe_once
+from ..view import ClusterView, endpoints, observe
 from .call import Call
 from .console import Console
 from .tables import gateway_as_json, print_nodes, view_as_json
 from .verbs import Verb
 
 _REFRESH_SECONDS = 0.5
+_MEMBERS_SECONDS = 0.2
 
 
 def seconds_of(text: str) -> float:
@@ -36,25 +41,68 @@ def _run_status(call: Call) -> int:
     paths = call.paths
     state = load_existing(paths)
     if not call.options.watch:
-        return _report(call.console, observe_once(paths, state), look(paths, state))
-    with closing(Prober(endpoints(state))) as prober:
-        while True:
-            view = observe(paths, state, prober)
+        with closing(Prober(endpoints(state))) as prober:
+            return _look(call, paths, state, prober)
+    while True:
+        with closing(Prober(endpoints(state))) as prober:
             if sys.stdout.isatty():
                 sys.stdout.write("\033[H\033[2J")
-            _report(call.console, view, look(paths, state))
-            sys.stdout.flush()
-            time.sleep(_REFRESH_SECONDS)
+            _look(call, paths, state, prober)
+        sys.stdout.flush()
+        time.sleep(_REFRESH_SECONDS)
+        state = load_existing(paths)  # nodes come and go
 
 
-def _report(console: Console, view: ClusterView, gateway: GatewayView | None) -> int:
+def _look(call: Call, paths: Paths, state: ClusterState, prober: Prober) -> int:
+    view = observe(paths, state, prober)
+    leader = [view.leader] if view.leader is not None else []
+    asked = prober.ask(leader, {"op": "members"}, _MEMBERS_SECONDS)
+    replies = [one.reply for one in asked.values() if one.reply and one.reply.get("ok")]
+    joint = any(reply.get("joint") for reply in replies)
+    if state.change is not None or joint:
+        _say_change(call.console, state.change, joint=joint)
+    more = _advice_on_members(paths, view)
+    return _report(call.console, view, look(paths, state), state.change, joint=joint, more=more)
+
+
+def _advice_on_members(paths: Paths, view: ClusterView) -> list[str]:
+    """Return what helps nodes whose state is damaged or gone."""
+    damaged = [
+        node.name
+        for node in view.nodes
+        if not node.has_process and asks_for_replacement(paths, node.name)
+    ]
+    names = ",".join(damaged)
+    advice = [f"{names} is damaged:  bin/cluster replace {names}"] if damaged else []
+    for node in view.nodes:
+        joining = (node.status or {}).get("joining") or {}
+        if joining.get("message"):
+            advice.append(f"{node.name} asks to join: {joining['message']}")
+    return advice
+
+
+def _say_change(console: Console, change: Change | None, *, joint: bool) -> None:
+    words = "a change of the membership" if change is None else f"`{change.words}`"
+    how = ", joint: the old and the new majority must both agree" if joint else ""
+    console.say(f"{console.paint('under way', 'yellow')}: {words}{how}\n")
+
+
+def _report(
+    console: Console,
+    view: ClusterView,
+    gateway: GatewayView | None,
+    change: Change | None,
+    *,
+    joint: bool,
+    more: list[str],
+) -> int:
     health = view.health
     if health == "ok" and gateway is not None and gateway.state != "ready":
         health = "degraded"
     print_nodes(console, view)
     console.say()
     console.say(_summary(console, view, health))
-    for advice in _advice(view):
+    for advice in [*_advice(view), *more]:
         console.say(f"  {advice}")
     if view.faults:
         for line in links_in_short(view):
@@ -67,6 +115,8 @@ def _report(console: Console, view: ClusterView, gateway: GatewayView | None) ->
         **{**view_as_json(view), "health": health},
         ok=health == "ok",
         gateway=gateway_as_json(gateway),
+        change=None if change is None else msgspec.to_builtins(change),
+        joint=joint,
     )
     codes = {"ok": EXIT_OK, "degraded": EXIT_CHECK_FAILED}
     return codes.get(health, EXIT_UNAVAILABLE)

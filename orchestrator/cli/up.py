@@ -4,7 +4,6 @@ import argparse
 import os
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -60,7 +59,7 @@ def _run(call: Call) -> int:
     brought = bring_up(
         paths, nodes=options.nodes, wipe=options.wipe, slow=options.slow, tell=console.note
     )
-    _report(console, brought, paths.logs)
+    _report(console, brought, paths)
     if options.foreground:
         return _stay(console, paths, [node.name for node in brought.view.nodes])
     return EXIT_OK
@@ -122,8 +121,8 @@ def _show_plan(console: Console, plan: "Plan") -> int:
     return EXIT_OK
 
 
-def _report(console: Console, brought: "Brought", log_folder: Path) -> None:
-    view = brought.view
+def _report(console: Console, brought: "Brought", paths: Paths) -> None:
+    view, log_folder = brought.view, paths.logs
     for warning in brought.plan.warnings:
         console.note(f"warning: {warning}")
     if brought.outdated:
@@ -147,6 +146,9 @@ def _report(console: Console, brought: "Brought", log_folder: Path) -> None:
     console.say('        cache.set("greeting", "hello"); print(cache.get("greeting"))')
     if brought.gateway is not None:
         console.say(f"http    curl {brought.gateway.url}/api/v1/key/greeting")
+    token = _node_token(brought, paths)
+    if token:
+        console.say(f"token   {token}   adds nodes over HTTP: docs/http.md")
     console.say(f"logs    {where if not where.startswith('..') else log_folder}")
     console.document(
         seconds=round(brought.seconds, 3),
@@ -155,9 +157,19 @@ def _report(console: Console, brought: "Brought", log_folder: Path) -> None:
         warnings=brought.plan.warnings,
         endpoints=[node.client for node in view.nodes],
         gateway=gateway_as_json(brought.gateway),
+        token=token,
         logs=str(log_folder),
         **view_as_json(view),
     )
+
+
+def _node_token(brought: "Brought", paths: Paths) -> str | None:
+    """Return what adding and removing nodes over HTTP takes, if that is possible at all."""
+    if brought.gateway is None or brought.plan.spec.node_routes != "token":
+        return None
+    from ..gateway import token_of  # noqa: PLC0415 - as above
+
+    return token_of(paths)
 
 
 UP = Verb(

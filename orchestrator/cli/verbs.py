@@ -39,6 +39,13 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "down": Entry("down", "down", "end it, and prove that nothing is left"),
         "snapshot": Entry("snapshot", "snapshot WHAT FILE", "save all data to a file, or restore"),
     },
+    "who takes part": {
+        "add": Entry("membership", "add", "one node more; it votes once it has caught up"),
+        "remove": Entry("membership", "remove NODES", "for good; the others agree to it"),
+        "replace": Entry("membership", "replace NODES", "a new life for one that is damaged"),
+        "scale": Entry("membership", "scale N", "add or remove, until there are N"),
+        "transfer": Entry("membership", "transfer [NODE]", "the leader hands over, in ms"),
+    },
     "data": {
         "set": Entry("data", "set KEY VALUE", "write a key"),
         "get": Entry("data", "get KEY", "read it"),
@@ -77,13 +84,15 @@ ENTRIES: dict[str, Entry] = {
     verb: entry for group in GROUPS.values() for verb, entry in group.items()
 }
 
+SETTLES_FIRST = {
+    *("status", "wait", "snapshot"),
+    *("kill", "stop", "pause", "resume", "start", "restart"),
+}
+"""Verbs before which it is seen to what a killed `add`, `remove`, `replace` or `scale` has left;
+these themselves and `up` do it on their own."""
+
 COMES_LATER = {
     "doctor": "finding leftovers of dead runs",
-    "add": "membership changes",
-    "remove": "membership changes",
-    "replace": "membership changes",
-    "scale": "membership changes",
-    "transfer": "transferring the leadership by hand (a graceful `stop leader` hands over already)",
     "watch": "watches",
     "lock": "locks",
 }

@@ -1,6 +1,8 @@
 """All parts of a gateway, put together and taken apart again in the right order."""
 
+import asyncio
 import socket
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -10,8 +12,9 @@ from ..client import AsyncClient
 from .door import Door
 from .handler import Handler
 from .keys import Keys
+from .nodes import Nodes
 from .server import HttpServer
-from .settings import Settings, SettingsError
+from .settings import NodeAddress, Settings, SettingsError
 from .views import Views
 
 BACKLOG = 1_024
@@ -25,6 +28,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._retiring: set[asyncio.Task[None]] = set()
         self._listener = _listen(settings.host, settings.port)
         self.port: int = self._listener.getsockname()[1]
 
@@ -32,13 +36,16 @@ class Gateway:
         """Begin to serve."""
         settings = self._settings
         seconds = settings.timeout_ms / 1_000
-        self._client = AsyncClient([node.client for node in settings.nodes], timeout=seconds)
+        self._client = self._client_of(settings.nodes)
+        self._keys = Keys(self._client, seconds)
+        self._views = Views(
+            self._client, settings.cluster, settings.nodes, settings.ready_timeout_ms / 1_000
+        )
         handler = Handler(
             Door(settings.host, self.port),
-            Keys(self._client, seconds),
-            Views(
-                self._client, settings.cluster, settings.nodes, settings.ready_timeout_ms / 1_000
-            ),
+            self._keys,
+            self._views,
+            Nodes(settings.node_routes),
             value_bytes=settings.value_bytes,
             body_seconds=settings.body_timeout_ms / 1_000,
         )
@@ -57,7 +64,30 @@ class Gateway:
     ) -> None:
         """Take no more connections, let requests under way end, then close the client."""
         await self._runner.cleanup()
+        for retiring in self._retiring:
+            retiring.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         await self._client.close()
+
+    def use_nodes(self, nodes: Sequence[NodeAddress]) -> None:
+        """Ask these nodes from now on; requests under way end as they began."""
+        former, self._client = self._client, self._client_of(nodes)
+        self._keys.use(self._client)
+        self._views.use(self._client, nodes)
+        retiring = asyncio.create_task(self._retire(former))
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+
+    def _client_of(self, nodes: Sequence[NodeAddress]) -> AsyncClient:
+        endpoints = [node.client for node in nodes]
+        return AsyncClient(endpoints, timeout=self._settings.timeout_ms / 1_000)
+
+    async def _retire(self, client: AsyncClient) -> None:
+        """Close a client once nothing that it was asked can be under way any more."""
+        try:
+            await asyncio.sleep(2 * self._settings.timeout_ms / 1_000)
+        finally:
+            await client.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

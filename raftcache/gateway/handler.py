@@ -13,19 +13,28 @@ from .answers import HttpError, error_answer
 from .conditions import parse_conditions
 from .door import Door
 from .keys import OCTETS, Keys
+from .nodes import BODY_BYTES_MAX, Nodes
 from .targets import METHODS, Resource, Target, parse_target, split_absolute
-from .views import Views, no_membership
+from .views import Views
 
 
 class Handler:
     """Answers requests: call it with one."""
 
     def __init__(
-        self, door: Door, keys: Keys, views: Views, *, value_bytes: int, body_seconds: float
+        self,
+        door: Door,
+        keys: Keys,
+        views: Views,
+        nodes: Nodes,
+        *,
+        value_bytes: int,
+        body_seconds: float,
     ) -> None:
         self._door = door
         self._keys = keys
         self._views = views
+        self._nodes = nodes
         self._value_bytes = value_bytes
         self._body_seconds = body_seconds
 
@@ -55,7 +64,7 @@ class Handler:
             case Resource.KEY_WITH_VALUE:
                 return await self._key_with_value(request, target)
             case Resource.NODES | Resource.NODE:
-                raise no_membership()
+                return await self._node(request, target)
             case Resource.CLUSTER:
                 return await self._views.cluster()
             case Resource.HEALTH:
@@ -89,7 +98,13 @@ class Handler:
         )
         return await self._keys.post(target.key, target.value, conditions, target.ttl)
 
-    async def _body(self, request: BaseRequest) -> bytes:
+    async def _node(self, request: BaseRequest, target: Target) -> Response:
+        self._nodes.admit(request.headers.getall("Authorization", ()))
+        if target.resource is Resource.NODES:
+            return await self._nodes.add(await self._body(request, BODY_BYTES_MAX))
+        return await self._nodes.remove(target.key.decode("utf-8", "replace"))
+
+    async def _body(self, request: BaseRequest, bytes_max: int | None = None) -> bytes:
         """Return the body, or refuse it by its announced length, before a byte of it is read."""
         headers = request.headers
         if headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -103,16 +118,17 @@ class Handler:
                 HTTPStatus.LENGTH_REQUIRED,
                 "there is no body: an empty value is written with Content-Length: 0",
             )
-        if (request.content_length or 0) > self._value_bytes:
-            raise self._too_large()
+        bytes_max = self._value_bytes if bytes_max is None else bytes_max
+        if (request.content_length or 0) > bytes_max:
+            raise _too_large(bytes_max)
         expected = headers.get("Expect")
         if expected is not None:
             await _continue(request, expected)
         if request.content.is_eof():
-            return await self._read(request)
+            return await _read(request, bytes_max)
         try:
             async with asyncio.timeout(self._body_seconds):
-                return await self._read(request)
+                return await _read(request, bytes_max)
         except TimeoutError:
             message = "the body did not arrive in time"
             raise HttpError(HTTPStatus.REQUEST_TIMEOUT, message, close=True) from None
@@ -120,22 +136,24 @@ class Handler:
             message = "the body is ill-formed, or ended too early"
             raise HttpError(HTTPStatus.BAD_REQUEST, message, close=True) from None
 
-    async def _read(self, request: BaseRequest) -> bytes:
-        parts = []
-        size = 0
-        while part := await request.content.readany():
-            size += len(part)
-            if size > self._value_bytes:
-                raise self._too_large()
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _too_large(self) -> HttpError:
-        return HttpError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"a value has at most {self._value_bytes} bytes here",
-            close=True,
-        )
+async def _read(request: BaseRequest, bytes_max: int) -> bytes:
+    parts = []
+    size = 0
+    while part := await request.content.readany():
+        size += len(part)
+        if size > bytes_max:
+            raise _too_large(bytes_max)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(bytes_max: int) -> HttpError:
+    return HttpError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"a value has at most {bytes_max} bytes here",
+        close=True,
+    )
 
 
 async def _continue(request: BaseRequest, expected: str) -> None:

@@ -33,6 +33,10 @@ class Keys:
         self._client = client
         self._seconds = seconds
 
+    def use(self, client: AsyncClient) -> None:
+        """Ask with this client from now on."""
+        self._client = client
+
     async def get(self, key: bytes, conditions: Conditions, *, exact: bool) -> Response:
         """Answer with a key's value, as it is at this moment for the whole cluster.
 

@@ -11,6 +11,8 @@ import resource
 import signal
 import sys
 
+import msgspec
+
 from ..parent import ParentWatch
 from .gateway import Gateway
 from .settings import Settings, SettingsError, read_settings
@@ -35,7 +37,7 @@ def main(arguments: list[str], parent: ParentWatch) -> int:
     try:
         settings = read_settings(arguments[0])
         _raise_file_limit(settings.connections + OWN_FILE_DESCRIPTORS)
-        asyncio.run(serve(settings, parent))
+        asyncio.run(serve(settings, parent, arguments[0]))
     except SettingsError as error:
         _log.error("%s", error)
         return EXIT_REFUSED
@@ -45,8 +47,8 @@ def main(arguments: list[str], parent: ParentWatch) -> int:
     return 0
 
 
-async def serve(settings: Settings, parent: ParentWatch) -> None:
-    """Serve until a signal asks to stop."""
+async def serve(settings: Settings, parent: ParentWatch, path: str) -> None:
+    """Serve until a signal asks to stop; go by the nodes that ``path`` names at any moment."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,11 +59,26 @@ async def serve(settings: Settings, parent: ParentWatch) -> None:
         gc.freeze()  # What was imported stays; the collector need not look at it again.
         while not stop.is_set():
             parent.check()
+            settings = _renewed(settings, path, gateway)
             try:
                 await asyncio.wait_for(stop.wait(), PARENT_CHECK_SECONDS)
             except TimeoutError:
                 continue
     _log.info("the gateway stopped")
+
+
+def _renewed(settings: Settings, path: str, gateway: Gateway) -> Settings:
+    """Take over which nodes there are; all else is for the next start."""
+    try:
+        nodes = read_settings(path).nodes
+    except SettingsError as error:
+        _log.debug("the nodes of before stay in use: %s", error)
+        return settings
+    if nodes == settings.nodes:
+        return settings
+    gateway.use_nodes(nodes)
+    _log.info("the nodes are %s now", ", ".join(node.id for node in nodes))
+    return msgspec.structs.replace(settings, nodes=nodes)
 
 
 def _raise_file_limit(needed: int) -> None:

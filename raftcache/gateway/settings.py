@@ -1,6 +1,7 @@
 """What a gateway process is told at its start: one JSON file, written by the orchestrator."""
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -19,6 +20,16 @@ class NodeAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     id: str
     client: str
+
+
+class NodeRoutes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether nodes can be added and removed here, by whom, and how."""
+
+    access: Literal["token", "open", "off"] = "off"
+    """``token``: who has the token. ``open``: whoever can reach the gateway."""
+    token_file: str = ""
+    command: list[str] = []
+    """What ``add`` and ``remove`` are appended to."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """How long requests that are under way may take when the gateway is told to stop."""
     connections: int = 2_000
     """Connections at a time; one more is told to come again."""
+    node_routes: NodeRoutes = NodeRoutes()
 
 
 def read_settings(path: str) -> Settings:

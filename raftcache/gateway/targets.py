@@ -99,7 +99,7 @@ def parse_target(path: str) -> Target:
     if fixed is not None:
         return fixed
     if path.startswith(_NODES) and "/" not in path.removeprefix(_NODES):
-        return Target(Resource.NODE)
+        return Target(Resource.NODE, _decoded(path.removeprefix(_NODES)))
     raise HttpError(HTTPStatus.NOT_FOUND, "there is nothing here: keys are at /api/v1/key/{key}")
 
 

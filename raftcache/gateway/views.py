@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from aiohttp.web_response import Response
@@ -26,6 +25,10 @@ class Views:
         self._cluster = cluster
         self._nodes = nodes
         self._seconds = seconds
+
+    def use(self, client: AsyncClient, nodes: Sequence[NodeAddress]) -> None:
+        """Look at these nodes from now on."""
+        self._client, self._nodes = client, nodes
 
     def health(self) -> Response:
         """Say that this process works; nothing of the cluster."""
@@ -61,12 +64,3 @@ class Views:
             return about | {"answers": False, "message": error.message}
         shown = ("role", "term", "commit", "applied", "store_rev", "caught_up", "alarms")
         return about | {"answers": True, **{name: status.get(name) for name in shown}}
-
-
-def no_membership() -> answers.HttpError:
-    """Return the answer to what the Go original did with nodes."""
-    return answers.HttpError(
-        HTTPStatus.NOT_IMPLEMENTED,
-        "nodes can't be added or removed while the cluster runs yet: their number stands in"
-        " cluster.yaml",
-    )

@@ -130,14 +130,18 @@ def decode_segment_header(sector: bytes, path: str) -> SegmentHeader:
     )
 
 
+def _owner(path: str) -> str:
+    """Return the node whose directory a file is in: it is called as the node is."""
+    return path.rpartition("/")[0].rpartition("/")[2] or "NODE"
+
+
 def damaged(path: str, offset: int, why: str) -> CorruptRecord:
     """Return the error for a damaged file: where, why, and what to do."""
     return CorruptRecord(
         f"{path} is damaged at byte {offset}: {why}. This node does not start, because with a "
         f"part of its log missing it could undo acknowledged writes; the other nodes go on "
-        f"without it. Keep the file for inspection and change nothing in it. The way out for now "
-        f"is `bin/cluster up --wipe`, which begins an empty cluster; replacing one node comes "
-        f"with membership changes",
+        f"without it. `bin/cluster replace {_owner(path)}` sets its directory aside and gives it a "
+        f"new life with what the others know",
         path=path,
         offset=offset,
     )

@@ -203,6 +203,11 @@ class Running:
         """Tell it to end, and do not wait."""
         self._loop.call_soon_threadsafe(self._stop.set)
 
+    def use_nodes(self, endpoints: Sequence[str]) -> None:
+        """Tell it of other nodes."""
+        nodes = [NodeAddress(f"n{n}", endpoint) for n, endpoint in enumerate(endpoints, 1)]
+        self._loop.call_soon_threadsafe(self._gateway.use_nodes, nodes)
+
     def connect(self) -> Wire:
         """Return a new connection."""
         return Wire(self.port)
@@ -218,6 +223,7 @@ class Running:
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         async with Gateway(self._settings) as gateway:
+            self._gateway = gateway
             self.port = gateway.port
             self._started.set()
             await self._stop.wait()

@@ -16,6 +16,7 @@ from raftcache.gateway.settings import Settings
 from tests.client.fake_node import FakeNode
 
 from .harness import Answer, Running, Store
+from .test_nodes import routes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
 TRANSCRIPTS = re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -23,8 +24,9 @@ HERE = "http://127.0.0.1:7480"
 
 
 @pytest.fixture(scope="module")
-def page_gateway() -> Iterator[Running]:
-    with FakeNode(Store()) as node, Running([node.endpoint]) as running:
+def page_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    known = routes(tmp_path_factory.mktemp("page"))
+    with FakeNode(Store()) as node, Running([node.endpoint], node_routes=known) as running:
         yield running
 
 

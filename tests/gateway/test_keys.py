@@ -233,13 +233,3 @@ def test_head_is_get_without_the_body(gateway: Running) -> None:
     assert head.body == b""
     assert head.headers | {"date": ""} == got.headers | {"date": ""}
     assert (head.headers["content-length"], missing.status, again.body) == ("6", 404, b"value\n")
-
-
-@pytest.mark.parametrize(("method", "target"), [("POST", ""), ("DELETE", "/n3")])
-def test_what_the_go_original_did_with_nodes_comes_later(
-    gateway: Running, method: str, target: str
-) -> None:
-    answer = gateway.ask(method, f"/api/v1/node{target}", b'{"node_id":"n4","addr":"x"}')
-
-    assert answer.status == 501
-    assert answer.error[1] == "Not Implemented"
