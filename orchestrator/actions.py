@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager, suppress
 
 from .errors import BadConfiguration, OrchestratorError, UsageError
 from .failover import Failover, await_new_leader
+from .hands import await_quiet
+from .memory import refuse_to_forget
 from .paths import Paths
 from .ports import is_free, owner_of
 from .probe import Prober
@@ -162,6 +164,8 @@ def restart(
     with _site(paths, "restart") as site:
         names = site.choose(texts, chance)
         leader = site.view.leader
+        if not rolling:
+            refuse_to_forget(site.state, names, "restart")
     names.sort(key=lambda name: (name == leader, name))
     steps = [[name] for name in names] if rolling else [names]
     view = site.view
@@ -172,6 +176,8 @@ def restart(
             _stop(site, [name for name in step if site.view.node(name).has_process])
             _start(site, step)
         view = _wait(paths, site.state, step, seconds)
+        if rolling:
+            await_quiet(paths, site.state, seconds)
     return names, view
 
 

@@ -3,10 +3,12 @@
 This module imports the storage; only `up` needs it.
 """
 
+from typing import cast
+
 from raftcache.errors import StorageError
 from raftcache.raft.configuration import Member, bootstrap_configuration, server_id_of
 from raftcache.storage.directory import bootstrap
-from raftcache.storage.identity import Identity
+from raftcache.storage.identity import Durability, Identity
 from raftcache.storage.snapshots import SnapshotReader
 
 from .errors import BadConfiguration
@@ -46,7 +48,7 @@ def bootstrap_nodes(
             node_id=node.name,
             incarnation=node.incarnation,
             configuration=initial,
-            durability="os" if spec.durability == "os" else "fsync",
+            durability=cast("Durability", spec.durability),
         )
         try:
             bootstrap(

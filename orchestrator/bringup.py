@@ -19,6 +19,7 @@ from . import gateway
 from .bootstrap import bootstrap_nodes
 from .errors import BadConfiguration, OrchestratorError
 from .gateway import GatewayView
+from .memory import forget_memory
 from .node_settings import write_settings
 from .paths import FILE_NAME, Paths
 from .ports import find_base, is_free, owner_of
@@ -79,13 +80,14 @@ def bring_up(
         TryAgain: some node was not ready in time; what runs is left running.
     """
     began = time.monotonic()
-    read_spec(file_of(paths))  # before a folder is made for it
+    reading = read_spec(file_of(paths))  # before a folder is made for it
     paths.make()
     with locked(paths, "up"):
         if wipe:
             wipe_data(paths, tell)
             paths.make()
         drop_unasked(paths, tell)
+        forget_memory(paths, reading.spec, tell)
         plan = make_plan(paths, nodes=nodes, slow=slow, tell=tell)
         outdated, started = _carry_out(paths, plan, tell)
     with closing(Prober(endpoints(plan.state))) as prober:
@@ -317,6 +319,7 @@ def _carry_out(
         bootstrap_nodes(paths, state, spec)
         state.bootstrapped = True
         save(paths, state)
+    state.durability = spec.durability
     changed = write_settings(paths, state, spec)
     if alive:
         names = [node.name for node in state.nodes]

@@ -1,12 +1,13 @@
 """What a change of the membership does to the world: nodes asked, processes, directories."""
 
 import shutil
+import time
 from contextlib import closing
 from typing import Any
 
 from . import gateway
 from .administration import Administration, Members, administration
-from .errors import OrchestratorError
+from .errors import OrchestratorError, TryAgain
 from .node_settings import extend_settings
 from .paths import Paths
 from .probe import Prober
@@ -17,6 +18,7 @@ from .transfer import hand_over
 from .view import endpoints, observe
 
 HAND_OVER_SECONDS = 3.0
+QUIET_POLL_SECONDS = 0.05
 
 
 class RealHands:
@@ -135,3 +137,23 @@ class RealHands:
         children = self._supervisor.children()
         known = {node.name for node in self._state.nodes}
         return [name for name, child in children.items() if child.has_process and name in known]
+
+
+def await_quiet(paths: Paths, state: ClusterState, seconds: float) -> None:
+    """Wait until no change of the membership is under way.
+
+    A node that forgets what it knew has caught up before it votes again (durability ``memory``);
+    until then no other may go.
+
+    Raises:
+        TryAgain: it was not so in time.
+    """
+    hands = RealHands(paths, state)
+    deadline = time.monotonic() + seconds
+    while not hands.members().quiet:
+        if time.monotonic() > deadline:
+            raise TryAgain(
+                f"after {seconds:g} s a node that came back does not vote yet",
+                hint="bin/cluster status   may tell why",
+            )
+        time.sleep(QUIET_POLL_SECONDS)

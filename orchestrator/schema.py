@@ -21,7 +21,8 @@ MEANINGS = {
     "raft.detect_disconnects": "Whether a dead process is noticed by its connections.",
     "storage": "What is on disk.",
     "storage.durability": "fsync: an acknowledged write survives a power cut. "
-    "os: it survives a killed process, but not a power cut.",
+    "os: it survives a killed process, but not a power cut. "
+    "memory: nothing is on disk; it survives the death of a minority, and goes with `down`.",
     "storage.segment": "The size of one file of the write-ahead log.",
     "storage.snapshot_wal": "After about so much of log a node writes a snapshot, and frees the "
     "log before it.",

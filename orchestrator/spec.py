@@ -237,11 +237,7 @@ KEYS: dict[str, Entry] = {
     },
     "storage": {
         "durability": (
-            choice(
-                "fsync",
-                "os",
-                later={"memory": "a node that forgets needs learners; until then use fsync or os"},
-            ),
+            choice("fsync", "os", "memory"),
             ("durability",),
         ),
         "segment": (

@@ -88,6 +88,8 @@ class ClusterState(msgspec.Struct, kw_only=True):
     supervisor: Process | None = None
     leader: Led | None = None
     old_leader: str | None = None
+    durability: str = "fsync"
+    """As the last `up` had it; what was in ``memory`` is gone once no node runs."""
     slowness: float = 1.0
     """How many times longer than by default elections of this run may take; at least 1."""
 
@@ -150,6 +152,7 @@ def new_state(spec: Spec, nodes: int, base_port: int) -> ClusterState:
         base_port=base_port,
         base_port_auto=spec.base_port is None,
         host=spec.host,
+        durability=spec.durability,
         nodes=[
             new_record(f"n{k}", spec.host, base_port + k, incarnation=1)
             for k in range(1, nodes + 1)

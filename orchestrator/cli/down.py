@@ -17,8 +17,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(call: Call) -> int:
-    from ..teardown import take_down  # noqa: PLC0415 - `up --help` is quicker without
+    from ..memory import will_forget  # noqa: PLC0415 - `up --help` is quicker without
+    from ..teardown import take_down  # noqa: PLC0415 - likewise
 
+    if will_forget(call.paths):
+        call.console.note("warning: durability: memory keeps nothing: all data goes with the nodes")
     ended = take_down(call.paths, wipe=call.options.wipe)
     report_end(call.console, ended)
     return EXIT_OK if ended.proof.holds else EXIT_CHECK_FAILED

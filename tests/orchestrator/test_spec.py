@@ -141,13 +141,9 @@ REFUSALS = [
     ),
     (
         "storage: {durability: fsinc}",
-        "1:23: storage.durability: 'fsinc' is not allowed; did you mean fsync? use fsync or os",
-    ),
-    (
-        "storage: {durability: memory}",
         (
-            "1:23: storage.durability: `memory` comes later: "
-            "a node that forgets needs learners; until then use fsync or os"
+            "1:23: storage.durability: 'fsinc' is not allowed; did you mean fsync? use fsync or "
+            "os or memory"
         ),
     ),
     ("restart: always", "1:10: restart: 'always' is not allowed; use on-crash or never"),
