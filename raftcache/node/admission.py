@@ -82,6 +82,10 @@ class Admission:
         known.update((caller, endpoint) for caller, (endpoint, _) in self._callers.items())
         return dict(sorted(known.items()))
 
+    def is_former(self, server_id: ServerId) -> bool:
+        """Tell whether a server that takes part no more did so a change ago."""
+        return server_id in self._peers
+
     def member(self, server_id: ServerId) -> Member | None:
         """Return what is known of a member, by the log or by what this node was told."""
         found = self._server.raft.state.configuration.member(server_id)

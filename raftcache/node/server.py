@@ -157,6 +157,10 @@ class Server:
             self.dropped["malformed"] += 1
             return
         refusal = self._refusal(frame)
+        if refusal == "stranger" and self.admission.is_former(frame.source):
+            # What clients have asked of it is no matter of membership, and may be on its way yet.
+            for request in frame.handed_on:
+                self._on_handed_on(frame.source, request)
         if refusal:
             self.dropped[refusal] += 1
             return
