@@ -156,13 +156,8 @@ class Server:
         except MalformedFrames:
             self.dropped["malformed"] += 1
             return
-        refusal = self._refusal(frame)
-        if refusal == "stranger" and self.admission.is_former(frame.source):
-            # What clients have asked of it is no matter of membership, and may be on its way yet.
-            for request in frame.handed_on:
-                self._on_handed_on(frame.source, request)
-        if refusal:
-            self.dropped[refusal] += 1
+        if refusal := self._refusal(frame):
+            self._on_refused(frame, refusal)
             return
         for message in frame.messages:
             to_us = message.source == frame.source and message.target == self.server_id
@@ -321,6 +316,13 @@ class Server:
         if not membership.may_take_part(self.raft.state, frame.source):
             return "stranger"
         return ""
+
+    def _on_refused(self, frame: PeerFrame, refusal: str) -> None:
+        """Count it; what clients have asked of a former member is served all the same."""
+        self.dropped[refusal] += 1
+        if refusal == "stranger" and self.admission.is_former(frame.source):
+            for request in frame.handed_on:
+                self._on_handed_on(frame.source, request)
 
     def _on_handed_on(self, source: ServerId, handed: HandedOn) -> None:
         # Of what was meant for a former life of this node, that life knew; a word about it from

@@ -9,7 +9,7 @@ from orchestrator.simulation.members import new_host, wipe
 from orchestrator.simulation.profile import Profile
 from orchestrator.simulation.workload import Workload
 
-from .builders import SNAPPY, counter, fill, lose
+from .builders import SNAPPY, counter, fill, keep_copies, lose
 from .membership import add, administer, configuration, endpoints, joinable, settle, voters
 
 
@@ -340,3 +340,21 @@ def test_whoever_repeats_a_change_that_was_cut_short_completes_it(delay_us: int)
     found = [one.partition("#")[0] for one in settle(cluster)]
     assert found == sorted({"n1", "n2", "n3", "n4"} - {gone})
     cluster.run_until(lambda: cluster.ask(gone, "status")["role"] == "removed")
+
+
+def test_what_a_removed_node_had_handed_on_is_answered_all_the_same() -> None:
+    """Its client would never learn whether the write was done, and it was done by nobody."""
+    cluster, leader, (gone, _) = joinable()
+    late = keep_copies(
+        cluster, lambda source, _, frame: source == gone and bool(frame.handed_on), lost=True
+    )
+    call = cluster.request(gone, "set", key=b"k", value=b"v")
+    cluster.run_until(lambda: bool(late))
+    assert administer(cluster, leader, "member_remove", id=gone)["ok"]
+
+    cluster.network.blocks = lambda _source, _target, _data: False
+    for source, target, data in late:
+        cluster.send_to_peer(source, target, data)
+    cluster.run_until(lambda: call.done)
+
+    assert call.reply["ok"], call.reply
