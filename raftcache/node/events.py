@@ -2,7 +2,8 @@
 
 Published kinds: ``role``, ``vote_granted``, ``vote_refused``, ``election_started``, ``leader``,
 ``leader_gone``, ``leader_lost``, ``transfer``, ``truncated``, ``commit``, ``ready``, ``stopping``,
-``slow_turn``, ``slow_disk``, and what ``snapshots``, ``sending`` and ``receiving`` tell.
+``slow_turn``, ``slow_disk``, ``joining``, ``joined``, ``member_change``, ``member_promoted``,
+``member_removed``, ``data_is_gone``, and what ``snapshots``, ``sending`` and ``receiving`` tell.
 Nothing depends on their arrival.
 """
 

@@ -390,7 +390,6 @@ def _no_other_snapshot(error: CorruptRecord, needed: Index) -> CorruptRecord:
 def _incomplete(directory: str, name: str) -> StorageError:
     return WrongDirectory(
         f"{directory} has an identity but lacks {name}: a part of the log is gone. This node must "
-        f"not vote with what is left; the others go on without it. Put the file back, or begin "
-        f"an empty cluster with `bin/cluster up --wipe`; replacing one node comes with membership "
-        f"changes"
+        f"not vote with what is left; the others go on without it. Put the file back, or let "
+        f"the node begin anew with what the others know: `bin/cluster replace NODE`"
     )
