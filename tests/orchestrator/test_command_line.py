@@ -74,6 +74,11 @@ def test_every_verb_has_a_page_with_examples(verb: str, capsys: Captured) -> Non
             ["incr", "a", str(2**63)],
             f"argument BY: '{2**63}' is not a whole number of 64 bits",
         ),
+        (["set", "a", "b", "--ttl", "30"], "argument --ttl: 30 of what? Write 30ms or 30s"),
+        (
+            ["set", "a", "b", "--ttl", "0s"],
+            "argument --ttl: a key lives for a millisecond at least",
+        ),
         (
             ["set", "a", "b", "--if-rev", "-1"],
             "argument --if-rev: '-1' is not a whole number from 0",

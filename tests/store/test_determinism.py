@@ -14,7 +14,9 @@ STORE = Path(raftcache.store.__file__).parent
 
 PROGRAM = """
 import random
-from raftcache.store.commands import Batch, Delete, Incr, Range, Set, encode_commands
+from raftcache.store.commands import (
+    Batch, Delete, Expire, Incr, IncrExpiring, Range, Set, SetExpiring, encode_commands
+)
 from raftcache.store.machine import StateMachine
 from raftcache.store.results import RangeResult
 import msgspec, zlib
@@ -25,8 +27,9 @@ seen = 0
 for index in range(1, 400):
     key = b"k%d" % draw.randrange(50)
     ops = [Set(key, b"%d" % index, prev=True), Delete(b"k%d" % draw.randrange(50)), Incr(key)]
+    ops += [SetExpiring(key, b"1", draw.randrange(1, 90)), IncrExpiring(key, 1, 9), Expire(key, 5)]
     commands = [draw.choice(ops), Batch((draw.choice(ops), Range(b"", None, 20)))]
-    results = machine.apply(index, encode_commands(commands))
+    results = machine.apply(index, encode_commands(commands, 7 * index))
     seen = zlib.crc32(msgspec.msgpack.encode(results), seen)
 print(f"{machine.digest():016x} {seen:08x} {machine.store_rev}")
 """
