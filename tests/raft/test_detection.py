@@ -7,8 +7,10 @@ from raftcache.raft.detection import GIVE_WAY_TICKS
 from raftcache.raft.messages import PreVote, PreVoteResponse, RequestVoteResponse
 from raftcache.raft.types import Role, ServerId
 
+from ..effort import scaled
 from .builders import FIVE, OPTIONS, append, core, of, only, role, tick, turn, vote_request
 from .network import Network
+from .swarm import Swarm
 
 
 def bereaved(name: ServerId = "n2", *, voters: tuple[ServerId, ...] = ("n1", "n2", "n3")) -> Raft:
@@ -219,6 +221,33 @@ def test_a_lie_costs_an_election_and_nothing_else() -> None:
     network.elect()
 
     assert [network.data_applied(name) for name in network.servers] == [[b"x"]] * 3
+
+
+class LyingSwarm(Swarm):
+    """A swarm in which servers are told now and then that some other is gone; mostly it is not."""
+
+    def _tick(self) -> None:
+        super()._tick()
+        running = self._running()
+        if running and self._decide(0.3):
+            gone = self.random.choice(sorted(self.network.servers))
+            self.tally.add("lies")
+            server = self.random.choice(running)
+            server.work(lambda raft: raft.peer_disconnected(gone))
+            if self._decide(0.7):
+                server.work(lambda raft: raft.campaign_early())
+
+
+def test_lies_break_no_promise() -> None:
+    """Nothing of Raft's safety rests on what a server is told of others (Figure 3)."""
+    lies = 0
+    for seed in range(scaled(15)):
+        try:
+            lies += LyingSwarm(seed).run(800).counts.get("lies", 0)
+        except Exception as failure:
+            failure.add_note(f"seed {seed}: LyingSwarm({seed}).run(800)")
+            raise
+    assert lies >= 15
 
 
 def believe_gone(network: Network, leader: ServerId) -> None:

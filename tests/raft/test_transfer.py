@@ -1,13 +1,26 @@
 """Leadership transfer (thesis §3.10)."""
 
 import pytest
+from msgspec.structs import replace
 
 from raftcache.raft import transfer
 from raftcache.raft.core import Raft
 from raftcache.raft.messages import RequestVote, TimeoutNow
 from raftcache.raft.types import Role
 
-from .builders import OPTIONS, append, core, leader, of, role, success, tick, turn, vote_request
+from .builders import (
+    OPTIONS,
+    append,
+    core,
+    leader,
+    of,
+    role,
+    success,
+    tick,
+    time_out,
+    turn,
+    vote_request,
+)
 
 
 def settled() -> Raft:
@@ -116,3 +129,27 @@ def test_the_best_target_is_the_voter_that_is_furthest_along_and_alive() -> None
         turn(raft, success("n3", term=2, match_index=1))
 
     assert transfer.best_target(raft.state) == "n3"
+
+
+def test_the_best_target_is_one_whose_disk_is_in_order() -> None:
+    """Else the next leader would have to hand over as well (failures E9, E14)."""
+    raft = settled()
+    assert transfer.best_target(raft.state) == "n2"
+
+    turn(raft, replace(success("n2", term=2, match_index=2), fit_to_lead=False))
+    assert transfer.best_target(raft.state) == "n3"
+
+    turn(raft, success("n2", term=2, match_index=2))
+    assert transfer.best_target(raft.state) == "n2"
+
+
+def test_a_server_whose_disk_hangs_stands_for_no_election() -> None:
+    """It could not write its own vote down (failure E14)."""
+    raft = core("n2", 1, term=1)
+    raft.state.is_disk_behind = True
+
+    assert time_out(raft) == []
+    assert turn(raft, TimeoutNow("n1", "n2", 1)) == []
+
+    raft.state.is_disk_behind = False
+    assert len(tick(raft, 1)) == 2, "it asks both others"
