@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from orchestrator.simulation.cluster import SimulatedCluster
+from orchestrator.supervisor import NEVER_RESTARTED
+from raftcache.node import main
 from raftcache.node.digests import GRID
+from raftcache.node.settings import Settings
+from raftcache.parent import ParentWatch
 from raftcache.raft.types import EntryKind
 from raftcache.store.commands import (
     COMMAND_VERSION,
@@ -15,6 +19,7 @@ from raftcache.store.commands import (
     stamp_of,
 )
 from raftcache.store.machine import StateDiverged
+from raftcache.store.slices import UnknownContents
 
 from .builders import elected, fill
 
@@ -163,3 +168,45 @@ def test_states_of_which_no_two_are_equal_are_told_of() -> None:
     [alarm] = cluster.ask(leader, "status")["alarms"]
     assert alarm.startswith("diverged: ")
     assert "no majority" in alarm
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "advice"),
+    [
+        (StateDiverged("after entry 64 …"), main.EXIT_DIVERGED, "bin/cluster replace n2"),
+        (UnknownCommands("run a newer release on this node"), main.EXIT_REFUSED, "newer release"),
+        (UnknownContents("run the release that wrote it"), main.EXIT_REFUSED, "that wrote it"),
+    ],
+)
+def test_a_process_that_must_not_go_on_says_what_to_do(
+    error: Exception,
+    code: int,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And is not started again: that would change nothing."""
+
+    def serve(*_: object) -> int:
+        raise error
+
+    settings = Settings(
+        format=1,
+        cluster="demo",
+        cluster_id="0" * 32,
+        node_id="n2",
+        incarnation=1,
+        directory="nowhere",
+        client_endpoint="",
+        peer_endpoint="",
+        events_endpoint="",
+        admin_endpoint="",
+    )
+    monkeypatch.setattr(main, "read_settings", lambda _: settings)
+    monkeypatch.setattr(main, "open_home", lambda _: None)
+    monkeypatch.setattr(main, "_raise_file_limit", lambda _: None)
+    monkeypatch.setattr(main, "_serve", serve)
+
+    assert main.main(["settings.json"], ParentWatch()) == code
+    assert code in NEVER_RESTARTED
+    assert advice in caplog.text
