@@ -37,6 +37,7 @@ _MIXES = (
     ("set", "set", "get", "get", "incr", "incr", "cas"),
     ("set", "get", "incr", "cas", "cas_value", "delete", "batch", "range", "local"),
     ("incr", "incr", "incr", "get"),
+    ("fleeting", "fleeting", "set", "get", "incr"),
     ("set", "get", "get", "get", "range"),
     ("batch", "batch", "range", "delete", "set"),
 )

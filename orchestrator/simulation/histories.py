@@ -1,7 +1,8 @@
 """A run's history, as the judge of all histories reads it (``orchestrator.verify``).
 
 A batch is so many operations with one interval: it is not all or nothing. A range is a read of
-every key it could have told of. Local reads promise less, and are left to ``judge``.
+every key it could have told of. Local reads promise less, and keys that expire change by
+themselves: both are left to ``judge``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 from ..verify import history as verify
 from ..verify.linearizability import Verdict, check
-from .workload import FAILED, KEYS, OK, UNKNOWN, Operation
+from .workload import FAILED, FLEETING, KEYS, OK, UNKNOWN, Operation
 
 
 def contradictions(history: Iterable[Operation]) -> list[str]:
@@ -25,7 +26,7 @@ def contradictions(history: Iterable[Operation]) -> list[str]:
 
 
 def _translated(operation: Operation) -> Iterator[verify.Operation]:
-    if operation.asked.get("read") == "local":
+    if operation.asked.get("read") == "local" or operation.key in FLEETING:
         return
     if operation.op == "batch":
         results = operation.fields.get("results")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .histories import text_of
-from .workload import FAILED, MIXED, OK, TALLIES, UNKNOWN, Operation
+from .workload import FAILED, FLEETING, MIXED, OK, TALLIES, UNKNOWN, Operation
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,12 @@ def judge(history: Iterable[Operation]) -> list[str]:
     """Return what is wrong with a history, in sentences; nothing when all promises were kept."""
     by_key: dict[str, list[Operation]] = defaultdict(list)
     ranges: list[Operation] = []
+    fleeting: list[Operation] = []
     for operation in history:
         if operation.op == "range":
             ranges.append(operation)
+        elif operation.key in FLEETING:
+            fleeting.append(operation)
         elif operation.op != "batch" and operation.key not in (*MIXED, *TALLIES):
             by_key[operation.key].append(operation)
     found: list[str] = []
@@ -42,6 +45,7 @@ def judge(history: Iterable[Operation]) -> list[str]:
             found += _judge_counter(key, operations)
         else:
             found += _judge_register(key, operations)
+    found += _judge_fleeting(fleeting)
     return found + _judge_revisions(by_key) + _judge_ranges(ranges, by_key)
 
 
@@ -190,6 +194,31 @@ def _judge_ranges(ranges: list[Operation], by_key: dict[str, list[Operation]]) -
             newest = max((revision for revision in known if revision <= at_rev), default=0)
             if shown.get(key, 0) < newest:
                 found.append(f"{key}: revision {newest} is missing at {at_rev}: {page}")
+    return found
+
+
+def _judge_fleeting(operations: list[Operation]) -> list[str]:
+    """What was seen to have expired never comes back; what is seen was written."""
+    sets = {one.argument: one for one in operations if one.op == "set"}
+    gets = [one for one in operations if one.op == "get" and one.outcome == OK]
+    missing = [one for one in gets if not one.fields["found"]]
+    found = []
+    for sight in gets:
+        if not sight.fields["found"]:
+            continue
+        write = sets.get(text_of(sight.fields["value"]))
+        if write is None or write.outcome == FAILED or write.key != sight.key:
+            found.append(f"{sight.key} was never written like this: {sight}")
+        elif write.outcome == OK:
+            gone = [
+                one
+                for one in missing
+                if one.key == sight.key
+                and _returned(write) < one.invoked_us
+                and _returned(one) < sight.invoked_us
+            ]
+            if gone:
+                found.append(f"{sight.key} had expired, and is back: {gone[0]}, then {sight}")
     return found
 
 

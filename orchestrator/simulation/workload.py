@@ -25,6 +25,8 @@ MIXED = tuple(f"mixed-{number}" for number in range(3))
 TALLIES = tuple(f"tally-{number}" for number in range(2))
 """Keys that are counted up in batches."""
 KEYS = (*REGISTERS, *COUNTERS, *MIXED, *TALLIES)
+FLEETING = tuple(f"fleeting-{number}" for number in range(2))
+"""Keys that expire; when, only the leaders' clocks know."""
 
 OK = "ok"
 FAILED = "failed"
@@ -228,6 +230,17 @@ def _batch(client: _Client) -> tuple[str, dict[str, Any]]:
     return "batch", {"ops": operations}
 
 
+def _fleeting(client: _Client) -> tuple[str, dict[str, Any]]:
+    random, key = client.random, client.random.choice(FLEETING)
+    op = random.choice(("set", "set", "get", "get", "expire"))
+    if op == "set":
+        ttl_ms = random.choice((1, 50, 400))
+        return op, {"key": key, "value": client.new_value(), "ttl_ms": ttl_ms}
+    return op, {"key": key, "ttl_ms": random.choice((5, 300, None))} if op == "expire" else {
+        "key": key
+    }
+
+
 def _range(client: _Client) -> tuple[str, dict[str, Any]]:
     asked = {"prefix": client.random.choice(("register-", "mixed-", "counter-", "tally-"))}
     return "range", asked if client.random.random() < 0.8 else {**asked, "read": "local"}
@@ -247,6 +260,7 @@ OPERATIONS: Final[MappingProxyType[str, Callable[[_Client], tuple[str, dict[str,
             "cas_value": _cas_value,
             "delete": _delete,
             "batch": _batch,
+            "fleeting": _fleeting,
             "range": _range,
             "local": _local,
         }

@@ -102,3 +102,30 @@ def test_the_judge_finds(history: list[Operation]) -> None:
 def test_the_judge_accepts(history: list[Operation]) -> None:
     """What may happen is no offence: an unknown write may take effect, or never."""
     assert judge(history) == []
+
+
+def fleeting(number: int, op: str, value: str | None, at: tuple[int, int]) -> Operation:
+    key, fields = "fleeting-0", {"found": value is not None, "value": value}
+    argument = value if op == "set" else None
+    return operation(
+        number,
+        op,
+        key=key,
+        argument=argument,
+        invoked_us=at[0],
+        returned_us=at[1],
+        outcome=OK,
+        fields=fields,
+    )
+
+
+def test_what_has_expired_may_not_come_back() -> None:
+    """Nor may be seen what nobody wrote; that it goes, and when, is the leader's affair."""
+    wrote, seen = fleeting(1, "set", "a", (0, 10)), fleeting(2, "get", "a", (20, 30))
+    gone, back = fleeting(3, "get", None, (40, 50)), fleeting(4, "get", "a", (60, 70))
+    early = fleeting(5, "get", "a", (45, 70))
+
+    assert judge([wrote, seen, gone]) == []
+    assert judge([wrote, seen, gone, early]) == []
+    assert [line[:28] for line in judge([wrote, gone, back])] == ["fleeting-0 had expired, and "]
+    assert [line[:28] for line in judge([seen])] == ["fleeting-0 was never written"]
