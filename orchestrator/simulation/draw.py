@@ -13,25 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from .kinds import GROUPS, KINDS
-from .points import POINTS
+from .points import NEEDS, POINTS
 from .profile import Profile
 
 NEVER_BYTES = 64 * 1024 * 1024
 """More log than a run ever writes."""
-
-_NEEDS: Final[MappingProxyType[str, tuple[tuple[str, ...], dict[str, Any]]]] = MappingProxyType(
-    {
-        "overwriting": (("isolate", "scatter", "isolate"), {"nodes": 3}),
-        "handing over": (("transfer", "transfer", "stop"), {"nodes": 3}),
-        "stopping": (("stop",), {}),
-        "snapshots": (("snapshot",), {"snapshot_log_bytes": 700}),
-        "installing": (
-            ("away", "away"),
-            {"nodes": 3, "snapshot_log_bytes": 300, "tail_bytes": 0, "held_bytes": 0},
-        ),
-    }
-)
-"""What must go wrong, or be so, for the points of a group to be reached at all."""
 
 _MIXES = (
     ("set", "set", "get", "get", "incr", "incr", "cas"),
@@ -176,12 +162,12 @@ def _with_needs(profile: Profile) -> Profile:
     faults = profile.faults
     changes: dict[str, Any] = {}
     for group in sorted({POINTS[name].group for name in profile.points}):
-        more, needed = _NEEDS.get(group, ((), {}))
+        more, needed = NEEDS.get(group, ((), {}))
         faults += more
         changes.update(needed)
     return msgspec.structs.replace(profile, faults=faults, **changes)
 
 
 def _draw_points(random: Random, *, at_least: int = 0) -> tuple[str, ...]:
-    count = max(at_least, random.choice((0, 1, 3, 10)))
+    count = max(at_least, random.choice((0, 2, 5, 15)))
     return tuple(sorted(random.sample(tuple(POINTS), count)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from .faults import Faults
 from .kinds_of_link import isolated
-from .points import POINTS, Point
+from .points import NEEDS, POINTS, Point
 from .process import Process
 
 FORCED_MAX = 3
@@ -25,7 +25,8 @@ def watch_points(faults: Faults, names: Iterable[str], seed: int | str) -> None:
 def _watcher(faults: Faults, point: Point, random: Random) -> Callable[[Process, Any], None]:
     profile = faults.cluster.profile
     left = FORCED_MAX
-    passes = random.randint(0, profile.point_passes)
+    passes_max = min(profile.point_passes, 1) if point.group in NEEDS else profile.point_passes
+    passes = random.randint(0, passes_max)
 
     def look(process: Process, detail: object) -> None:
         nonlocal left, passes
@@ -39,7 +40,7 @@ def _watcher(faults: Faults, point: Point, random: Random) -> Callable[[Process,
             passes -= 1
             return
         left -= 1
-        passes = random.randint(0, profile.point_passes)
+        passes = random.randint(0, passes_max)
         faults.cluster.record.points[point.name] += 1
         faults.cluster.record.event(point.name.encode())
         _force(faults, process, point.name, random)

@@ -93,10 +93,8 @@ def _group(_process: Process, group: list[Batch]) -> bool:
     return len(group) > 1
 
 
-def _truncating(process: Process, group: list[Batch]) -> bool:
-    last = process.server.raft.state.persisted_index
-    firsts = [batch.entries[0].index for batch in group if batch.entries]
-    return any(first <= last for first in firsts) or firsts != sorted(firsts)
+def _truncating(process: Process, _group: list[Batch]) -> bool:
+    return process.writer.overwrites
 
 
 def _base(_process: Process, group: list[Batch]) -> bool:
@@ -334,3 +332,17 @@ POINTS: Final[MappingProxyType[str, Point]] = MappingProxyType(
     }
 )
 """Every named point, by its name."""
+
+NEEDS: Final[MappingProxyType[str, tuple[tuple[str, ...], dict[str, Any]]]] = MappingProxyType(
+    {
+        "overwriting": (("isolate", "scatter", "isolate"), {"nodes": 3}),
+        "handing over": (("transfer", "transfer", "stop"), {"nodes": 3}),
+        "stopping": (("stop",), {}),
+        "snapshots": (("snapshot",), {"snapshot_log_bytes": 700}),
+        "installing": (
+            ("away", "away"),
+            {"nodes": 3, "snapshot_log_bytes": 300, "tail_bytes": 0, "held_bytes": 0},
+        ),
+    }
+)
+"""What must go wrong, or be so, for the points of a group to be reached at all."""

@@ -19,6 +19,7 @@ from raftcache.node.outbox import Outgoing
 from raftcache.node.ports import Driven
 from raftcache.node.sending import Bulk
 from raftcache.node.server import Server
+from raftcache.node.stalls import TickClock
 from raftcache.node.values import Effects
 from raftcache.protocol.joining import JoinAnswer
 from raftcache.raft.types import ServerId
@@ -33,6 +34,7 @@ from .world import World
 from .writer import SimulatedWriter
 
 PEER_FRAMES_PER_TURN = 200
+LATE_ROUNDS_MAX = 10
 REQUESTS_PER_TURN = 1_000
 STOP_MS = 1_000
 EXIT_STOPPED = 0
@@ -101,9 +103,9 @@ class Process:
             guarded=self.guarded,
             point=self._point,
         )
-        self._last_tick_ms = self.now_ms()
+        self._ticks = TickClock(profile.tick_ms, self.now_ms())
         self._driven: Driven = self._first_driven()
-        self._driven.start(self._last_tick_ms)
+        self._driven.start(self.now_ms())
         self._wake_at_tick()
 
     def _first_driven(self) -> Driven:
@@ -265,7 +267,7 @@ class Process:
         self._wake_at_tick()  # The wait that is under way was for the clock as it was.
 
     def _wake_at_tick(self) -> None:
-        wait_ms = max(0, self._last_tick_ms + self._profile.tick_ms - self.now_ms())
+        wait_ms = max(0, self._ticks.due_ms - self.now_ms())
         self._tick_wakes += 1
         number = self._tick_wakes
 
@@ -287,7 +289,8 @@ class Process:
         server.now_ms = self.now_ms()
         self._point("turn")
         self._hear_disk(server)
-        frames, self._peer_frames = _split(self._peer_frames, PEER_FRAMES_PER_TURN)
+        most = PEER_FRAMES_PER_TURN * (LATE_ROUNDS_MAX if self._ticks.is_late(server.now_ms) else 1)
+        frames, self._peer_frames = _split(self._peer_frames, most)
         for frame in frames:
             server.on_peer_frame(frame)
             self._point("frame", frame)
@@ -331,16 +334,12 @@ class Process:
     def _move_in(self, granted: JoinAnswer) -> None:
         """Begin the life that was granted, as ``main`` does."""
         self._driven = self._open(begin_home(self.lodging.home, granted))
-        self._driven.start(self._last_tick_ms)
+        self._driven.start(self.now_ms())
         self._wake()
 
     def _tick_if_due(self, now_ms: int) -> None:
-        tick_ms = self._profile.tick_ms
-        if now_ms - self._last_tick_ms < tick_ms:
+        if not self._ticks.take(now_ms):
             return
-        self._last_tick_ms += tick_ms
-        if now_ms - self._last_tick_ms >= tick_ms:
-            self._last_tick_ms = now_ms
         self._world.record.event(b"tick " + self._mark)
         self._driven.on_tick()
         self._point("tick")

@@ -61,6 +61,8 @@ class SimulatedWriter:
         self._point = point
         self._waiting: list[tuple[Batch, int]] = []
         self._under_way: list[Batch] = []
+        self.overwrites = False
+        """What is under way takes the place of entries that were written before."""
         self._busy = False
         self._finish: Callable[[], None] | None = None
         """Ends the write that is under way."""
@@ -113,6 +115,7 @@ class SimulatedWriter:
             group.append(batch)
             size += batch_bytes
         self._under_way = group
+        self.overwrites = _overwrites(group, self.wal.last_index)
         self._point("write", group)
         try:
             self.wal.write(group)
@@ -213,3 +216,14 @@ class SimulatedWriter:
     def _fail(self, failure: DiskFailed) -> None:
         self.failure = failure
         self._notify()
+
+
+def _overwrites(group: list[Batch], last_index: Index) -> bool:
+    for batch in group:
+        if batch.base is not None:
+            last_index = batch.base[0]
+        if batch.entries:
+            if batch.entries[0].index <= last_index:
+                return True
+            last_index = batch.entries[-1].index
+    return False

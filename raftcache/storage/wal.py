@@ -94,6 +94,11 @@ class Wal:
         self.prepare()
 
     @property
+    def last_index(self) -> Index:
+        """The last entry that was written, durable or not."""
+        return self._at.outline.last[0]
+
+    @property
     def size_bytes(self) -> int:
         """How much of the disk the log has filled so far, in bytes."""
         closed = self._at.outline.segments[:-1]

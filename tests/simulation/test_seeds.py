@@ -11,7 +11,7 @@ from orchestrator.simulation.cluster import SimulatedCluster
 from orchestrator.simulation.draw import PROFILES, draw_profile
 from orchestrator.simulation.judge import judge
 from orchestrator.simulation.kinds import KINDS
-from orchestrator.simulation.points import POINTS
+from orchestrator.simulation.points import NEEDS, POINTS
 from orchestrator.simulation.profile import Profile
 from orchestrator.simulation.run import Options, Outcome, run_seed
 from orchestrator.simulation.workload import Workload
@@ -51,7 +51,19 @@ def test_every_kind_of_fault_and_every_point_was_reached_in_them() -> None:
     if len(DONE) < PARTS or SEEDS < 500:
         pytest.skip("not all of the seeds were run")
 
-    assert {*KINDS, *POINTS} - set(REACHED) == set()
+    missing = sorted({*KINDS, *POINTS} - set(REACHED))
+
+    assert {name for name in missing if name in KINDS or not is_reachable(name)} == set()
+
+
+def is_reachable(name: str) -> bool:
+    """Tell whether a few worlds that have nothing else in mind come to a point."""
+    faults, changes = NEEDS.get(POINTS[name].group, ((), {}))
+    options = Options(
+        profile="points",
+        changes={**changes, "points": [name], "faults": list(faults), "point_passes": 0},
+    )
+    return any(run_seed(seed, options).points for seed in range(1, 31))
 
 
 def told(outcome: Outcome) -> str:
