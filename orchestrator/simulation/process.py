@@ -19,7 +19,7 @@ from raftcache.node.outbox import Outgoing
 from raftcache.node.ports import Driven
 from raftcache.node.sending import Bulk
 from raftcache.node.server import Server
-from raftcache.node.stalls import TickClock
+from raftcache.node.stalls import LATE_ROUNDS_MAX, TickClock
 from raftcache.node.values import Effects
 from raftcache.protocol.joining import JoinAnswer
 from raftcache.raft.types import ServerId
@@ -34,7 +34,6 @@ from .world import World
 from .writer import SimulatedWriter
 
 PEER_FRAMES_PER_TURN = 200
-LATE_ROUNDS_MAX = 10
 REQUESTS_PER_TURN = 1_000
 STOP_MS = 1_000
 EXIT_STOPPED = 0
