@@ -8,12 +8,13 @@ import pytest
 
 from orchestrator.simulation.run import Options, run_seed
 
-SEEDS = (3, 17, 30, 44, 58, 71)
+SEEDS = (3, 17, 30, 44, 58)
+SHORTER = Options(changes={"events": 1_500})
 PROGRAM = """
 import json, sys
 from orchestrator.simulation.run import Options, run_seed
-seeds = json.loads(sys.argv[1])
-print(json.dumps([run_seed(seed).trace_hash for seed in seeds]))
+options = Options(changes={"events": 1_500})
+print(json.dumps([run_seed(seed, options).trace_hash for seed in json.loads(sys.argv[1])]))
 """
 
 
@@ -31,7 +32,7 @@ def test_a_seed_is_a_run_whatever_the_hash_seed() -> None:
         for hash_seed in ("0", "1", "4711")
     }
 
-    assert told == {json.dumps([run_seed(seed).trace_hash for seed in SEEDS])}
+    assert told == {json.dumps([run_seed(seed, SHORTER).trace_hash for seed in SEEDS])}
 
 
 def test_looking_closely_changes_nothing() -> None:
