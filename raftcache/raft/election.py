@@ -116,9 +116,10 @@ def rule_count_votes(state: RaftState) -> None:
     """Move on when the answers so far decide the (pre-)election (§5.2)."""
     if state.role is Role.PRE_CANDIDATE:
         outcome = vote_outcome(state.configuration, state.votes)
-        if outcome is Outcome.WON:
+        if outcome is Outcome.WON and state.is_electable():
             campaign(state, reason=state.election_reason, transfer=False)
-        elif outcome is Outcome.LOST:
+        elif outcome is not Outcome.PENDING:
+            # Lost; or won, and since it asked its disk has come to hang, or it was removed.
             roles.become_follower(state, state.current_term, None)
     # The own vote counts once it is durable, like any other (Figure 2): a lone voter that led
     # before could lead the same term again after a crash, with other entries.

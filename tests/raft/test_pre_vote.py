@@ -194,3 +194,14 @@ def test_a_learner_never_campaigns() -> None:
     turn(raft, TimeoutNow("n1", "n9", 0))
 
     assert role(raft) is Role.FOLLOWER
+
+
+def test_a_pre_vote_that_is_won_when_the_disk_has_come_to_hang_leads_nowhere() -> None:
+    """The candidate could not write its own vote down; the node died of it (simulated seed 335)."""
+    raft = core("n1", term=1)
+    time_out(raft)
+    raft.state.is_disk_behind = True
+
+    turn(raft, PreVoteResponse("n2", "n1", 1, 2, vote_granted=True))
+
+    assert (role(raft), raft.current_term) == (Role.FOLLOWER, 1)
