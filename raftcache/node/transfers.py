@@ -113,4 +113,4 @@ class Transfers:
         return ""
 
     def _refuse(self, pending: Pending, message: str) -> None:
-        self._server.answers.refuse(pending, "unavailable", message)
+        self._server.answers.refuse(pending, "conflict", message)

@@ -85,7 +85,7 @@ def test_a_follower_whose_disk_hangs_does_not_campaign_and_is_not_chosen() -> No
     assert alarms(cluster, slow) == ["slow_disk"]
 
     refused = cluster.ask(leader, "leader_transfer", admin=True, to=slow)
-    assert refused["error"] == "unavailable"
+    assert refused["error"] == "conflict"
     cluster.kill(leader)
     cluster.run_ms(2_000)
 

@@ -32,7 +32,7 @@ def test_a_target_that_has_been_silent_is_refused_at_once() -> None:
 
     reply = cluster.ask(leader, "leader_transfer", admin=True, to=dead, within_ms=5)
 
-    assert (reply["error"], reply["applied"]) == ("unavailable", "no")
+    assert (reply["error"], reply["applied"]) == ("conflict", "no")
     assert f"{dead} has not answered for" in reply["message"]
     assert cluster.process(leader).server.raft.accepts_proposals
 
@@ -47,7 +47,7 @@ def test_a_target_that_lags_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) 
 
     reply = cluster.ask(leader, "leader_transfer", admin=True, to=lagging, within_ms=5)
 
-    assert (reply["error"], reply["applied"]) == ("unavailable", "no")
+    assert (reply["error"], reply["applied"]) == ("conflict", "no")
     assert "lacks the last 5 entries" in reply["message"]
 
 
@@ -60,7 +60,7 @@ def test_a_target_that_needs_a_snapshot_is_refused() -> None:
 
     reply = cluster.ask(leader, "leader_transfer", admin=True, to=behind)
 
-    assert reply["error"] == "unavailable"
+    assert reply["error"] == "conflict"
     assert "lacks the last" in reply["message"]
 
 
@@ -72,7 +72,7 @@ def test_without_anybody_to_take_over_it_is_refused() -> None:
 
     reply = cluster.ask(leader, "leader_transfer", admin=True)
 
-    assert reply["error"] == "unavailable"
+    assert reply["error"] == "conflict"
     assert "no other voter is connected" in reply["message"]
 
 
@@ -98,4 +98,4 @@ def test_a_leader_that_loses_its_office_during_a_transfer_says_what_it_knows() -
 
     cluster.run_until(lambda: call.done)
 
-    assert call.outcome in ("timeout/unknown", "unavailable/no")
+    assert call.outcome in ("timeout/unknown", "conflict/no")
