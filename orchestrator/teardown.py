@@ -16,6 +16,9 @@ from .supervisor import Supervisor
 
 GRACE_SECONDS = 5.0
 """How long a node may take to hand over, sync and end, before it is killed."""
+DYING_SECONDS = 10.0
+"""How long what was killed may take to let go of its ports, on a host that has much to do."""
+_POLL_SECONDS = 0.05
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -62,12 +65,8 @@ def end_run(paths: Paths, state: ClusterState, *, wipe: bool) -> Ended:
         for process in wait_gone([keeper], GRACE_SECONDS):
             send(process, signal.SIGKILL)
     kill_leftovers(state.run_id)
-    for path in paths.socket_files():
-        path.unlink(missing_ok=True)
-    if paths.sockets != paths.run:
-        with contextlib.suppress(OSError):  # not empty: then the proof will say why
-            paths.sockets.rmdir()
-    proof = prove(paths, state)
+    _remove_sockets(paths)
+    proof = _prove_patiently(paths, state)
     if proof.holds:
         state.run_id = ""
         state.supervisor = None
@@ -106,6 +105,27 @@ def delete_data(paths: Paths) -> None:
     paths.token.unlink(missing_ok=True)
     for folder in (paths.nodes, paths.logs, paths.run, paths.sockets):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prove_patiently(paths: Paths, state: ClusterState) -> Proof:
+    """Prove it; what is on its way out gets the time to be gone.
+
+    A process that dies loses its environment, by which it is known as ours, before its ports.
+    """
+    deadline = time.monotonic() + DYING_SECONDS
+    while not (proof := prove(paths, state)).holds and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        kill_leftovers(state.run_id)
+        _remove_sockets(paths)
+    return proof
+
+
+def _remove_sockets(paths: Paths) -> None:
+    for path in paths.socket_files():
+        path.unlink(missing_ok=True)
+    if paths.sockets != paths.run:
+        with contextlib.suppress(OSError):  # not empty: then the proof will say why
+            paths.sockets.rmdir()
 
 
 def _node_processes(supervisor: Supervisor) -> list[Process]:

@@ -2,7 +2,7 @@
 
 A thread listens. Events of different nodes arrive a little out of order, so each is held for a
 moment and the earliest goes first; each line is written at once, so that a run that is cut off
-leaves its evidence.
+leaves its evidence. What a busy host delivers later still is put in its place at the end.
 """
 
 import heapq
@@ -40,6 +40,8 @@ class Journal:
         self._lock = threading.Lock()
         self._held: list[tuple[float, int, dict[str, Any]]] = []
         self._numbers = itertools.count()
+        self._written_ms = float("-inf")
+        self._in_order = True
         self._zero_ms = time.monotonic() * 1_000
         self._end = threading.Event()
         self._ready = threading.Event()
@@ -56,6 +58,7 @@ class Journal:
         if self._thread.ident is not None:
             self._thread.join()
         self._release(float("inf"))
+        self._put_in_order()
 
     def count_from(self, zero_ms: float) -> None:
         """From now on ``at_s`` counts from this moment: the beginning of the load."""
@@ -77,8 +80,12 @@ class Journal:
                 subscriber.connect(endpoint)
             self._ready.set()
             while not self._end.is_set():
-                if subscriber.poll(_POLL_MS):
+                waits = subscriber.poll(_POLL_MS)
+                while (
+                    waits and not self._end.is_set()
+                ):  # all that has come: after a pause of ours that may be a lot
                     self._take(subscriber.recv_multipart())
+                    waits = subscriber.poll(0)
                 self._release(time.monotonic() * 1_000 - HOLD_MS)
         finally:
             self._ready.set()
@@ -104,8 +111,20 @@ class Journal:
                 at_s = round((at_ms - self._zero_ms) / 1_000, 3)
                 line = msgspec.json.encode({"at_s": at_s, **event}, enc_hook=str)
                 self._file.write(line + b"\n")
+                self._in_order &= at_ms >= self._written_ms
+                self._written_ms = at_ms
                 election = self._collected.add(event)
                 if election is not None:
                     self.elections.append(election)
                     self._tell(election)
             self._file.flush()
+
+    def _put_in_order(self) -> None:
+        if self._in_order:
+            return
+        self._file.seek(0)
+        lines = sorted(self._file.readlines(), key=lambda line: msgspec.json.decode(line)["t_ms"])
+        self._file.seek(0)
+        self._file.writelines(lines)
+        self._file.flush()
+        self._in_order = True

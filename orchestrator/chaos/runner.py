@@ -116,7 +116,7 @@ def run_scenario(
     try:
         with (
             (folder / files.HISTORY).open("wb") as history,
-            (folder / files.EVENTS).open("wb") as events,
+            (folder / files.EVENTS).open("w+b") as events,
         ):
             return _Run(scenario, seed, folder, hears, make).perform(history, events)
     except (OrchestratorError, KeyboardInterrupt) as reason:
