@@ -7,27 +7,58 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestrator import supervisor
+from orchestrator.chaos import faults, runner
+from orchestrator.chaos.faults import Fault
 from orchestrator.chaos.grammar import parse_scenario
 from orchestrator.chaos.results import Results
 from orchestrator.chaos.runner import run_scenario
+from orchestrator.chaos.workload import Tape, Workload
 from orchestrator.processes import find_run
 from orchestrator.verify.history import read_history
 
-from ..orchestrator.test_real_cluster import ROOT, Shell
+from ..orchestrator.shell import ROOT, Shell
 
 pytestmark = pytest.mark.processes
 
+BOUND_S = 120.0
+"""How long a condition may take before it is a defect, on however busy a host."""
 PLANTED_NODE = Path(__file__).resolve().parent / "planted_node.py"
-CALM = b"duration: 3s\nload: {clients: 4, rate: 400/s, keys: 3}\nsteps: []\n"
+CALM = b"duration: 2m\nload: {clients: 4, rate: 400/s, keys: 3}\nsteps: []\n"
+ENOUGH = 600
+"""Acknowledged writes in which a planted bug has shown itself."""
 
 
-def run(text: bytes, folder: Path) -> Results:
-    return run_scenario(parse_scenario(text, "x.yaml"), seed=1, runs=folder / "runs")
+def run(text: bytes, folder: Path, audience: runner.Audience | None = None) -> Results:
+    scenario = parse_scenario(text, "x.yaml")
+    return run_scenario(scenario, seed=1, runs=folder / "runs", audience=audience)
+
+
+class EndsWith(runner.Silence):
+    """Hears when the undo of a fault is told; what a busy host does late is not cut off then."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self.has_come = False
+
+    def fault(self, fault: Fault) -> None:
+        """Look whether it is the one."""
+        self.has_come |= fault.number == self._number and fault.undone_ms is not None
+
+
+def end_when(monkeypatch: pytest.MonkeyPatch, condition: Callable[[Tape], bool]) -> None:
+    """Have a run end when this holds, instead of after its duration."""
+    original = runner._Run._go_on
+
+    def go_on(self: runner._Run, load: Workload, tape: Tape, now_ms: float) -> bool:
+        return original(self, load, tape, now_ms) and not condition(tape)
+
+    monkeypatch.setattr(runner._Run, "_go_on", go_on)
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
@@ -41,15 +72,22 @@ def plant(monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
     monkeypatch.setattr(supervisor, "_environment", environment)
 
 
-def test_a_run_keeps_its_promises_and_all_its_evidence(tmp_path: Path) -> None:
+def test_a_run_keeps_its_promises_and_all_its_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "LEADER_SECONDS_MAX", BOUND_S)
+    audience = EndsWith(5)
+    end_when(monkeypatch, lambda _: audience.has_come)
+
     results = run(
-        b"duration: 8s\nload: {clients: 4, rate: 200/s}\nsteps:\n"
-        b"  - {at: 1s, kill: leader, for: 1s}\n"
-        b"  - {at: 4s, pause: all, for: 700ms}\n"
-        b"  - {at: 5s, isolate: one-follower, direction: in, for: 400ms}\n"
-        b"  - {at: 6s, stop: leader}\n"
-        b"  - {at: 7s, resume: paused}\n",
+        b"duration: 4m\nload: {clients: 4, rate: 200/s}\nsteps:\n"
+        b"  - {at: 1s, kill: leader, for: 200ms}\n"
+        b"  - {at: 2500ms, isolate: one-follower, direction: in, for: 400ms}\n"
+        b"  - {at: 4s, stop: leader}\n"
+        b"  - {at: 4500ms, resume: paused}\n"
+        b"  - {at: 5s, pause: all, for: 1500ms}\n",
         tmp_path,
+        audience,
     )
 
     document = json.loads((results.folder / "results.json").read_bytes())
@@ -60,21 +98,21 @@ def test_a_run_keeps_its_promises_and_all_its_evidence(tmp_path: Path) -> None:
 
     assert results.exit_code == 0, results.judgement.sentence
     assert (document["verdict"], document["linearizable"]) == ("ok", "valid")
-    assert document["acknowledged"] > 100
+    assert document["acknowledged"] > 10
     assert (document["lost"], document["twice"]) == (0, 0)
     assert len(history.operations) == document["operations"]
-    first, second, cut, third, fourth = document["faults"]
-    assert first["targets"] == [first["leader"]]
-    assert second["targets"] == ["n1", "n2", "n3"]
+    kill, cut, stop, nothing, pause = document["faults"]
+    assert kill["targets"] == [kill["leader"]]
     assert len(cut["targets"]) == 1
     assert cut["leader"] not in cut["targets"]
     assert cut["undone_s"] > cut["at_s"]
-    assert third["targets"] == [third["leader"]]
-    assert third["undone_s"] >= 8
-    assert (fourth["targets"], bool(fourth["skipped"])) == ([], True)
-    frozen = [one for one in document["unavailable"] if one["fault"] == 2]
-    assert frozen[0]["cause"].startswith("pause n1, n2, n3 (")
-    assert frozen[0]["ms"] >= 500
+    assert stop["targets"] == [stop["leader"]]
+    assert stop["undone_s"] > pause["undone_s"]
+    assert (nothing["targets"], bool(nothing["skipped"])) == ([], True)
+    assert sorted(pause["targets"] + stop["targets"]) == ["n1", "n2", "n3"]
+    # On a busy host the handover may still be going on when all are paused.
+    still = [one for one in document["unavailable"] if one["fault"] in {3, 5}]
+    assert max(one["ms"] for one in still) >= 1_000
     assert len(document["elections"]) >= 2
     assert {"fault_set", "fault_cleared", "fault", "undone", "role", "vote_granted"} <= {
         event["kind"] for event in events
@@ -87,6 +125,7 @@ def test_a_run_keeps_its_promises_and_all_its_evidence(tmp_path: Path) -> None:
 
 def test_a_planted_lost_write_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, "lost")
+    end_when(monkeypatch, lambda tape: tape.acknowledged > ENOUGH)
 
     results = run(CALM, tmp_path)
 
@@ -99,6 +138,7 @@ def test_a_planted_lost_write_is_found(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_planted_stale_read_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is lost: only the order of operations shows it."""
     plant(monkeypatch, "stale")
+    end_when(monkeypatch, lambda tape: tape.acknowledged > ENOUGH)
 
     results = run(CALM, tmp_path)
 
@@ -113,7 +153,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def wait_for(output: Path, text: str) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + BOUND_S
     while text not in output.read_text():
         assert time.monotonic() < deadline, output.read_text()
         time.sleep(0.05)
@@ -137,24 +177,29 @@ def descendants_of(pid: int) -> set[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_ended_early_leaves_nothing(shell: Shell, number: signal.Signals) -> None:
     """Not even a frozen node, which hears no SIGTERM (failure G9)."""
-    scenario = (
-        "duration: 1m\nsteps: [{at: 100ms, pause: leader}, {at: 200ms, kill: one-follower}]\n"
-    )
+    # By name: whom `leader` means is open while a busy host holds an election.
+    scenario = "duration: 10m\nsteps: [{at: 100ms, pause: n1}, {at: 200ms, kill: n2}]\n"
     (shell.folder / "mine.yaml").write_text(scenario)
     output = shell.folder / "out"
-    with output.open("wb") as out:
-        process = subprocess.Popen(
+    with (
+        output.open("wb") as out,
+        subprocess.Popen(
             [sys.executable, "-P", "-m", "orchestrator.cli", "chaos", "run", "mine.yaml"],
             cwd=shell.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "RAFTCACHE_TEST_PARENT": str(os.getpid())},
             stdout=out,
             stderr=out,
-        )
-        wait_for(output, "  kill n")
-        run_ids = descendants_of(os.getpid())
-        process.send_signal(number)
-        assert process.wait(30) == 130
+        ) as process,
+    ):
+        try:
+            wait_for(output, "  kill n2")
+            run_ids = descendants_of(os.getpid())
+            process.send_signal(number)
+            code = process.wait(BOUND_S)
+        finally:
+            process.kill()  # where the test has failed; its guardian ends the cluster then
 
+    assert code == 130, output.read_text()
     assert len(run_ids) == 1
     assert find_run(run_ids.pop()) == []
     (folder,) = (shell.folder / "runs").glob("2*")
@@ -179,21 +224,36 @@ def test_a_command_gets_its_cluster_and_gives_its_exit_code(shell: Shell) -> Non
 
 
 def test_steps_fire_while_a_command_runs(shell: Shell) -> None:
-    (shell.folder / "kill.yaml").write_text("steps: [{at: 200ms, kill: leader, for: 300ms}]\n")
+    """The command runs until both the kill and the start have been told."""
+    (shell.folder / "kill.yaml").write_text("steps: [{at: 200ms, kill: n1, for: 300ms}]\n")
+    waits = "import pathlib, time\nwhile not pathlib.Path('told').exists(): time.sleep(0.02)\n"
 
-    code, _, err = shell("run", "--chaos", "kill.yaml", "--", "sleep", "1.5")
+    with shell.start("run", "--chaos", "kill.yaml", "--", sys.executable, "-c", waits) as process:
+        assert process.stderr is not None
+        told = []
+        for line in process.stderr:
+            told.append(line)
+            if line.endswith(" again\n"):
+                break
+        (shell.folder / "told").touch()
+        told.append(process.communicate(timeout=BOUND_S)[1])
 
-    assert code == 0
-    assert "(the leader of term 1)" in err
-    assert " again\n" in err
+    text = "".join(told)
+    assert process.returncode == 0, text
+    assert text.index("kill n1") < text.index("n1 again"), text
+    assert "it ended with 0" in text
 
 
-def test_a_command_that_is_not_there_starts_nothing(shell: Shell) -> None:
-    began = time.monotonic()
+def test_a_command_that_is_not_there_starts_nothing(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(shell.folder))
+    before = sorted(shell.folder.iterdir())
 
     assert shell("run", "--", "no-such-command")[0] == 127
     assert shell("run")[0] == 64
-    assert time.monotonic() - began < 10
+
+    assert sorted(shell.folder.iterdir()) == before
 
 
 def test_what_lasts_for_a_while_is_undone_early_by_a_signal(shell: Shell) -> None:
@@ -206,7 +266,7 @@ def test_what_lasts_for_a_while_is_undone_early_by_a_signal(shell: Shell) -> Non
             assert pausing.stdout is not None
             assert pausing.stdout.readline().startswith("paused n")
             pausing.send_signal(signal.SIGTERM)
-            out, err = pausing.communicate(timeout=120)
+            out, err = pausing.communicate(timeout=BOUND_S)
         assert pausing.returncode == 130
         assert "resumed n" in out
         assert "Traceback" not in err

@@ -1,7 +1,11 @@
 """What a test may let a node do, and what it looks at: for both clients' tests."""
 
 import contextlib
+import re
+from collections.abc import Callable
 from pathlib import Path
+
+from raftcache.client import RequestError
 
 from .fake_node import FakeNode, Fields, Request, Script
 
@@ -28,6 +32,31 @@ def paged(_node: FakeNode, request: Request) -> Fields:
         for key in keys[:2]
     ]
     return {"items": items, "count": len(items), "more": len(keys) > 2, "at_rev": 40}
+
+
+PATIENCE_S = (0.1, 1.0, 20.0)
+"""Deadlines that end in an outcome: a host that stands still for the first leaves the second."""
+
+
+def ends_with(
+    kind: type[RequestError], call: Callable[[float], object], *, match: str = ""
+) -> RequestError:
+    """Check that a call ends at its deadline, and how; the argument is the deadline in seconds.
+
+    What the deadline cuts off on a busy host (the sending, an answer) makes another outcome: then
+    it is tried with a longer one.
+    """
+    seen = []
+    for seconds in PATIENCE_S:
+        try:
+            call(seconds)
+        except RequestError as error:
+            if isinstance(error, kind) and re.search(match, str(error)):
+                return error
+            seen.append(f"{type(error).__name__} after {seconds} s: {error}")
+        else:
+            seen.append(f"a result within {seconds} s")
+    raise AssertionError(f"not {kind.__name__} but {'; '.join(seen)}")
 
 
 def descriptors() -> set[str]:

@@ -21,7 +21,7 @@ from raftcache.client import (
 )
 
 from .fake_node import FakeNode, Fields, Request, Script, found, leader_at, refusal
-from .scripts import always, descriptors, die, never, threads
+from .scripts import always, descriptors, die, ends_with, never, threads
 from .test_sync import client_of, ops
 
 # Errors
@@ -67,11 +67,8 @@ def test_a_dead_node_is_passed_over(dead_endpoint: str) -> None:
 
 
 def test_nobody_there_is_unreachable_by_the_deadline(dead_endpoint: str) -> None:
-    with (
-        client_of(dead_endpoint) as client,
-        pytest.raises(Unreachable, match="no node could"),
-    ):
-        client.set("k", "v", timeout=0.1)
+    with client_of(dead_endpoint) as client:
+        ends_with(Unreachable, lambda s: client.set("k", "v", timeout=s), match="no node could")
 
 
 def test_a_node_that_appears_within_the_deadline_is_found(dead_endpoint: str) -> None:
@@ -84,15 +81,17 @@ def test_a_node_that_appears_within_the_deadline_is_found(dead_endpoint: str) ->
 
 def test_a_silent_node_ends_a_mutation_at_the_deadline_as_unknown() -> None:
     with FakeNode(never) as node, client_of(node) as client:
-        with pytest.raises(Timeout, match="may have been done"):
-            client.set("k", "v", timeout=0.1)
+        ends_with(
+            Timeout, lambda s: client.set(f"k{s}", "v", timeout=s), match="may have been done"
+        )
         assert node.received.acquire(timeout=30)
-    assert len(node.requests) == 1
+    keys = [request["key"] for request in node.requests]
+    assert len(keys) == len(set(keys)), "none is sent again"
 
 
 def test_a_silent_node_ends_a_read_at_the_deadline() -> None:
-    with FakeNode(never) as node, client_of(node) as client, pytest.raises(Timeout):
-        client.get("k", timeout=0.1)
+    with FakeNode(never) as node, client_of(node) as client:
+        ends_with(Timeout, lambda s: client.get("k", timeout=s))
 
 
 def test_a_read_leaves_a_silent_node_for_another() -> None:
@@ -146,8 +145,8 @@ def test_a_mutation_refused_for_want_of_a_leader_is_sent_until_it_is_taken() -> 
 
 def test_no_leader_till_the_deadline_is_definite() -> None:
     script = always(refusal("no_leader") | leader_at(None))
-    with FakeNode(script) as node, client_of(node) as client, pytest.raises(NoLeader):
-        client.set("k", "v", timeout=0.1)
+    with FakeNode(script) as node, client_of(node) as client:
+        ends_with(NoLeader, lambda s: client.set("k", "v", timeout=s))
 
 
 # Replies that are not ours (failure F6)
@@ -163,8 +162,7 @@ def test_a_late_answer_is_never_taken_for_another_request() -> None:
         return found(b"of the second")
 
     with FakeNode(script) as node, client_of(node) as client:
-        with pytest.raises(Timeout):
-            client.get("slow", timeout=0.1)
+        ends_with(Timeout, lambda s: client.get("slow", timeout=s))
         assert client.get("quick") == b"of the second"
 
 
@@ -189,12 +187,10 @@ def test_what_is_no_reply_is_dropped_and_counted(body: bytes) -> None:
     def script(node: FakeNode, _request: Request) -> None:
         node.send_raw(body)
 
-    with (
-        FakeNode(script) as node,
-        client_of(node) as client,
-        pytest.raises(Timeout, match="1 frames were no reply"),
-    ):
-        client.set("k", "v", timeout=0.1)
+    with FakeNode(script) as node, client_of(node) as client:
+        ends_with(
+            Timeout, lambda s: client.set("k", "v", timeout=s), match="1 frames were no reply"
+        )
 
 
 def test_an_interrupted_call_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,18 +234,23 @@ def test_threads_take_turns_and_get_their_own_answers() -> None:
 
 
 def test_a_thread_that_gets_no_turn_ends_by_its_own_deadline() -> None:
-    with FakeNode(never) as node, client_of(node) as client:
-        holder = threading.Thread(target=_expect_timeout, args=(client,))
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def script(_node: FakeNode, _request: Request) -> Fields:
+        asked.set()
+        may_answer.wait(30)
+        return found(b"v")
+
+    with FakeNode(script) as node, client_of(node, timeout=60) as client:
+        holder = threading.Thread(target=client.get, args=("k",))
         holder.start()
-        node.received.acquire()
-        with pytest.raises(Unreachable, match="busy"):
-            client.get("k", timeout=0.05)
-        holder.join()
-
-
-def _expect_timeout(client: Client) -> None:
-    with pytest.raises(Timeout):
-        client.get("k", timeout=1)
+        assert asked.wait(30)
+        try:
+            with pytest.raises(Unreachable, match="busy"):
+                client.get("k", timeout=0.05)
+        finally:
+            may_answer.set()
+            holder.join()
 
 
 def test_a_forked_child_is_told_to_make_its_own() -> None:

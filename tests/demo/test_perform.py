@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -92,23 +93,17 @@ def _fail_inside(throwaway: Throwaway) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_demo_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     """Ctrl-C in the middle of the load (failure G9)."""
-    demo = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator.cli", "demo"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        start_new_session=True,
-    )
-    assert demo.stdout is not None
-    for line in demo.stdout:
-        if "clients write" in line:
-            break
-    (folder,) = tmp_path.iterdir()
-    assert processes_of(folder)
+    command = [sys.executable, "-m", "orchestrator.cli", "demo"]
+    with started(command, tmp_path, stdout=subprocess.PIPE) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "clients write" in line:
+                break
+        (folder,) = tmp_path.iterdir()
+        assert processes_of(folder)
 
-    demo.send_signal(number)
-    out, err = demo.communicate(timeout=120)
+        demo.send_signal(number)
+        out, err = demo.communicate(timeout=120)
 
     assert demo.returncode == 130, out + err
     assert list(tmp_path.iterdir()) == []
@@ -120,37 +115,44 @@ def test_a_command_that_is_killed_leaves_nothing_either(
     tmp_path: Path, *, whole_group: bool
 ) -> None:
     """SIGKILL runs no `finally`; its cluster ends all the same, a paused node too (failure G9)."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator.cli", "run", "--", "cat"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        start_new_session=True,
-    )
-    assert run.stdin is not None
-    assert run.stderr is not None
-    assert "3 nodes are up" in run.stderr.readline()
-    (folder,) = tmp_path.iterdir()
-    assert len(processes_of(folder)) == 2, "supervisord and a guardian"
-    run_id = json.loads((folder / ".cluster" / "cluster.json").read_bytes())["run_id"]
-    found = find_run(run_id)
-    assert len(found) == 4, "supervisord and three nodes"
-    os.kill(max(process.pid for process in found), signal.SIGSTOP)
+    command = [sys.executable, "-m", "orchestrator.cli", "run", "--", "cat"]
+    with started(command, tmp_path, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as run:
+        assert run.stderr is not None
+        assert "3 nodes are up" in run.stderr.readline()
+        (folder,) = tmp_path.iterdir()
+        assert len(processes_of(folder)) == 2, "supervisord and a guardian"
+        run_id = json.loads((folder / ".cluster" / "cluster.json").read_bytes())["run_id"]
+        found = find_run(run_id)
+        assert len(found) == 4, "supervisord and three nodes"
+        os.kill(max(process.pid for process in found), signal.SIGSTOP)
 
-    if whole_group:
-        os.killpg(run.pid, signal.SIGKILL)
-    else:
-        run.kill()
-    run.wait()
-    run.stdin.close()
-    run.stderr.close()
+        if whole_group:
+            os.killpg(run.pid, signal.SIGKILL)
+        else:
+            run.kill()
 
     wait_until(
         lambda: not folder.exists() and not processes_of(folder), "all of it, the guardian too"
     )
     assert find_run(run_id) == []
+
+
+@contextlib.contextmanager
+def started(command: list[str], folder: Path, **streams: int) -> Iterator["subprocess.Popen[str]"]:
+    """Start a command whose clusters live in ``folder``; it is killed unless it has ended."""
+    process = subprocess.Popen(  # type: ignore[call-overload] # streams are Popen's
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+        start_new_session=True,
+        **streams,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def processes_of(folder: Path) -> list[str]:

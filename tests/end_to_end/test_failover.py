@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from .nodes import Nodes
+from .nodes import ANSWER_MS, Nodes
 from .recording import Load
 
 pytestmark = pytest.mark.processes
 
-LEADER_KILLS = 20
-KILLS_OF_ALL = 5
+LEADER_KILLS = 10
+KILLS_OF_ALL = 3
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         yield nodes
 
 
-def test_twenty_kills_of_the_leader_lose_nothing_and_count_nothing_twice(nodes: Nodes) -> None:
+def test_ten_kills_of_the_leader_lose_nothing_and_count_nothing_twice(nodes: Nodes) -> None:
     """Failures A1, A2, B6, B19, E12: the promise of the whole thing.
 
     And some of the deaths are noticed by what the kernel says of the port, not by a timeout.
@@ -54,7 +54,7 @@ def test_twenty_kills_of_the_leader_lose_nothing_and_count_nothing_twice(nodes: 
     )
 
 
-def test_five_kills_of_all_nodes_together_lose_nothing(nodes: Nodes) -> None:
+def test_three_kills_of_all_nodes_together_lose_nothing(nodes: Nodes) -> None:
     """Failures A3, E7 and E12: what was acknowledged is on the disks of a majority."""
     with Load(nodes.endpoints, "all") as load:
         for _ in range(KILLS_OF_ALL):
@@ -79,15 +79,13 @@ def test_a_read_right_after_a_restart_of_all_never_misses_an_acknowledged_key(
 ) -> None:
     """Failures B2 and B19: nothing is served before the log of earlier terms is known again."""
     name = nodes.leader()
-    written = nodes.ask(name, "set", key="early", value="bird")
-    assert written is not None
-    assert written["ok"], written
+    nodes.done(name, "set", key="early", value="bird")
     for node in nodes:
         node.kill()
     for node in nodes:
         node.start()
 
-    replies = [nodes.ask(node.name, "get", key="early") for node in nodes]
+    replies = [nodes.ask(node.name, "get", key="early", timeout_ms=ANSWER_MS) for node in nodes]
 
     for reply in replies:
         assert reply is not None

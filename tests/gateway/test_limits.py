@@ -7,7 +7,7 @@ import pytest
 
 from tests.client.fake_node import FakeNode
 
-from .harness import VALUE_BYTES, Running, Store
+from .harness import VALUE_BYTES, Running, Store, patiently
 
 KEY = "/api/v1/key/k"
 
@@ -165,26 +165,31 @@ def test_a_connection_stays_open_between_requests_unless_it_is_to_close(gateway:
 @pytest.mark.parametrize("begun", [b"G", b"GET /healthz HTTP/1.1\r\nHost: a\r\n"])
 def test_a_head_that_does_not_arrive_in_time_is_given_up(begun: bytes) -> None:
     """Connections that trickle are how few clients keep out all others."""
-    with (
-        FakeNode(Store()) as node,
-        Running([node.endpoint], header_timeout_ms=50) as running,
-        running.connect() as wire,
-    ):
-        wire.send(begun)
-        assert wire.read().status == 408
-        assert wire.is_closed()
+
+    @patiently
+    def check(timeout_ms: int) -> None:
+        with (
+            FakeNode(Store()) as node,
+            Running([node.endpoint], header_timeout_ms=timeout_ms) as running,
+            running.connect() as wire,
+        ):
+            wire.send(begun)
+            assert wire.read().status == 408
+            assert wire.is_closed()
 
 
 def test_a_connection_that_says_nothing_is_closed() -> None:
-    with (
-        FakeNode(Store()) as node,
-        Running([node.endpoint], keepalive_ms=50) as running,
-        running.connect() as silent,
-        running.connect() as rests,
-    ):
-        assert rests.ask("GET", "/healthz").status == 200
-        assert rests.is_closed()
-        assert silent.is_closed()
+    @patiently
+    def check(keepalive_ms: int) -> None:
+        with (
+            FakeNode(Store()) as node,
+            Running([node.endpoint], keepalive_ms=keepalive_ms) as running,
+            running.connect() as silent,
+            running.connect() as rests,
+        ):
+            assert rests.ask("GET", "/healthz").status == 200
+            assert rests.is_closed()
+            assert silent.is_closed()
 
 
 def test_a_body_that_does_not_arrive_in_time_is_given_up() -> None:

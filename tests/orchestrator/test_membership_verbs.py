@@ -19,12 +19,11 @@ from orchestrator import resize
 from orchestrator.cluster import Cluster
 from orchestrator.hands import RealHands
 from orchestrator.membership import Work
-from orchestrator.processes import find_run
 from orchestrator.state import load_existing
 from raftcache.client import Client
 from raftcache.errors import RaftCacheError
 
-from .test_real_cluster import BOUND_S, Shell
+from .shell import BOUND_S, Shell
 
 YAML = "base_port: auto\nlimits: {clients: 300}\nchaos: {enabled: true}\n"
 
@@ -102,11 +101,10 @@ def roles(shell: Shell) -> dict[str, str]:
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """Return a command line whose cluster of three is up; a test leaves it at three."""
     made = Shell(tmp_path_factory.mktemp("members"), YAML)
-    assert made("up")[0] == 0
+    # Slower elections: a busy host must not hold one in the middle of a write.
+    assert made("up", "--slow", "4")[0] == 0
     yield made
-    run_id = made.remembered()["run_id"]
-    assert made("down")[0] == 0
-    assert find_run(run_id) == []
+    made.end()
 
 
 def test_a_cluster_grows_and_shrinks_under_load_without_a_failed_write(shell: Shell) -> None:
@@ -199,18 +197,17 @@ def test_what_would_lose_the_quorum_is_refused_with_the_way_out(shell: Shell) ->
 
 def test_a_command_that_is_killed_midway_is_finished_by_the_next(shell: Shell) -> None:
     """The newcomer's seat is agreed upon, its process perhaps started, and nobody waits for it."""
-    with shell.start("add") as adding:
+    with shell.running("add") as adding:
         wait_until(
             lambda: (shell.remembered()["change"] or {}).get("step") == "committed", "agreed"
         )
-        adding.send_signal(signal.SIGKILL)
-        adding.communicate()
+    assert adding.returncode == -signal.SIGKILL
 
     code, out, err = shell("status")
 
     assert "`add` was interrupted: it is finished first" in err
     assert "`add` is finished" in err
-    assert code in {0, 1}, out  # a node may be a moment behind
+    assert code in {0, 1, 69}, out  # a node may be a moment behind
     assert roles(shell)["n4"] == "voter"
     assert shell.remembered()["change"] is None
     assert shell("wait", "--for", "ready")[2] == ""
@@ -241,7 +238,7 @@ def test_a_removal_that_dies_is_settled_by_the_next(shell: Shell, point: str) ->
 
     code, out, err = shell("status")
 
-    assert code in {0, 1}, (out, err)
+    assert code in {0, 1, 69}, (out, err)
     done = "n4" not in roles(shell)
     assert done == (point != "planned")
     assert ("is finished" if done else "undone") in err

@@ -26,6 +26,8 @@ from raftcache.store.commands import encode_commands
 from raftcache.store.machine import StateMachine
 
 KEYS = 50
+BOUND_S = 60.0
+"""How long a call may take before it is a defect, on however busy a host."""
 
 
 @pytest.fixture
@@ -174,7 +176,7 @@ def test_what_was_saved_is_there_in_a_new_cluster_of_another_size(tmp_path: Path
     target = tmp_path / "saved.snapshot"
     with Throwaway(5, prefix="raftcache-test-") as site:
         site.up()
-        with Client(list(site.endpoints.values())) as client:
+        with Client(list(site.endpoints.values()), timeout=BOUND_S) as client:
             for first in range(0, 1_000, 100):
                 client.batch([Set(b"key-%04d" % n, b"%d" % n) for n in range(first, first + 100)])
             client.delete("key-0500")
@@ -191,7 +193,7 @@ def test_what_was_saved_is_there_in_a_new_cluster_of_another_size(tmp_path: Path
         view = restored.up().view
 
         assert len(view.nodes) == 3
-        with Client(restored.client_endpoints) as client:
+        with Client(restored.client_endpoints, timeout=BOUND_S) as client:
             assert {item.key: item for item in client.items("key-")} == before
             assert client.get("last") == b"before the save"
             assert client.get("lost") is None
@@ -199,8 +201,10 @@ def test_what_was_saved_is_there_in_a_new_cluster_of_another_size(tmp_path: Path
             at = client.hash()["at"]
             hashes = [client.hash(each, at=at)["digest"] for each in restored.client_endpoints]
             assert len(set(hashes)) == 1
-        restored.kill("leader")
-        with Client(restored.client_endpoints) as client:
+        leader = restored.wait("leader").leader
+        assert leader is not None
+        restored.kill(leader)
+        with Client(restored.client_endpoints, timeout=BOUND_S) as client:
             assert client.get("key-0001") == b"changed"
 
 
@@ -223,9 +227,10 @@ def test_what_one_node_has_can_be_saved_when_the_others_are_lost(tmp_path: Path)
     with Throwaway(3, prefix="raftcache-test-") as site:
         site.up()
         paths = site.cluster.paths
-        with Client(list(site.endpoints.values())) as client:
+        with Client(list(site.endpoints.values()), timeout=BOUND_S) as client:
             revision = client.set("kept", "value")
-        left = site.cluster.status().leader
+        left = site.cluster.wait("leader").leader
+        assert left is not None
         site.cluster.kill(*(name for name in site.endpoints if name != left), wait=False)
 
         caught = no_quorum(paths, target)
@@ -239,5 +244,5 @@ def test_what_one_node_has_can_be_saved_when_the_others_are_lost(tmp_path: Path)
         restore_snapshot(paths, target, wipe=True)
         restored = Cluster(paths)
         restored.up()
-        with Client(restored.client_endpoints) as client:
+        with Client(restored.client_endpoints, timeout=BOUND_S) as client:
             assert client.get("kept") == b"value"

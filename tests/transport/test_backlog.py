@@ -26,7 +26,7 @@ def connected(context: zmq.Context[Socket]) -> tuple[ClientSocket, Socket, list[
     client.setsockopt(zmq.RCVHWM, 1)
     client.connect(server.router.getsockopt_string(zmq.LAST_ENDPOINT))
     client.send_multipart([b"", b"hello"])
-    assert server.router.poll(5_000)
+    assert server.router.poll(30_000)
     routing_id, delimiter, _ = server.receive(1)[0]
     return server, client, [routing_id, delimiter]
 
@@ -58,7 +58,7 @@ def test_what_was_held_back_arrives_in_order_once_the_client_reads(
     received: list[int] = []
     while len(received) < count:
         server.flush()
-        assert client.poll(5_000), "what was held back arrives"
+        assert client.poll(30_000), "what was held back arrives"
         received.append(int.from_bytes(client.recv_multipart()[1][:4], "big"))
 
     assert received == list(range(count))
