@@ -226,9 +226,13 @@ def test_a_command_gets_its_cluster_and_gives_its_exit_code(shell: Shell) -> Non
 def test_steps_fire_while_a_command_runs(shell: Shell) -> None:
     """The command runs until both the kill and the start have been told."""
     (shell.folder / "kill.yaml").write_text("steps: [{at: 200ms, kill: n1, for: 300ms}]\n")
-    waits = "import pathlib, time\nwhile not pathlib.Path('told').exists(): time.sleep(0.02)\n"
+    waits = (
+        "import os, pathlib, time\n"
+        "parent = os.getppid()\n"
+        "while os.getppid() == parent and not pathlib.Path('told').exists(): time.sleep(0.02)\n"
+    )
 
-    with shell.start("run", "--chaos", "kill.yaml", "--", sys.executable, "-c", waits) as process:
+    with shell.running("run", "--chaos", "kill.yaml", "--", sys.executable, "-c", waits) as process:
         assert process.stderr is not None
         told = []
         for line in process.stderr:
@@ -262,13 +266,13 @@ def test_what_lasts_for_a_while_is_undone_early_by_a_signal(shell: Shell) -> Non
         environment = shell.document("env")["environment"]["RAFTCACHE_ENDPOINTS"]
         assert shell("env")[1] == f"export RAFTCACHE_ENDPOINTS={environment}\n"
 
-        with shell.start("pause", "leader", "--for", "60s") as pausing:
+        with shell.running("pause", "n1", "--for", "1h") as pausing:
             assert pausing.stdout is not None
-            assert pausing.stdout.readline().startswith("paused n")
+            assert pausing.stdout.readline().startswith("paused n1")
             pausing.send_signal(signal.SIGTERM)
             out, err = pausing.communicate(timeout=BOUND_S)
         assert pausing.returncode == 130
-        assert "resumed n" in out
+        assert "resumed n1" in out
         assert "Traceback" not in err
 
         killed = shell.document("kill", "one-follower", "--for", "100ms")

@@ -18,6 +18,7 @@ from orchestrator.errors import BadConfiguration
 from orchestrator.gateway import GatewayView, look
 from orchestrator.processes import identify, wait_gone
 from orchestrator.supervisor import Supervisor
+from raftcache.gateway.settings import SettingsError, read_settings
 
 from .shell import BOUND_S, Shell, until
 
@@ -229,16 +230,20 @@ def test_a_failover_is_not_noticed_over_http(tmp_path: Path) -> None:
 
 
 def test_settings_that_make_no_sense_end_it_with_a_sentence(tmp_path: Path) -> None:
+    settings = tmp_path / "gateway.json"
     for text in (b"", b"{", b'{"format": 1}', b'{"format": 2}'):
-        settings = tmp_path / "gateway.json"
         settings.write_bytes(text)
-        done = subprocess.run(
-            [sys.executable, "-m", "raftcache.gateway", str(settings)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=BOUND_S,
-        )
-        assert done.returncode == 78
-        assert "gateway.json" in done.stderr
-        assert "Traceback" not in done.stderr
+        with pytest.raises(SettingsError, match=r"gateway\.json"):
+            read_settings(str(settings))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "raftcache.gateway", str(settings)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=BOUND_S,
+    )
+
+    assert done.returncode == 78
+    assert "gateway.json" in done.stderr
+    assert "Traceback" not in done.stderr

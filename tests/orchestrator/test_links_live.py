@@ -14,7 +14,7 @@ from orchestrator.cluster import Cluster
 from orchestrator.probe import Prober, Reply
 from orchestrator.view import endpoints
 
-from .shell import BOUND_S, Shell
+from .shell import BOUND_S, Shell, until
 
 pytestmark = pytest.mark.processes
 
@@ -124,5 +124,5 @@ def test_the_verbs_say_what_they_did_and_an_interrupt_undoes_it(
         ("n1", "n2", ["Answer"]),
         ("n2", "n1", ["Answer"]),
     ]
-    assert "1 link is disturbed" in verb("status")[1]
+    until(lambda: "1 link is disturbed" in verb("status")[1], "the status tells of it")
     assert json.loads(verb("heal", "n1", "--json")[1])["links"] == []
