@@ -6,6 +6,7 @@ from .cluster import SimulatedCluster
 from .histories import contradictions
 from .judge import judge
 from .workload import Operation
+from .writer import SLOW_FACTOR
 
 FOUND_MAX = 10
 REST_MS = 1_500
@@ -57,7 +58,10 @@ def _check_past(cluster: SimulatedCluster) -> None:
 
 def _check_rest(cluster: SimulatedCluster) -> None:
     """Check that nobody goes on waiting, or holds what nobody will ask for."""
-    end_ms = cluster.scheduler.now_ms + REST_MS
+    profile = cluster.profile
+    # One write, of them all, may be the slowest that this world's disks know.
+    slowest_us = profile.disk_us[1] * (SLOW_FACTOR if profile.slow_disk else 1)
+    end_ms = cluster.scheduler.now_ms + REST_MS + 2 * slowest_us // 1_000
     while (waiting := _waiting(cluster)) and cluster.scheduler.now_ms < end_ms:
         cluster.run_ms(REST_STEP_MS)
     assert not waiting, f"whoever is not asked is at rest: {', '.join(waiting)}"

@@ -55,6 +55,7 @@ class DiskWatch:
         elif self._slow_ticks:
             self._slow_ticks -= 1
         state.is_disk_behind = is_behind
+        state.has_room = storage.has_room
         state.fit_to_lead = storage.has_room and not self.is_slow
         self._retry_ticks = max(0, self._retry_ticks - 1)
         if not state.fit_to_lead and server.raft.accepts_proposals and not self._retry_ticks:

@@ -38,7 +38,9 @@ WAITING_MAX = 20_000
 """Requests that may wait in any one place."""
 RETRY_AFTER_MS = 50
 BEHIND_ENTRIES_MAX = 1_000
-"""A follower that has more than this to apply hands reads on, as one that takes over a snapshot."""
+"""A follower that has more than this to apply hands reads on, as one that takes over a snapshot.
+
+So does one whose disk is full: what it lacks does not come before there is room."""
 
 
 class RequestDesk:
@@ -265,7 +267,7 @@ class RequestDesk:
         """Tell whether the leader would answer a read much sooner than this node's own state."""
         state = self._raft.state
         behind = (state.leader_commit or 0) - self.store.last_applied
-        return state.apply_paused or behind > BEHIND_ENTRIES_MAX
+        return state.apply_paused or not state.has_room or behind > BEHIND_ENTRIES_MAX
 
     def _let_wait(self, pending: Pending) -> None:
         if len(self.waiting) >= WAITING_MAX:

@@ -37,10 +37,11 @@ def handle_append_entries(state: RaftState, message: AppendEntries) -> None:
         _respond_rejection(state, message)
         return
 
-    fresh = bool(message.entries)
+    entries = message.entries if state.has_room else _without_commands(message.entries)
+    fresh = bool(entries)
     if fresh:
-        _store(state, message.entries)
-    match_index = message.prev_log_index + len(message.entries)
+        _store(state, entries)
+    match_index = message.prev_log_index + len(entries)
     # Beyond the last entry known to match, the own log may hold what the leader is about to
     # replace: that is never committed (Figure 2, receiver rule 5).
     _advance_commit_to(state, min(message.leader_commit, match_index))
@@ -165,6 +166,17 @@ def emit_append_entries(
             read_round=state.read_round,
         )
     )
+
+
+def _without_commands(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return what a server without room still stores: what elections need, up to a command.
+
+    The rest is as good as lost on its way, and is sent again until there is room (failure E9).
+    """
+    for position, entry in enumerate(entries):
+        if entry.kind is EntryKind.COMMANDS:
+            return entries[:position]
+    return entries
 
 
 def _store(state: RaftState, entries: Sequence[Entry]) -> None:

@@ -99,6 +99,7 @@ class RaftState:
         election_reason: why the present or last election of this server began, for people.
         transfer_election: the election was asked for by the leader (thesis §3.10).
         fit_to_lead: its disk has room and is quick; leaders look for such a successor. By the node.
+        has_room: its disk has space for commands; else, for votes and no-ops. By the node.
         is_disk_behind: its disk has been at one write for an election timeout. By the node.
         questions: what a follower asks its leader about reads. By ``follower_reads``.
         early: what follows from the leader's process being gone. By ``detection``.
@@ -152,6 +153,7 @@ class RaftState:
     election_reason: str = ""
     transfer_election: bool = False
     fit_to_lead: bool = True
+    has_room: bool = True
     is_disk_behind: bool = False
     questions: ReadQuestions = field(default_factory=ReadQuestions)
     early: EarlyElection = field(default_factory=EarlyElection)

@@ -155,6 +155,34 @@ def test_a_leader_without_room_hands_over_to_a_node_with_room() -> None:
     assert cluster.ask(leader, "get", key=b"hits")["value"] == b"1"
 
 
+def test_a_follower_without_room_takes_no_commands_and_lives() -> None:
+    """It votes and follows; the others have the majority. With room again it has all (E9)."""
+    cluster, leader, (full, other) = elected(capacity_bytes=10**7)
+    cluster.hosts[full].disk.capacity_bytes = 1
+    fill_segment(cluster, leader, full)
+
+    for number in range(200):
+        cluster.request(leader, "set", key=b"b", value=b"%d" % number + b"x" * 500)
+        cluster.run_ms(5)
+
+    assert cluster.process(full).alive
+    assert alarms(cluster, full) == ["no_space"]
+    assert cluster.ask(leader, "get", key=b"b")["value"].startswith(b"199")
+    state = cluster.process(full).server.raft.state
+    assert state.log.last_index < cluster.process(leader).server.raft.state.commit_index
+
+    # Its vote is still worth something.
+    cluster.kill(leader)
+    cluster.run_until(lambda: cluster.leader() == other, within_ms=5_000)
+
+    cluster.hosts[full].disk.capacity_bytes = 10**7
+    cluster.run_until(lambda: alarms(cluster, full) == [], within_ms=10_000)
+    cluster.run_until(
+        lambda: len(set(cluster.digests().values())) == 1 and len(cluster.digests()) == 2,
+        within_ms=10_000,
+    )
+
+
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
 def test_without_a_file_descriptor_for_the_next_segment_nothing_is_lost(code: int) -> None:
     """The segment in use is sound: that is no failed disk (failure E9)."""

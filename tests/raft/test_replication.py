@@ -1,11 +1,12 @@
 """Log replication, one rule at a time (§5.3; Figure 2, AppendEntries and leaders)."""
 
+import msgspec
 import pytest
 
 from raftcache.raft.messages import AppendEntries, AppendEntriesResponse, Message
 from raftcache.raft.options import Options
 from raftcache.raft.progress import ProgressState
-from raftcache.raft.types import EntryKind, Index, Term
+from raftcache.raft.types import Entry, EntryKind, Index, Term
 
 from .builders import (
     OPTIONS,
@@ -115,6 +116,19 @@ def test_a_follower_never_commits_beyond_what_matches_the_leader() -> None:
     turn(raft, append(term=3, prev=(1, 1), commit=4))
 
     assert raft.state.commit_index == 1
+
+
+def test_a_server_without_room_stores_no_commands() -> None:
+    """It takes a leader's no-op, and claims nothing that it did not store (failure E9)."""
+    raft = core("n1", 1, term=1)
+    raft.state.has_room = False
+    full = append(term=2, prev=(1, 1), terms=(2, 2), commit=3)
+    noop, command = Entry(2, 2, EntryKind.NOOP), full.entries[1]
+
+    out = turn(raft, msgspec.structs.replace(full, entries=(noop, command)))
+
+    assert only(out, AppendEntriesResponse).match_index == 2
+    assert (raft.state.log.last_index, raft.state.commit_index) == (2, 2)
 
 
 def test_commit_index_never_falls() -> None:
