@@ -25,7 +25,7 @@ from .supervisor import Supervisor
 from .transfer import hand_over
 from .view import ClusterView, endpoints, observe, require_running
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 class _Site:

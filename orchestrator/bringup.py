@@ -34,7 +34,7 @@ from .supervisor import DESCRIPTORS_BESIDE_CLIENTS, Child, Supervisor, raise_des
 from .teardown import delete_data, end_run, kill_leftovers
 from .view import ClusterView, endpoints, observe_once
 
-READY_SECONDS_MAX = 30.0
+READY_SECONDS_MAX = 60.0
 
 
 class Plan(msgspec.Struct, frozen=True):

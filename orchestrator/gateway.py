@@ -24,7 +24,7 @@ from .state import ClusterState
 from .supervisor import NEVER_RESTARTED, Child, Supervisor
 
 SETTINGS_FORMAT = 1
-START_SECONDS_MAX = 30.0
+START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 5.0
 ASK_SECONDS = 0.5
 POLL_SECONDS = 0.02

@@ -30,7 +30,7 @@ NEVER_RESTARTED = (0, 65, 74, 78)
 """Exit codes of a node that is not to be started again: stopped, astray, disk failed, refused."""
 LOG_BYTES_MAX = 5 * 1024 * 1024
 LOG_BACKUPS = 3
-START_SECONDS_MAX = 30.0
+START_SECONDS_MAX = 60.0
 STOP_SECONDS = 10.0
 """How long a node may take to end when it is asked to."""
 GATEWAY_STOP_SECONDS = 4

@@ -25,7 +25,7 @@ from .timeline import Planned
 
 LEADER_SECONDS_MAX = 1.0
 """How long a step that means the leader waits for there to be one."""
-HEAL_SECONDS_MAX = 30.0
+HEAL_SECONDS_MAX = 60.0
 _SLOW = {"stop", "restart"}
 """Actions that go on for a while after they fell: they are told of before."""
 _LOOK_SECONDS = 0.15

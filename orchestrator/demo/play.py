@@ -24,10 +24,10 @@ from .writers import PREFIX, Writers
 
 WRITERS = 4
 # A hundred times what an idle host needs: on a busy one, patience beats a wrong verdict.
-ELECTION_SECONDS_MAX = 10.0
-CATCH_UP_SECONDS_MAX = 30.0
-READ_SECONDS_MAX = 10.0
-HASH_SECONDS_MAX = 10.0
+ELECTION_SECONDS_MAX = 30.0
+CATCH_UP_SECONDS_MAX = 60.0
+READ_SECONDS_MAX = 30.0
+HASH_SECONDS_MAX = 30.0
 _POLL_SECONDS = 0.02
 
 

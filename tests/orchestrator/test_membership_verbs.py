@@ -23,7 +23,7 @@ from orchestrator.state import load_existing
 from raftcache.client import Client
 from raftcache.errors import RaftCacheError
 
-from .shell import BOUND_S, Shell
+from .shell import BOUND_S, Shell, until
 
 YAML = "base_port: auto\nlimits: {clients: 300}\nchaos: {enabled: true}\n"
 
@@ -117,8 +117,9 @@ def test_a_cluster_grows_and_shrinks_under_load_without_a_failed_write(shell: Sh
         assert "n4" in shell.pids()
 
         assert shell("scale", "5")[0] == 0
-        moved = shell.document("transfer", "n5")
-        assert (moved["leader"], moved["changed"]) == ("n5", True)
+        # On a busy host it may be behind for a moment, or too slow to take over in time.
+        until(lambda: shell("transfer", "n5")[0] == 0, "n5 takes over")
+        assert shell.document("wait", "--for", "leader")["leader"] == "n5"
 
         code, out, err = shell("scale", "3")  # the leader goes as well
         assert code == 0, err
