@@ -9,7 +9,12 @@ from supervisor.options import ServerOptions
 
 from orchestrator.errors import BadConfiguration
 from orchestrator.paths import Paths
-from orchestrator.supervisor import Supervisor, configuration, raise_descriptor_limit
+from orchestrator.supervisor import (
+    NEVER_RESTARTED,
+    Supervisor,
+    configuration,
+    raise_descriptor_limit,
+)
 from orchestrator.xmlrpc import Fault, Unreachable, call
 
 
@@ -41,7 +46,7 @@ def test_supervisord_reads_odd_paths_as_they_are(
         assert Path(program.directory).resolve() == paths.run.resolve()
         assert Path(program.stdout_logfile).resolve() == paths.log(program.name).resolve()
         assert program.autostart == (kind == "node"), "the gateway comes after the nodes"
-        assert program.exitcodes == [0, 74, 78]
+        assert program.exitcodes == list(NEVER_RESTARTED)
     (server,) = options.server_configs
     assert Path(server["file"]).resolve() == paths.supervisor_socket.resolve()
     assert server["chmod"] == 0o700
