@@ -318,10 +318,13 @@ class SimulatedCluster:
         self.checks.durable[name].add(batches)
 
     def send_to_peer(self, name: str, peer: str, frame: bytes) -> bool:
-        """Carry a frame to another node; False when its process is known to be gone."""
+        """Carry a frame to where its sender is connected for this peer.
+
+        False when that is nowhere, or the process there is known to be gone.
+        """
         if not is_join_frame(frame):
             self.checks.on_frame(self.process(name), frame)
-        target = name_at(self.hosts, peer)
+        target = name_at(self.hosts, self.process(name).endpoints.get(peer))
         if target is None:
             return False
         host = self.hosts[target]
@@ -333,9 +336,9 @@ class SimulatedCluster:
 
     def send_bulk(self, name: str, peer: str, frame: bytes) -> None:
         """Carry a piece of a snapshot to another node; nobody is told what becomes of it."""
-        target = peer.partition("#")[0]
-        process = self.hosts[target].process
-        if process is not None and process.alive:
+        target = name_at(self.hosts, self.process(name).endpoints.get(peer))
+        process = self.hosts[target].process if target is not None else None
+        if target is not None and process is not None and process.alive:
             chunks = decode_peer_frame(frame).chunks
             self.bulk_bytes[name, target] += sum(len(chunk.data) for chunk in chunks)
             self.network.send(name, target, frame, bulk=True)

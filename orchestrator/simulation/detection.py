@@ -1,7 +1,7 @@
 """How nodes find out that another's process is gone: as their hosts' network would tell them.
 
-Rules: only the dead are told of, and only while they are dead and the link to them works; somebody
-may miss it.
+Rules: only the dead are told of, only while they are dead and the link to them works, and only to
+those who are connected to them; somebody may miss it.
 """
 
 from random import Random
@@ -33,12 +33,13 @@ class Detection:
 
     def _let_notice(self, witness: Process, gone: Process) -> None:
         cluster = self._cluster
-        link = (witness.name, gone.name)
+        link, peer = (witness.name, gone.name), gone.server.server_id
 
         def ask() -> None:
             # A process that is back listens again; a link that is cut tells nothing.
-            if cluster.hosts[gone.name].process is gone and link not in cluster.network.cuts:
-                witness.on_peer_gone(gone.server.server_id)
+            is_cut = link in cluster.network.cuts or peer not in witness.endpoints
+            if cluster.hosts[gone.name].process is gone and not is_cut:
+                witness.on_peer_gone(peer)
 
         delay_us = self._random.randint(*cluster.profile.detect_us)
         for again in range(ASK_TIMES):

@@ -74,12 +74,12 @@ class SimulatedHost:
         return path
 
 
-def name_at(hosts: Mapping[str, SimulatedHost], peer: str) -> str | None:
-    """Return which host a peer is on: by its server id, or by its endpoint."""
-    name = peer.partition("#")[0]
-    if name in hosts:
-        return name
-    return next((found for found in hosts if hosts[found].member.peer_endpoint == peer), None)
+def name_at(hosts: Mapping[str, SimulatedHost], endpoint: str | None) -> str | None:
+    """Return which host's node listens there; None: nobody's, or nobody knows where."""
+    for name, host in hosts.items():
+        if host.member.peer_endpoint == endpoint:
+            return name
+    return None
 
 
 def newest_snapshot_in_memory(opened: Opened) -> Index:

@@ -7,7 +7,7 @@ had not handed over by then is gone.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
 from typing import Any
@@ -71,6 +71,8 @@ class Process:
         self.is_open = False
         """True once recovery is over, or the node has joined, and there is a server."""
         self.exit_code: int | None = None
+        self.endpoints: Mapping[str, str] = {}
+        """Where this node is connected to, by peer, as its server has said last."""
         self.paused = False
         self.stopping = False
         self.doom: Callable[[str], bool] | None = None
@@ -346,6 +348,8 @@ class Process:
 
     def _carry_out(self, effects: Effects) -> None:
         self._point("turned", effects)
+        if effects.endpoints is not None:
+            self.endpoints = effects.endpoints
         for outgoing in effects.peer_frames:
             self._outputs.append(partial(self._send, outgoing))
         for chunk in effects.bulk:
@@ -371,7 +375,7 @@ class Process:
 
     def _send_bulk(self, chunk: Bulk) -> None:
         self._point("send bulk", chunk.frame)
-        self._world.send_bulk(self.name, chunk.peer.partition("#")[0], chunk.frame)
+        self._world.send_bulk(self.name, chunk.peer, chunk.frame)
 
     def _reply(self, socket: int, envelope: list[bytes], reply: bytes) -> None:
         self._point("reply", reply)

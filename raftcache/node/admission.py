@@ -4,6 +4,10 @@ The peers and their endpoints are those of the configuration. A node that lags b
 of today's; then it asks, and goes by what it is told until its log has come that far. A node that
 was removed can't learn it from its log, as nobody sends it one: it asks too, when it has heard
 nobody for a while, and keeps quiet from then on (failure C9).
+
+With each frame, peers say where they listen. It is believed only of those who may take part but are
+in no configuration that is known here: candidates and leaders of today, whom a node that lags must
+be able to answer, or the two might never be a majority (thesis §4.1).
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +18,7 @@ from ..protocol.joining import (
     JoinRequest,
     decode_join_frame,
     encode_join_frame,
+    is_endpoint,
 )
 from ..raft.configuration import Configuration, Member, server_id_of
 from ..raft.types import Index, Role, ServerId
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from .server import Server
 
 CALLERS_MAX = 16
-"""How many nodes without a place are answered at a time."""
+"""How many nodes without a place that is known here are answered at a time."""
 CALLER_MS = 5_000
 """How long a connection to one of them is kept after it was heard."""
 ASK_MS = 500
@@ -46,9 +51,11 @@ class Admission:
         self._callers: dict[ServerId, tuple[str, int]] = {}
         self._outgoing: list[Outgoing] = []
         self._asked_ms = 0
-        self._seen: tuple[Index, Index, tuple[ServerId, ...]] | None = None
+        self._seen: tuple[Index, Index, list[tuple[ServerId, str]]] | None = None
         self._peers: tuple[ServerId, ...] = ()
         self._homeless: dict[str, int] = {}
+        own = self.member(server.server_id)
+        server.outbox.reply_to = own.peer_endpoint if own is not None else ""
         self.removed_message = ""
         """Why this node is no member any more; "": it is one, as far as it knows."""
 
@@ -67,7 +74,8 @@ class Admission:
     def endpoints(self) -> dict[ServerId, str] | None:
         """Return where to connect to, by peer, if that has changed since the last call."""
         state = self._server.raft.state
-        seen = (state.configurations[-1][0], self._told[0], tuple(self._callers))
+        callers = [(caller, endpoint) for caller, (endpoint, _) in self._callers.items()]
+        seen = (state.configurations[-1][0], self._told[0], callers)
         if seen == self._seen:
             return None
         self._seen = seen
@@ -79,8 +87,8 @@ class Admission:
             known.update(_endpoints(configuration))
         known.pop(self._server.server_id, None)
         self._peers = tuple(sorted(known))
-        known.update((caller, endpoint) for caller, (endpoint, _) in self._callers.items())
-        return dict(sorted(known.items()))
+        # What a configuration says goes before what a peer says of itself.
+        return dict(sorted({**dict(callers), **known}.items()))
 
     def is_former(self, server_id: ServerId) -> bool:
         """Tell whether a server that takes part no more did so a change ago."""
@@ -108,6 +116,23 @@ class Admission:
         else:
             self._homeless[frame.node_id] = server.now_ms
             server.membership.on_join(frame)
+
+    def on_heard(self, source: ServerId, endpoint: str) -> None:
+        """Remember for a while where to answer a peer that no configuration here names yet.
+
+        Assumes that it may take part; so it is no member's former life, nor anybody removed.
+        """
+        server = self._server
+        if not endpoint or source in self._peers or source == server.server_id:
+            return
+        if not is_endpoint(endpoint):
+            server.dropped["malformed"] += 1
+        elif source not in self._callers and len(self._callers) >= CALLERS_MAX:
+            server.dropped["stranger"] += 1
+        else:
+            # Until it asks again at the latest: what was sent before the connection stood is lost.
+            stay_ms = max(CALLER_MS, self._silence_ticks * server.tick_ms)
+            self._callers[source] = (endpoint, server.now_ms + stay_ms)
 
     def answer(self, request: JoinRequest, verdict: str, message: str) -> None:
         """Answer a node that asks for its place, by a connection to where it says it listens."""
@@ -157,13 +182,12 @@ class Admission:
         index, configuration = self.committed
         if self.is_removed or state.role is Role.LEADER:
             return  # A leader that was removed sees to its successor first.
-        silence = SILENCES_BEFORE_ASKING * state.options.election_ticks_max
         if _has_lost(configuration, server.server_id):
             self._on_removed(f"by the configuration at entry {index}")
             return
         # A leader that joined while this node was away is heard, but where does it listen?
         is_nameless = state.leader_id is not None and self.member(state.leader_id) is None
-        is_lost = is_nameless or state.leader_ticks >= silence
+        is_lost = is_nameless or state.leader_ticks >= self._silence_ticks
         if is_lost and now_ms >= self._asked_ms + ASK_MS:
             self._asked_ms = now_ms
             self._ask()
@@ -178,6 +202,10 @@ class Admission:
         lost = lost_voters(state.configuration, self._homeless)
         voters = len(state.configuration.voters)
         return [data_is_gone(lost, voters)] if lost else []
+
+    @property
+    def _silence_ticks(self) -> int:
+        return SILENCES_BEFORE_ASKING * self._server.raft.state.options.election_ticks_max
 
     def _ask(self) -> None:
         server = self._server

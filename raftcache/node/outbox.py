@@ -21,7 +21,16 @@ class Outgoing(NamedTuple):
 class Outbox:
     """Collects what goes to the peers until the end of the turn."""
 
-    __slots__ = ("_bytes", "_cluster_id", "_frames", "_full", "_source", "time_ms", "version")
+    __slots__ = (
+        "_bytes",
+        "_cluster_id",
+        "_frames",
+        "_full",
+        "_source",
+        "reply_to",
+        "time_ms",
+        "version",
+    )
 
     def __init__(self, cluster_id: str, source: ServerId) -> None:
         self._cluster_id = cluster_id
@@ -33,6 +42,8 @@ class Outbox:
         """The version of commands that this node can read."""
         self.time_ms = 0
         """Cluster time, if this node leads."""
+        self.reply_to = ""
+        """Where this node listens for its peers; "": it does not know."""
 
     def add_messages(self, messages: list[Message]) -> None:
         """Add Raft messages, each to the frame of its target."""
@@ -82,6 +93,7 @@ class Outbox:
                 [],
                 version=self.version,
                 time_ms=self.time_ms,
+                reply_to=self.reply_to,
             )
             self._frames[peer] = frame
             self._bytes[peer] = 0

@@ -29,7 +29,8 @@ class Upkeep:
         self.digests = DigestWatch(raft, storage, server.outbox, self.time, self.versions)
 
     def on_peer_frame(self, frame: PeerFrame) -> None:
-        """Take what a frame says beside its messages."""
+        """Take what a frame says beside its messages; its sender may take part."""
+        self._server.admission.on_heard(frame.source, frame.reply_to)
         self.versions.on_told(frame.source, frame.version)
         self.time.on_heard(frame.source, frame.time_ms)
         for told in frame.digests:

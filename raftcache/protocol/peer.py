@@ -70,7 +70,8 @@ class PeerFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     ``source`` and ``target`` are server ids such as ``n1#1``: node and incarnation. ``version`` is
     the newest version of commands that the sender can read, ``time_ms`` cluster time as a leader
-    knows it (0 from all others).
+    knows it (0 from all others). ``reply_to`` is where the sender listens for its peers, as far as
+    it knows: a receiver that lags may not have it in its log yet.
     """
 
     cluster_id: str
@@ -84,6 +85,7 @@ class PeerFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     version: int = 1
     time_ms: int = 0
     digests: list[StateDigest] = []
+    reply_to: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -7,7 +7,7 @@ votes promise (§5.2, §5.4.1) is untouched, as nothing here gives or counts any
 
 Rules: a server that knows its leader gone sticks to it no longer. It may ask around, once for each
 leader and term, and go on asking those who still hear the leader, tick by tick, until its election
-timeout. One who has just been promised a vote is let go first.
+timeout. A voter that has just been promised a vote is let go first.
 """
 
 from . import election, roles
@@ -56,6 +56,8 @@ def handle_pre_vote(state: RaftState, message: PreVote) -> None:
     early = state.early
     if not granted or early.leader_id is None:
         return
+    if not state.configuration.is_voter(message.source):
+        return  # As far as is known here, it can't win; and votes are split between voters only.
     if early.under_way:
         own = (state.log.last_index, state.log.last_term)
         equal = own == (message.last_log_index, message.last_log_term)

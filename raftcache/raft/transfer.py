@@ -23,16 +23,18 @@ def begin(state: RaftState, target: ServerId) -> None:
 def best_target(state: RaftState) -> ServerId | None:
     """Return the voter that is furthest along, heard within an election timeout; None if none.
 
-    Those whose disks are slow or full come last.
+    Those whose disks are slow or full come last, and behind them those that a change under way
+    takes out of office: they would soon have to hand over themselves.
     """
+    voters = state.configuration.voters
     candidates = [
-        (progress.fit_to_lead, progress.match_index, peer)
+        (peer in voters, progress.fit_to_lead, progress.match_index, peer)
         for peer, progress in state.progress.items()
         if state.configuration.is_voter(peer)
         and not progress.needs_snapshot
         and progress.ticks_since_contact < state.options.election_ticks_min
     ]
-    return max(candidates)[2] if candidates else None
+    return max(candidates)[3] if candidates else None
 
 
 def handle_timeout_now(state: RaftState, message: TimeoutNow) -> None:

@@ -239,7 +239,9 @@ def _split(frame: PeerFrame, rules: tuple[FaultRule, ...]) -> list[tuple[FaultRu
     def part(kind: str) -> PeerFrame:
         rule = _rule_for(kind, rules)
         if rule not in parts:
-            parts[rule] = PeerFrame(frame.cluster_id, frame.source, frame.target, [])
+            # What the sender says of itself stands in each part.
+            nothing: dict[str, list[object]] = {name: [] for name in ("messages", *FRAME_ITEMS)}
+            parts[rule] = msgspec.structs.replace(frame, **nothing)
         return parts[rule]
 
     for message in frame.messages:

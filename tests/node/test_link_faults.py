@@ -32,7 +32,7 @@ class LinkedCluster(SimulatedCluster):
 
     def send_to_peer(self, name: str, peer: str, frame: bytes) -> bool:
         """Let a frame leave, as ``PeerSockets.send`` does."""
-        passed = self.faults(name).outgoing(f"{peer}#1", frame, bulk=False)
+        passed = self.faults(name).outgoing(peer, frame, bulk=False)
         self._release_later(name)
         if passed == [frame]:
             return super().send_to_peer(name, peer, frame)
@@ -42,7 +42,7 @@ class LinkedCluster(SimulatedCluster):
 
     def send_bulk(self, name: str, peer: str, frame: bytes) -> None:
         """Let a piece of a snapshot leave."""
-        for one in self.faults(name).outgoing(f"{peer}#1", frame, bulk=True):
+        for one in self.faults(name).outgoing(peer, frame, bulk=True):
             super().send_bulk(name, peer, one)
         self._release_later(name)
 
@@ -70,9 +70,9 @@ class LinkedCluster(SimulatedCluster):
         if held.incoming:
             super()._deliver_to_peer(held.peer.partition("#")[0], name, held.frame)
         elif held.bulk:
-            super().send_bulk(name, held.peer.partition("#")[0], held.frame)
+            super().send_bulk(name, held.peer, held.frame)
         else:
-            super().send_to_peer(name, held.peer.partition("#")[0], held.frame)
+            super().send_to_peer(name, held.peer, held.frame)
 
     def harm(self, rules: Rules) -> None:
         """Tell the nodes their rules, all that are named."""

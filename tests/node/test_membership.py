@@ -354,7 +354,7 @@ def test_what_a_removed_node_had_handed_on_is_answered_all_the_same() -> None:
 
     cluster.network.blocks = lambda _source, _target, _data: False
     for source, target, data in late:
-        cluster.send_to_peer(source, target, data)
+        cluster.send_to_peer(source, f"{target}#1", data)
     cluster.run_until(lambda: call.done)
 
     assert call.reply["ok"], call.reply

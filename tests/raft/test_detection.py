@@ -172,6 +172,22 @@ def test_who_was_promised_a_vote_goes_first() -> None:
     assert [one.target for one in of(tick(raft, 1), PreVote)] == ["n1", "n3"]
 
 
+@pytest.mark.parametrize("under_way", [False, True])
+def test_nobody_gives_way_to_one_that_is_no_voter(under_way: bool) -> None:  # noqa: FBT001 - a parameter
+    """It is heard and promised a vote, as a log that lags can't tell; but it may never win (C9)."""
+    raft = bereaved("n2")
+    if under_way:
+        assert asked(raft) == ["n1", "n3"]
+
+    [promise] = of(turn(raft, question("n4", "n2", last=(2, 1))), PreVoteResponse)
+
+    assert promise.vote_granted
+    if under_way:
+        assert role(raft) is Role.PRE_CANDIDATE
+    else:
+        assert asked(raft) == ["n1", "n3"]
+
+
 def test_of_two_that_ask_at_once_the_one_with_more_log_wins() -> None:
     """Equal logs: the lesser name. Both see it alike, so that exactly one gives way."""
     both = {name: bereaved(name) for name in ("n2", "n3")}

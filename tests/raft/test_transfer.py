@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from raftcache.raft import transfer
+from raftcache.raft.configuration import Configuration
 from raftcache.raft.core import Raft
 from raftcache.raft.messages import RequestVote, TimeoutNow
 from raftcache.raft.types import Role
@@ -129,6 +130,19 @@ def test_the_best_target_is_the_voter_that_is_furthest_along_and_alive() -> None
         turn(raft, success("n3", term=2, match_index=1))
 
     assert transfer.best_target(raft.state) == "n3"
+
+
+def test_the_best_target_is_no_voter_that_leaves_while_another_is_there() -> None:
+    """In a joint configuration it is still one, but would soon hand over itself (thesis §4.2.2)."""
+    raft = settled()
+    raft.change_configuration(Configuration(("n1", "n3")))
+    turn(raft, success("n2", term=2, match_index=3))
+    assert raft.state.configuration.voters_outgoing == ("n1", "n2", "n3")
+    assert transfer.best_target(raft.state) == "n3"
+
+    raft.state.progress["n3"].ticks_since_contact = OPTIONS.election_ticks_min
+
+    assert transfer.best_target(raft.state) == "n2"
 
 
 def test_the_best_target_is_one_whose_disk_is_in_order() -> None:

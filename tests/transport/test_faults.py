@@ -117,6 +117,20 @@ def test_a_drop_by_type_splits_a_frame() -> None:
     assert decode_peer_frame(left) == PeerFrame("c", HERE, PEER, [vote], [handed], [answer])
 
 
+def test_each_part_of_a_frame_says_of_its_sender_what_the_whole_did() -> None:
+    """Else a leader would hear of a node's older release, and refuse what needs the present one."""
+    world = World(rule(delay_ms=5, types=("AppendEntries",)))
+    told: dict[str, Any] = {"version": 2, "time_ms": 1_000, "reply_to": "tcp://127.0.0.1:7501"}
+    vote = RequestVote(HERE, PEER, 2, 0, 0)
+
+    parts = [*world.send(frame(heartbeat(), vote, **told)), *world.after(5)]
+
+    assert [decode_peer_frame(part) for part in parts] == [
+        PeerFrame("c", HERE, PEER, [vote], **told),
+        PeerFrame("c", HERE, PEER, [heartbeat()], **told),
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "items"),
     [
