@@ -37,6 +37,17 @@ def snapshot_index(nodes: Nodes, name: str) -> int:
     return int(status["snapshot_index"]) if status else 0
 
 
+def snapshots_of(nodes: Nodes, name: str) -> list[Path]:
+    """Return a node's snapshots, oldest first."""
+    return sorted(nodes[name].directory.glob("snapshot-0*"))
+
+
+def stands_on_two_snapshots(nodes: Nodes, name: str) -> bool:
+    """Tell whether the beginning of a node's log is gone, so that it needs its snapshots."""
+    is_freed = not (nodes[name].directory / "wal-00000001.seg").exists()
+    return is_freed and len(snapshots_of(nodes, name)) >= 2
+
+
 def keeps_little(nodes: Nodes, name: str) -> bool:
     """Tell whether a node has a snapshot, and less log in memory and on disk than was written."""
     status = nodes.status(name)
@@ -97,9 +108,9 @@ def test_a_damaged_newest_snapshot_is_set_aside_at_the_start(nodes: Nodes) -> No
     leader = nodes.wait_ready()
     victim = nodes.followers()[0]
     fill(nodes, leader)
+    wait_until(lambda: stands_on_two_snapshots(nodes, victim), "two snapshots stand for the log")
     nodes[victim].kill()
-    found = sorted(nodes[victim].directory.glob("snapshot-0*"))
-    assert len(found) == 2
+    found = snapshots_of(nodes, victim)
     data = bytearray(found[-1].read_bytes())
     data[len(data) // 2] ^= 1
     found[-1].write_bytes(data)
@@ -118,9 +129,9 @@ def test_a_node_with_nothing_but_damaged_snapshots_asks_a_peer_for_one(nodes: No
     leader = nodes.wait_ready()
     victim = nodes.followers()[0]
     fill(nodes, leader)
+    wait_until(lambda: stands_on_two_snapshots(nodes, victim), "two snapshots stand for the log")
     nodes[victim].kill()
-    found = sorted(nodes[victim].directory.glob("snapshot-0*"))
-    assert found
+    found = snapshots_of(nodes, victim)
     for path in found:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
