@@ -211,14 +211,14 @@ def test_a_command_gets_its_cluster_and_gives_its_exit_code(shell: Shell) -> Non
     program = (
         "import os, sys\n"
         "from raftcache.client import Client\n"
-        "with Client(os.environ['RAFTCACHE_ENDPOINTS']) as cache:\n"
+        "with Client(os.environ['RAFTCACHE_ENDPOINTS'], timeout=60) as cache:\n"
         "    cache.set('a', 'b'); print(cache.get('a').decode())\n"
         "sys.exit(7)\n"
     )
 
     code, out, err = shell("run", "--nodes", "1", "--", sys.executable, "-c", program)
 
-    assert (code, out) == (7, "b\n")
+    assert (code, out) == (7, "b\n"), err
     assert "the cluster is gone, nothing is left" in err
     assert not (shell.folder / ".cluster").exists()
 
