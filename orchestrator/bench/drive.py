@@ -6,7 +6,7 @@ those of a server that is kept busy, not of one that is overrun.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import zmq
@@ -17,6 +17,13 @@ from .loads import ID, NOT_OK, OK, SLOT_DIGITS, Load, Request, slot_digits
 SILENCE_MS: Final = 10_000
 TICK_SECONDS: Final = 0.25
 _AT: Final = len(ID)
+
+
+class Meter(Protocol):
+    """Who is told of every answer."""
+
+    def note(self, sent: float, now: float) -> bool:
+        """Take when a request was sent and answered; return whether to go on."""
 
 
 class Clock:
@@ -55,7 +62,7 @@ class Clock:
         return True
 
 
-def drive(endpoint: str, load: Load, requests: Sequence[Request], clock: Clock) -> None:
+def drive(endpoint: str, load: Load, requests: Sequence[Request], clock: Meter) -> None:
     """Keep every slot busy until the clock says stop.
 
     Raises:
@@ -85,7 +92,7 @@ def _keep_busy(
     sockets: "Sequence[zmq.Socket[bytes]]",
     load: Load,
     requests: Sequence[Request],
-    clock: Clock,
+    clock: Meter,
 ) -> None:
     window = load.in_flight
     delimiter = [b""] if window > 1 else []
