@@ -38,8 +38,20 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Throwaway:
     """A cluster of its own, for one block."""
 
-    def __init__(self, nodes: int = NODES, *, prefix: str = "raftcache-", shape: str = "") -> None:
-        """Describe a cluster; ``shape`` is what else its cluster.yaml says, already checked."""
+    def __init__(
+        self,
+        nodes: int = NODES,
+        *,
+        prefix: str = "raftcache-",
+        shape: str = "",
+        signals: bool = True,
+    ) -> None:
+        """Describe a cluster; ``shape`` is what else its cluster.yaml says, already checked.
+
+        Without ``signals`` they are left to whoever else handles them in this process; if it ends
+        without leaving the block, the guardian cleans up.
+        """
+        self._signals = _SIGNALS if signals else ()
         self.keep = False
         """Set it to leave folder, logs and data where they are, for whoever has to look."""
         self._folder = Path(tempfile.mkdtemp(prefix=prefix))
@@ -104,7 +116,7 @@ class Throwaway:
 
     def __enter__(self) -> Self:
         """Let signals end the block in order."""
-        for number in _SIGNALS:
+        for number in self._signals:
             self._handlers[number] = signal.signal(number, _interrupt)
         self._guardian = Guardian(self._folder)
         return self
@@ -116,12 +128,16 @@ class Throwaway:
         traceback: TracebackType | None,
     ) -> None:
         """Tear it down."""
-        for number in _SIGNALS:
+        for number in self._signals:
             signal.signal(number, signal.SIG_IGN)
+        interrupted = False
         try:
             self.down()
+        except KeyboardInterrupt:
+            interrupted = True  # then the guardian goes on with it, once this process has ended
+            raise
         finally:
-            if self._guardian is not None:
+            if self._guardian is not None and not interrupted:
                 self._guardian.dismiss()
             for handled, handler in self._handlers.items():
                 signal.signal(handled, handler)

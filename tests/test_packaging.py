@@ -1,4 +1,4 @@
-"""The wheel: the client alone with two dependencies, the command line with the extra."""
+"""The wheel: the client alone with two dependencies, the rest with the extra."""
 
 import re
 import subprocess
@@ -6,6 +6,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,21 +82,59 @@ def test_the_wheel_holds_the_product_and_nothing_else(wheel: Path) -> None:
 
     top = {name.split("/")[0].split("-")[0] for name in names}
     assert top == {"raftcache", "raftcache_orchestrator"}
-    assert not [name for name in names if "test" in name or "__pycache__" in name]
-    assert "raftcache/py.typed" in names
+    own = [name for name in names if not name.startswith("raftcache_orchestrator/testing/")]
+    assert not [name for name in own if "test" in name]
+    assert not [name for name in names if "__pycache__" in name]
+    assert {"raftcache/py.typed", "raftcache_orchestrator/py.typed"} <= {*names}
     assert [name for name, rest in needs if "extra" not in rest] == ["msgspec", "pyzmq"]
 
 
-def test_the_installed_command_line_starts_a_cluster(fresh: Path, tmp_path: Path) -> None:
-    """Under its other name, where nothing may say `orchestrator` any more."""
+@pytest.fixture
+def complete(fresh: Path) -> Iterator[Path]:
+    """The same environment with what the extra needs, and with pytest."""
     (packages,) = (fresh.parent.parent / "lib").glob("python*/site-packages")
     extra = packages / "extra.pth"
     extra.write_text(sysconfig.get_path("platlib") + "\n")
+    yield fresh
+    extra.unlink()
+
+
+def test_the_page_on_testing_runs_from_the_installed_wheel(complete: Path, tmp_path: Path) -> None:
+    """Each program of docs/testing-your-service.md, in the file that its first line names."""
+    page = (ROOT / "docs" / "testing-your-service.md").read_text(encoding="utf-8")
+    programs = re.findall(r"```python\n# (\S+\.py)\n(.*?)```", page, re.DOTALL)
+    assert len(programs) == page.count("```python"), "each program names its file"
+    for name, text in programs:
+        (tmp_path / name).write_text(text)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+
+    done = run(complete, "-m", "pytest", "-q", "-W", "error", str(tmp_path), cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 passed" in done.stdout
+
+
+def test_without_the_extra_the_plugin_says_what_to_install(fresh: Path, tmp_path: Path) -> None:
+    program = """
+import sys
+sys.path.append(sys.argv[1])
+sys.modules["yaml"] = None
+import pytest
+sys.exit(pytest.main(["-p", "raftcache_orchestrator.testing", "--fixtures"]))
+"""
+    done = run(fresh, "-c", program, sysconfig.get_path("platlib"), cwd=tmp_path)
+
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert "pip install 'raftcache[cluster]'" in done.stderr
+
+
+def test_the_installed_command_line_starts_a_cluster(complete: Path, tmp_path: Path) -> None:
+    """Under its other name, where nothing may say `orchestrator` any more."""
     (tmp_path / "cluster.yaml").write_text("base_port: auto\nnodes: 1\n")
 
     def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return run(
-            fresh,
+            complete,
             "-c",
             "import sys; from raftcache_orchestrator.cli import main; sys.exit(main())",
             *arguments,
@@ -112,5 +151,4 @@ def test_the_installed_command_line_starts_a_cluster(fresh: Path, tmp_path: Path
         assert command("set", "a", "b").returncode == 0
     finally:
         down = command("down")
-        extra.unlink()
     assert down.returncode == 0, (down.stdout, down.stderr)

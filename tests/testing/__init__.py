@@ -1,0 +1,1 @@
+"""The fixture for people who test their own services, without processes."""
