@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 
+from .detection import DETECTION_BUGS
 from .elections import ELECTION_BUGS
+from .identity import IDENTITY_BUGS
+from .links import LINK_BUGS
 from .membership import MEMBERSHIP_BUGS
 from .node import NODE_BUGS
 from .planting import Bug
+from .reads import READ_BUGS
 from .replication import REPLICATION_BUGS
 from .storage import STORAGE_BUGS
 from .store import STORE_BUGS
+from .time import TIME_BUGS
 
 BUGS: Sequence[Bug] = (
     *ELECTION_BUGS,
@@ -17,6 +22,11 @@ BUGS: Sequence[Bug] = (
     *STORAGE_BUGS,
     *STORE_BUGS,
     *NODE_BUGS,
+    *DETECTION_BUGS,
+    *READ_BUGS,
+    *TIME_BUGS,
+    *IDENTITY_BUGS,
+    *LINK_BUGS,
 )
 
 

@@ -10,16 +10,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
 from .catalogue import bug_named
 from .planting import Bug, Planted
 from .plugin import BUG_VARIABLE
+from .reach import Probes
 
-SEED_SECONDS_MAX = 30.0
+SEED_SECONDS_MAX = 15.0
 """Processor time after which one run counts as standing still; a sound one takes well under 1 s."""
 TEST_SECONDS_MAX = 300.0
 """Processor and other time after which a test run is given up as standing still."""
@@ -33,6 +35,8 @@ TESTS_OF = {
 }
 """Where the tests of a package are, those first that most probably notice."""
 
+ROOT = Path(__file__).resolve().parents[2]
+
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?)(?:\[.*)?(?: - .*)?$", re.MULTILINE)
 
 Runner = Callable[[int], str]
@@ -40,10 +44,10 @@ Runner = Callable[[int], str]
 
 
 class Catch(NamedTuple):
-    """What became of the hunt for a bug by the simulator."""
+    """What became of a hunt for a bug through some seeds."""
 
-    seeds: int
-    """How many seeds were run, the one that noticed included."""
+    seed: int
+    """The one that noticed; 0: none did."""
     broken: str
     """What it noticed, in a line; "" when nothing did."""
     cpu_seconds: float
@@ -53,31 +57,69 @@ class Found(NamedTuple):
     """A bug, and who noticed it."""
 
     bug: Bug
-    catch: Catch
+    seeds: int
+    """How many seeds were tried, the one that noticed included."""
+    reached: int
+    """In how many of them a run came to what the bug changes."""
+    broken: str
+    """What the simulator noticed, in a line; "" when nothing did."""
     test: str
-    """The first test that failed; "" when none did, None was asked for."""
+    """The first test that failed; "" when none did, or none was asked."""
+
+    @property
+    def is_missed(self) -> bool:
+        """Tell whether nothing noticed the bug."""
+        return not (self.broken or self.test)
 
 
-def hunt_by_seeds(name: str, run: Runner, seeds: int) -> Catch:
-    """Plant a bug in this process and run seeds 1, 2, 3 and so on until one notices."""
+def hunt_by_seeds(name: str, run: Runner, seeds: Iterable[int]) -> Catch:
+    """Plant a bug in this process and run seeds until one notices."""
     planted = Planted(bug_named(name))
     began = time.process_time()
     try:
-        for seed in range(1, seeds + 1):
+        for seed in seeds:
             broken = _run_bounded(run, seed)
             if broken:
                 return Catch(seed, broken, time.process_time() - began)
-        return Catch(seeds, "", time.process_time() - began)
+        return Catch(0, "", time.process_time() - began)
     finally:
         planted.remove()
 
 
-def hunt_by_tests(bug: Bug) -> str:
-    """Run the quick tests with a bug planted; return the first that fails, or nothing."""
+def look_who_is_reached(
+    names: Sequence[str], run: Runner, seeds: Iterable[int]
+) -> tuple[dict[int, list[str]], dict[int, str]]:
+    """Run seeds without any bug: which bugs' lines each comes to, and which fail all the same."""
+    probes = Probes([bug_named(name) for name in names])
+    reached: dict[int, list[str]] = {}
+    unsound: dict[int, str] = {}
+    try:
+        for seed in seeds:
+            if broken := _run_bounded(run, seed):
+                unsound[seed] = broken
+            reached[seed] = sorted(probes.take())
+    finally:
+        probes.remove()
+    return reached, unsound
+
+
+def hunt_by_tests(bug: Bug, hint: str = "") -> str:
+    """Run the quick tests with a bug planted; return the first that fails, or nothing.
+
+    ``hint``: a test that has noticed it before. It is tried alone first, which takes seconds.
+    """
+    if hint and (ROOT / "tests" / hint.partition("::")[0]).exists():
+        noticed = _run_tests(bug, [f"tests/{hint}"])
+        if noticed == hint:
+            return hint
+    return _run_tests(bug, TESTS_OF[bug.area])
+
+
+def _run_tests(bug: Bug, wanted: Sequence[str]) -> str:
     command = [
         *(sys.executable, "-m", "pytest", "-p", "orchestrator.bugs.plugin"),
-        *("-q", "-x", "--no-header", "-m", "not processes and not slow"),
-        *TESTS_OF[bug.area],
+        *("-p", "no:cacheprovider", "-q", "-x", "--no-header", "-m", "not processes and not slow"),
+        *wanted,
     ]
     environment = {**os.environ, BUG_VARIABLE: bug.name, "RAFTCACHE_TEST_EFFORT": "quick"}
     try:
@@ -86,6 +128,7 @@ def hunt_by_tests(bug: Bug) -> str:
             capture_output=True,
             text=True,
             env=environment,
+            cwd=ROOT,
             timeout=TEST_SECONDS_MAX,
             check=False,
         )

@@ -65,7 +65,7 @@ class Planted:
         self._originals: list[tuple[FunctionType, CodeType]] = []
         sources: dict[FunctionType, str] = {}
         for edit in bug.edits:
-            function = _function(bug, edit.target)
+            function = function_of(bug, edit.target)
             source = sources.get(function) or textwrap.dedent(inspect.getsource(function))
             found = source.count(edit.old)
             if found != 1:
@@ -86,7 +86,12 @@ class Planted:
             function.__code__ = code
 
 
-def _function(bug: Bug, target: str) -> FunctionType:
+def function_of(bug: Bug, target: str) -> FunctionType:
+    """Return the function that a target names.
+
+    Raises:
+        PlantingFailed: there is none.
+    """
     module_name, _, path = target.partition(":")
     found: Any = importlib.import_module(module_name)
     try:

@@ -1,20 +1,21 @@
 """``bin/test --bugs``: plant each bug, let the simulator and the tests hunt it, and tell."""
 
 import argparse
-import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from pathlib import Path
 
-from .catalogue import BUGS, bug_named
-from .hunt import Catch, Found, hunt_by_seeds, hunt_by_tests
-from .planting import Bug
-from .report import SEEDS_WANTED, is_missed, page_table, put_into_page, row, verdict
-from .runner import run_one
+from .catalogue import BUGS
+from .hunt import ROOT
+from .ledger import Ledger
+from .report import SEEDS_WANTED, page_table, put_into_page, row, row_of_tests, verdict
+from .rounds import Hunt
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/testing.md"
+PAGE = ROOT / "docs/testing.md"
+
+EXIT_USAGE = 64
+EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,39 +24,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bugs = [bug for bug in BUGS if options.only in bug.name]
     if not bugs:
         _say(f"no bug's name contains {options.only!r}")
-        return 64
-    _say(f"{len(bugs)} planted bugs, up to {options.seeds:,} seeds for each")
-    _say(f"{'seeds':>6}  {'what goes wrong':52}  what notices")
-    everything = []
-    for found in _hunt(bugs, options):
-        everything.append(found)
-        _say(row(found))
-    everything.sort(key=lambda found: bugs.index(found.bug))
+        return EXIT_USAGE
+    if options.write and options.only:
+        _say("--write needs all bugs: leave --only out")
+        return EXIT_USAGE
+    ledger = Ledger(options.keep, older=options.older)
+    _say(
+        f"{len(bugs)} planted bugs: up to {options.seeds:,} seeds for each, tests: {options.tests}"
+    )
+    with Hunt(bugs, ledger, jobs=options.jobs, say=_say) as hunt:
+        try:
+            _hunt(hunt, options)
+        except KeyboardInterrupt:
+            _say("interrupted" + (f": {options.keep} has what was found" if options.keep else ""))
+            return EXIT_INTERRUPTED
+        everything = [hunt.found(bug) for bug in bugs]
     _say("")
     for line in verdict(everything):
         _say(line)
     if options.write:
         PAGE.write_text(put_into_page(PAGE.read_text(), page_table(everything)))
         _say(f"written to {PAGE.name}")
-    return 1 if any(map(is_missed, everything)) else 0
+    return 1 if any(found.is_missed for found in everything) else 0
 
 
-def _hunt(bugs: Sequence[Bug], options: argparse.Namespace) -> Iterator[Found]:
-    # A process for each bug: whatever it breaks is gone with it.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, context, max_tasks_per_child=1) as pool:
-        tasks = {
-            pool.submit(_hunt_one, bug.name, options.seeds, tests=options.tests): bug
-            for bug in bugs
-        }
-        for task in as_completed(tasks):
-            catch, test = task.result()
-            yield Found(tasks[task], catch, test)
-
-
-def _hunt_one(name: str, seeds: int, *, tests: bool) -> tuple[Catch, str]:
-    catch = hunt_by_seeds(name, run_one, seeds) if seeds else Catch(0, "", 0.0)
-    return catch, hunt_by_tests(bug_named(name)) if tests else ""
+def _hunt(hunt: Hunt, options: argparse.Namespace) -> None:
+    for count, found in enumerate(hunt.by_seeds(options.seeds), 1):
+        _say(f"{count:4} {row(found)}")
+    left = [bug for bug in hunt.bugs if options.tests == "all" or not hunt.found(bug).broken]
+    if options.tests == "none" or not left:
+        return
+    _say(f"the tests, for {len(left)} bugs")
+    for count, found in enumerate(hunt.by_tests(left), 1):
+        _say(f"{count:4} {row_of_tests(found)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,10 +69,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="bugs whose name has this")
     parser.add_argument(
-        "--no-tests", dest="tests", action="store_false", help="only the simulator hunts"
+        "--tests",
+        choices=("all", "missed", "none"),
+        default="all",
+        help="which bugs the tests hunt as well: those that the simulator missed, or all of them",
     )
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="at a time"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FILE", help="keep what is found there, and go on from it"
+    )
+    parser.add_argument(
+        "--older", action="store_true", help="go by what FILE knows of older code, too"
     )
     parser.add_argument("--write", action="store_true", help="put the table into docs/testing.md")
     return parser

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
+from .first_hunt import MISSED_AT_FIRST
 from .hunt import Found
 
 MARK_BEGIN: Final = "<!-- planted bugs: made by `bin/test --bugs --write` -->"
@@ -16,32 +17,32 @@ _NAME_WIDTH: Final = 52
 
 
 def row(found: Found) -> str:
-    """Return one bug's line: seeds, what it is, and who noticed."""
-    seeds = f"{found.catch.seeds:,}" if found.catch.broken else "-"
-    by = found.catch.broken or found.test or "NOTHING NOTICES"
-    return f"{seeds:>6}  {found.bug.name[:_NAME_WIDTH]:{_NAME_WIDTH}}  {by}"
+    """Return one bug's line: after how many seeds, what it is, and what the simulator noticed."""
+    return f"{found.seeds:6,}  {found.bug.name[:_NAME_WIDTH]:{_NAME_WIDTH}}  {found.broken}"
+
+
+def row_of_tests(found: Found) -> str:
+    """Return one bug's line: what it is, and which test noticed."""
+    test = found.test or ("no test" if found.broken else "NOTHING NOTICES")
+    return f"        {found.bug.name[:_NAME_WIDTH]:{_NAME_WIDTH}}  {test}"
 
 
 def verdict(everything: Sequence[Found]) -> list[str]:
     """Return what the hunt came to, in sentences."""
-    by_seeds = [found.catch.seeds for found in everything if found.catch.broken]
-    tests_only = [found for found in everything if not found.catch.broken and found.test]
-    missed = [found for found in everything if not found.catch.broken and not found.test]
+    by_seeds = [found.seeds for found in everything if found.broken]
+    by_tests = [found for found in everything if found.test]
+    missed = [found for found in everything if found.is_missed]
     lines = [f"{len(everything)} bugs planted, {len(everything) - len(missed)} noticed"]
     if by_seeds:
         lines.append(
             f"{len(by_seeds)} by the simulator: after {median(by_seeds):g} seeds (median), "
             f"{max(by_seeds):,} at the most"
         )
-    if tests_only:
-        lines.append(f"{len(tests_only)} by tests alone")
-    lines += [f"NOTHING NOTICES: {found.bug.name}" for found in missed]
+    if by_tests:
+        alone = sum(not found.broken for found in by_tests)
+        lines.append(f"{len(by_tests)} by tests, {alone} of them by tests alone")
+    lines += [f"NOTHING NOTICES: {found.bug.name}; {_reach(found)}" for found in missed]
     return lines
-
-
-def is_missed(found: Found) -> bool:
-    """Tell whether nothing noticed a bug."""
-    return not (found.catch.broken or found.test)
 
 
 def page_table(everything: Sequence[Found]) -> str:
@@ -55,16 +56,23 @@ def page_table(everything: Sequence[Found]) -> str:
         "| --- | --- | ---: | --- | --- |",
     ]
     for found in everything:
-        catch = found.catch
+        missed = found.bug.name in MISSED_AT_FIRST
         cells = (
-            found.bug.name,
+            found.bug.name + (" \\*" if missed else ""),
             " ".join(found.bug.rows),
-            f"{catch.seeds:,}" if catch.broken else f"over {catch.seeds:,}",
-            catch.broken,
-            f"`{found.test}`" if found.test else "",
+            f"{found.seeds:,}" if found.broken else f"over {found.seeds:,}",
+            found.broken or f"({_reach(found)})",
+            f"`{found.test}`" if "::" in found.test else found.test,
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join([*lines, "", MARK_END])
+
+
+def _reach(found: Found) -> str:
+    """Say of what was missed whether the worlds come to it at all."""
+    if not found.seeds:
+        return "no seed was run"
+    return f"its lines are reached in {found.reached:,} of {found.seeds:,} runs"
 
 
 def put_into_page(page: str, table: str) -> str:
