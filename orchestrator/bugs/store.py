@@ -4,6 +4,7 @@ from .planting import Bug, Edit
 
 _MACHINE = "raftcache.store.machine"
 _KEYSPACE = "raftcache.store.keyspace"
+_WRITES = "raftcache.store.writes"
 
 STORE_BUGS = (
     Bug(
@@ -12,7 +13,7 @@ STORE_BUGS = (
         "a command that fails changes nothing",
         (
             Edit(
-                f"{_MACHINE}:StateMachine._set",
+                f"{_WRITES}:Writer._set",
                 "if conflict is not None:\n            return conflict",
                 "if conflict is not None:\n"
                 "            self._keyspace.put(key, command.value, before)\n"
@@ -26,7 +27,7 @@ STORE_BUGS = (
         "`if_mod_rev` is the revision of the last change",
         (
             Edit(
-                f"{_MACHINE}:StateMachine._conflict",
+                f"{_WRITES}:Writer._conflict",
                 "mod_rev = 0 if before is None else before.mod_rev",
                 "mod_rev = 0 if before is None else before.create_rev",
             ),
@@ -38,7 +39,7 @@ STORE_BUGS = (
         "`incr` sees all that was applied before it",
         (
             Edit(
-                f"{_MACHINE}:StateMachine._incr",
+                f"{_WRITES}:Writer._incr",
                 "number += command.by",
                 "number += command.by if before is None or before.key_version % 7 else 0",
             ),
@@ -50,7 +51,7 @@ STORE_BUGS = (
         "a sum out of range is refused",
         (
             Edit(
-                f"{_MACHINE}:StateMachine._incr",
+                f"{_WRITES}:Writer._incr",
                 "if not INTEGER_MIN <= number <= INTEGER_MAX:",
                 "if False:",
             ),
@@ -76,7 +77,7 @@ STORE_BUGS = (
         "replicas agree whatever their hash seed is",
         (
             Edit(
-                f"{_KEYSPACE}:Keyspace.put",
+                f"{_KEYSPACE}:Keyspace.place",
                 "digest_sum = self._digest_sum\n",
                 "digest_sum = self._digest_sum + (hash(key) & 1)\n",
             ),

@@ -14,8 +14,8 @@ from ..raft.core import Raft
 from ..raft.quorum import has_quorum
 from ..raft.types import EntryKind, Index, ServerId, Term
 from ..store.commands import encode_commands, stamp_of
-from ..store.keyspace import NEVER
 from ..store.machine import StateMachine
+from ..store.records import NEVER
 from .ports import Storage
 
 STAMPED_VERSION = 2

@@ -2,7 +2,7 @@
 
 Every node tells its own version with each frame. Once all members have told that they know a newer
 one, the leader proposes an entry that raises the cluster's; from there on entries of that version
-follow. A member that did not know it would have to stop.
+may follow, where a command needs it. A member that did not know it would have to stop.
 """
 
 from ..raft.core import Raft
@@ -44,14 +44,22 @@ class VersionGate:
         raft = self._raft
         if not self._time.is_kept_here(store) or not raft.accepts_proposals:
             return
-        if self.version(store) >= COMMAND_VERSION:
+        version = self._known_to_all()
+        if self.version(store) >= version:
             return
         log = raft.state.log
         if store.last_applied < self._raising <= log.last_index:
             return  # It is on its way, or what another leader has put in its place.
-        if not self._members_below(COMMAND_VERSION) and self._storage.has_room:
-            data = encode_commands([RaiseVersion(COMMAND_VERSION)], self._time.now_ms)
+        if self._storage.has_room:
+            data = encode_commands([RaiseVersion(version)], self._time.now_ms)
             self._raising = raft.propose(data)
+
+    def _known_to_all(self) -> int:
+        """Return the newest version that this node and all members can read."""
+        version = COMMAND_VERSION
+        while version > 1 and self._members_below(version):
+            version -= 1
+        return version
 
     def _members_below(self, version: int) -> list[ServerId]:
         """Return the members that have not told that they can read ``version``."""

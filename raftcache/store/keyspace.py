@@ -10,67 +10,40 @@ Rules of this file:
   not show deadlines.
 - Sizes follow a formula over lengths: what ``sys.getsizeof`` says differs between builds of
   Python, and these numbers will decide about evictions that all servers must agree on.
-- The digest is made of ``zlib.crc32`` and integers: ``hash`` differs between processes.
+- Changes between :meth:`Keyspace.open_revision` and :meth:`Keyspace.close_revision` share one
+  revision. The past is forgotten by whole revisions, so that no page and no watch splits one.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
-from struct import Struct as Packer
 from typing import Final, Protocol
-from zlib import crc32
-
-import msgspec
 
 from .buckets import Buckets
 from .ordered import OrderedKeys
+from .records import (
+    DELETE,
+    MASK,
+    NEVER,
+    SET,
+    UNTOLD,
+    Change,
+    Record,
+    Span,
+    lived_record,
+    record_digest,
+    state_digest,
+    tied_digest,
+    timed_digest,
+    version_digest,
+)
 
 RECORD_OVERHEAD_BYTES: Final = 64
 """What a record weighs besides its key and value, by the formula of command version 1."""
 
-NEVER: Final = 2**63
-"""Later than any deadline."""
-
-_MASK: Final = 2**64 - 1
-_MIX: Final = 0x9E3779B97F4A7C15  # odd, bits well spread: 2**64 divided by the golden ratio
-_MIX_TIME: Final = 0xBF58476D1CE4E5B9  # another of that kind, from splitmix64
-_pack_revisions = Packer("<QQQ").pack
-
-
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """What is stored under a key."""
-
-    value: bytes
-    mod_rev: int
-    """The revision of the last change."""
-    create_rev: int
-    """The revision at which the key came into being."""
-    key_version: int
-    """1 when created, and 1 more with every change since."""
-    digest: int
-    """This record's share of the keyspace's digest; kept, as computing it reads the value."""
-    deadline_ms: int = 0
-    """The cluster time from which on the key may go; 0: it stays."""
-
-
-class Change(msgspec.Struct, frozen=True, gc=False):
-    """One entry of the history: ``before`` was under ``key`` until revision ``rev``."""
-
-    rev: int
-    key: bytes
-    before: Record | None
-
-
-class Span(msgspec.Struct, frozen=True, gc=False):
-    """The keys from ``start`` up to, and without, ``end``; None: there is no end."""
-
-    start: bytes
-    end: bytes | None
-
-    def __contains__(self, key: bytes) -> bool:
-        """Tell whether ``key`` lies in the span."""
-        return self.start <= key and (self.end is None or key < self.end)
+TELLING_VERSION: Final = 3
+"""The first version of commands whose history tells the kind of each change."""
 
 
 class Watcher(Protocol):
@@ -83,12 +56,23 @@ class Watcher(Protocol):
         """Note that ``before`` gets another deadline, and keeps its revision."""
 
 
+class Bindings(Protocol):
+    """Who is told which keys are bound to a session: the table of sessions."""
+
+    def bind(self, session: int, key: bytes) -> None:
+        """Note that ``key``, which was bound to none, is bound to ``session`` from now on."""
+
+    def unbind(self, session: int, key: bytes) -> None:
+        """Note that ``key`` is no longer bound to ``session``, or no longer there."""
+
+
 class Keyspace:
     """An ordered map from keys to records, with revisions.
 
-    ``store_rev`` rises by 1 with each change. ``data_bytes`` is the weight of all records.
-    ``oldest_rev`` is the oldest revision whose state can still be read. ``time_ms`` is the cluster
-    time of the last entry that told it; ``command_version`` what the cluster was raised to.
+    ``store_rev`` rises by 1 with each change, but for those that share one. ``data_bytes`` is the
+    weight of all records. ``oldest_rev`` is the oldest revision whose state can still be read.
+    ``time_ms`` is the cluster time of the last entry that told it; ``command_version`` what the
+    cluster was raised to.
     ``next_deadline_ms`` is the earliest deadline of any key, or :data:`NEVER`.
     """
 
@@ -108,7 +92,11 @@ class Keyspace:
         self._history_bytes = 0
         self._history_changes_max = history_changes
         self._history_bytes_max = history_bytes
+        self._open_rev = 0
+        """The revision that the changes share which are made now; 0: each takes its own."""
         self._watcher: Watcher | None = None
+        self.bindings: Bindings | None = None
+        """Who is told of keys that are bound; None: nobody needs to know."""
         self.get = self._records.get
 
     def __len__(self) -> int:
@@ -120,53 +108,104 @@ class Keyspace:
         return state_digest(self._digest_sum, self.store_rev, self.time_ms)
 
     def raise_version(self, version: int) -> None:
-        """Note that entries and snapshots up to ``version`` can be read by all members."""
+        """Note that entries and snapshots up to ``version`` can be read by all members.
+
+        The past before version 3 does not tell what kind of change each was. A server that was
+        sent it in a snapshot would know less than the others, so with that version all forget it.
+        """
         assert version >= self.command_version, "a cluster's version never falls"
+        if self.command_version < TELLING_VERSION <= version:
+            self._history.clear()
+            self._history_bytes = 0
+            self.oldest_rev = self.store_rev
         share = version_digest(version) - version_digest(self.command_version)
-        self._digest_sum = (self._digest_sum + share) & _MASK
+        self._digest_sum = (self._digest_sum + share) & MASK
         self.command_version = version
 
-    def put(self, key: bytes, value: bytes, before: Record | None, deadline_ms: int = 0) -> Record:
-        """Store ``value`` under ``key``, where ``before`` is now, at the next revision."""
-        rev = self.store_rev + 1
+    def open_revision(self) -> None:
+        """Let all changes up to :meth:`close_revision` share the next revision.
+
+        Assumes that none of them changes a key twice.
+        """
+        assert not self._open_rev, "one revision is open at a time"
+        self._open_rev = self.store_rev + 1
+
+    def close_revision(self) -> None:
+        """Let changes take revisions of their own again."""
+        self._open_rev = 0
+        self._forget()
+
+    def put(
+        self,
+        key: bytes,
+        value: bytes,
+        before: Record | None,
+        deadline_ms: int = 0,
+        *,
+        ttl_ms: int = 0,
+        session: int = 0,
+    ) -> Record:
+        """Store ``value`` under ``key``, where ``before`` is now, at the next revision.
+
+        The last three are those of :class:`Record`.
+        """
+        rev = self._open_rev or self.store_rev + 1
         if before is None:
             create_rev, key_version = rev, 1
-            self._ordered.add(key)
-            self.data_bytes += RECORD_OVERHEAD_BYTES + len(key) + len(value)
-            digest_sum = self._digest_sum
         else:
             create_rev, key_version = before.create_rev, before.key_version + 1
-            self.data_bytes += len(value) - len(before.value)
-            digest_sum = self._digest_sum - before.digest
-            if before.deadline_ms:
-                self._move_deadline(key, before.deadline_ms, 0)
         digest = record_digest(key, value, rev, create_rev, key_version)
         if deadline_ms:
             digest = timed_digest(digest, deadline_ms)
-            self._move_deadline(key, 0, deadline_ms)
-        self._digest_sum = (digest_sum + digest) & _MASK
-        record = Record(value, rev, create_rev, key_version, digest, deadline_ms)
-        self._records[key] = record
-        self._remember(rev, key, before)
+        if ttl_ms or session:
+            digest = tied_digest(digest, ttl_ms, session)
+        record = Record(value, rev, create_rev, key_version, digest, deadline_ms, ttl_ms, session)
+        self.place(key, record, before)
         return record
 
-    def remove(self, key: bytes, before: Record) -> None:
+    def place(self, key: bytes, record: Record, before: Record | None) -> None:
+        """Store a record that is made, of the next revision, under ``key``, where ``before`` is."""
+        if before is None:
+            self._ordered.add(key)
+            self.data_bytes += RECORD_OVERHEAD_BYTES + len(key) + len(record.value)
+            digest_sum = self._digest_sum
+        else:
+            self.data_bytes += len(record.value) - len(before.value)
+            digest_sum = self._digest_sum - before.digest
+            if before.deadline_ms:
+                self._move_deadline(key, before.deadline_ms, 0)
+            if before.session:
+                self._unbind(key, before)
+        if record.deadline_ms:
+            self._move_deadline(key, 0, record.deadline_ms)
+        if record.session and self.bindings is not None:
+            self.bindings.bind(record.session, key)
+        self._digest_sum = (digest_sum + record.digest) & MASK
+        self._records[key] = record
+        self._remember(record.mod_rev, key, before, SET)
+
+    def remove(self, key: bytes, before: Record, kind: int = DELETE) -> None:
         """Take away ``key``, where ``before`` is now, at the next revision."""
         del self._records[key]
         self._ordered.remove(key)
         self.data_bytes -= RECORD_OVERHEAD_BYTES + len(key) + len(before.value)
-        self._digest_sum = (self._digest_sum - before.digest) & _MASK
+        self._digest_sum = (self._digest_sum - before.digest) & MASK
         if before.deadline_ms:
             self._move_deadline(key, before.deadline_ms, 0)
-        self._remember(self.store_rev + 1, key, before)
+        if before.session:
+            self._unbind(key, before)
+        self._remember(self._open_rev or self.store_rev + 1, key, before, kind)
 
-    def touch(self, key: bytes, before: Record, deadline_ms: int) -> None:
-        """Give ``key``, where ``before`` is now, another deadline (0: none); nothing else."""
+    def touch(self, key: bytes, before: Record, deadline_ms: int, ttl_ms: int = 0) -> None:
+        """Give ``key``, where ``before`` is now, another deadline (0: none); nothing else.
+
+        ``ttl_ms`` is how far reads move it from now on; 0: they do not.
+        """
         if self._watcher is not None:
             self._watcher.on_touch(key, before)
         self._move_deadline(key, before.deadline_ms, deadline_ms)
-        record = timed_record(key, before, deadline_ms)
-        self._digest_sum = (self._digest_sum - before.digest + record.digest) & _MASK
+        record = lived_record(key, before, deadline_ms, ttl_ms, before.session)
+        self._digest_sum = (self._digest_sum - before.digest + record.digest) & MASK
         self._records[key] = record
 
     def due(self, count_max: int) -> list[bytes]:
@@ -184,16 +223,27 @@ class Keyspace:
             deadlines.add((deadline_ms, key))
         self.next_deadline_ms = deadlines[0][0] if len(deadlines) else NEVER
 
-    def _remember(self, rev: int, key: bytes, before: Record | None) -> None:
+    def _unbind(self, key: bytes, before: Record) -> None:
+        if self.bindings is not None:
+            self.bindings.unbind(before.session, key)
+
+    def _remember(self, rev: int, key: bytes, before: Record | None, kind: int) -> None:
         if self._watcher is not None and before is not None:
             self._watcher.on_change(key, before)
         self.store_rev = rev
         history = self._history
-        history.append(Change(rev, key, before))
+        history.append(Change(rev, key, before, kind))
         self._history_bytes += len(key) + (0 if before is None else len(before.value))
+        if not self._open_rev:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop the oldest revisions, each as a whole, until the past is within its bounds."""
+        history = self._history
         while (
             len(history) > self._history_changes_max
             or self._history_bytes > self._history_bytes_max
+            or (history and history[0].rev == self.oldest_rev)
         ):
             gone = history.popleft()
             self._history_bytes -= len(gone.key)
@@ -256,8 +306,21 @@ class Keyspace:
             yield key, records[key]
 
     def history(self) -> tuple[Change, ...]:
-        """Return the changes since ``oldest_rev``, one for each revision, in order."""
+        """Return the changes since ``oldest_rev``, in order."""
         return tuple(self._history)
+
+    def changes_after(self, rev: int) -> list[Change]:
+        """Return the changes of later revisions than ``rev``, in order; it costs what it returns.
+
+        Assumes that ``rev`` is not before ``oldest_rev``.
+        """
+        found: list[Change] = []
+        for change in reversed(self._history):
+            if change.rev <= rev:
+                break
+            found.append(change)
+        found.reverse()
+        return found
 
     def watch(self, watcher: Watcher | None) -> None:
         """Tell ``watcher`` what is replaced or removed from now on; None: nobody any more."""
@@ -268,21 +331,32 @@ class Keyspace:
         """Put ``records`` behind all that is here, at no revision of their own.
 
         Assumes that the keys are in order, distinct, and greater than all that are here, and, if
-        not ``timed``, that none of them has a deadline.
+        not ``timed``, that none of them has a deadline or is bound.
         """
         self._ordered.append_sorted(keys)
         self._records.update(zip(keys, records, strict=True))
-        self._digest_sum = (self._digest_sum + sum([r.digest for r in records])) & _MASK
+        self._digest_sum = (self._digest_sum + sum([r.digest for r in records])) & MASK
         self.data_bytes += RECORD_OVERHEAD_BYTES * len(keys)
         self.data_bytes += sum(map(len, keys)) + sum([len(r.value) for r in records])
         if timed:
-            pairs = zip(keys, records, strict=True)
+            pairs = list(zip(keys, records, strict=True))
             self._deadlines.update([(r.deadline_ms, key) for key, r in pairs if r.deadline_ms])
             self.next_deadline_ms = self._deadlines[0][0] if len(self._deadlines) else NEVER
+            for key, record in pairs:
+                if record.session and self.bindings is not None:
+                    self.bindings.bind(record.session, key)
 
-    def recall(self, key: bytes, before: Record | None) -> None:
-        """Take note of the change of the next revision, whose effect is here already."""
-        self._remember(self.store_rev + 1, key, before)
+    def recall(
+        self, key: bytes, before: Record | None, rev: int | None = None, kind: int = UNTOLD
+    ) -> None:
+        """Take note of a change whose effect is here already; ``rev`` None: of the next revision.
+
+        Afterwards, or after several of one revision, :meth:`close_revision` is called.
+        """
+        self._open_rev = self.store_rev + 1 if rev is None else rev
+        if self._open_rev != self.store_rev:
+            self._forget()
+        self._remember(self._open_rev, key, before, kind)
 
     def dismantle(self, keys_max: int) -> bool:
         """Drop about ``keys_max`` keys; True: nothing is left. Only for what nobody reads any more.
@@ -296,42 +370,3 @@ class Keyspace:
         self._ordered.shed(keys_max)
         self._deadlines.shed(keys_max)
         return records_gone and not (history or len(self._ordered) or len(self._deadlines))
-
-
-def state_digest(digest_sum: int, store_rev: int, time_ms: int = 0) -> int:
-    """Return the digest of a state; ``digest_sum``: of its records, and of its version.
-
-    In a state of version 1, which has no time, it is what it was before there were others.
-    """
-    return (digest_sum + store_rev * _MIX + time_ms) & _MASK
-
-
-def version_digest(command_version: int) -> int:
-    """Return the bits that stand for the version to which a cluster was raised; 0: the first."""
-    return command_version - 1 << 56
-
-
-def timed_record(key: bytes, record: Record, deadline_ms: int) -> Record:
-    """Return a record with another deadline (0: none)."""
-    value, mod_rev, create_rev = record.value, record.mod_rev, record.create_rev
-    digest = record_digest(key, value, mod_rev, create_rev, record.key_version)
-    if deadline_ms:
-        digest = timed_digest(digest, deadline_ms)
-    return Record(value, mod_rev, create_rev, record.key_version, digest, deadline_ms)
-
-
-def timed_digest(digest: int, deadline_ms: int) -> int:
-    """Return the 64 bits that stand for a record with a deadline; ``digest`` is without it."""
-    mixed = (digest ^ deadline_ms) * _MIX_TIME & _MASK
-    return mixed ^ mixed >> 31
-
-
-def record_digest(key: bytes, value: bytes, mod_rev: int, create_rev: int, key_version: int) -> int:
-    """Return the 64 bits that stand for one record.
-
-    Records are combined by addition, in which only what went through the multiplication and the
-    shift can no longer cancel out: two records that swapped their revisions must be noticed.
-    """
-    high = crc32(_pack_revisions(mod_rev, create_rev, key_version), crc32(key))
-    mixed = (high << 32 | crc32(value, high)) * _MIX & _MASK
-    return mixed ^ mixed >> 29

@@ -34,25 +34,14 @@ from .commands import (
     UnknownCommands,
     decode_entry,
 )
-from .keyspace import Keyspace, Record
-from .reading import Reader, StoreLimits
-from .results import (
-    BatchResult,
-    DeleteResult,
-    ExpireResult,
-    Failure,
-    IncrResult,
-    Result,
-    SetResult,
-    SingleResult,
-)
+from .keyspace import Keyspace
+from .reading import StoreLimits
+from .records import EXPIRE
+from .results import BatchResult, ExpireResult, Failure, Result, SingleResult
 from .snapshot import SnapshotRun
+from .writes import INTEGER_MAX, INTEGER_MIN, Writer
 
 __all__ = ["INTEGER_MAX", "INTEGER_MIN", "StateDiverged", "StateMachine", "StoreLimits"]
-
-INTEGER_MIN: Final = -(2**63)
-INTEGER_MAX: Final = 2**63 - 1
-_INTEGER_DIGITS_MAX: Final = 20  # a sign and 19 digits
 
 EXPIRED_MAX: Final = 1_000
 """How many keys one entry lets go, so that its turn is short; part of command version 2."""
@@ -66,7 +55,7 @@ class StateDiverged(RaftCacheError):  # noqa: N818 - named for what has happened
     """This server's state is not what most servers had at the same index: it must stop."""
 
 
-class StateMachine(Reader):
+class StateMachine(Writer):
     """The keyspace as the log has made it so far.
 
     ``last_applied`` is the index of the last entry that was applied (Figure 2); 0: none.
@@ -234,102 +223,12 @@ class StateMachine(Reader):
         for key in keyspace.due(EXPIRED_MAX):
             before = keyspace.get(key)
             assert before is not None, "what has a deadline exists"
-            keyspace.remove(key, before)
+            keyspace.remove(key, before, EXPIRE)
 
     def _batch(self, ops: tuple[Operation, ...]) -> BatchResult:
         self._budget = self._limits.reply_bytes
         handlers = self._handlers
         return BatchResult([handlers[type(op)](op) for op in ops])
-
-    def _set(self, command: Set | SetExpiring, deadline_ms: int = 0) -> SingleResult:
-        key = command.key
-        before = self._keyspace.get(key)
-        if command.if_mod_rev is not None or command.if_value is not None:
-            conflict = self._conflict(before, command.if_mod_rev, command.if_value)
-            if conflict is not None:
-                return conflict
-        mod_rev = self._keyspace.put(key, command.value, before, deadline_ms).mod_rev
-        if not command.prev:
-            return SetResult(mod_rev, before is None)
-        prev = None if before is None else before.value
-        affordable = self._afford(prev)
-        return SetResult(
-            mod_rev,
-            before is None,
-            prev if affordable else None,
-            has_prev=affordable,
-            prev_omitted=not affordable,
-        )
-
-    def _set_expiring(self, command: SetExpiring) -> SingleResult:
-        return self._set(command, self._keyspace.time_ms + command.ttl_ms)
-
-    def _delete(self, command: Delete) -> SingleResult:
-        before = self._keyspace.get(command.key)
-        if command.if_mod_rev is not None or command.if_value is not None:
-            conflict = self._conflict(before, command.if_mod_rev, command.if_value)
-            if conflict is not None:
-                return conflict
-        if before is not None:
-            self._keyspace.remove(command.key, before)
-        if not command.prev:
-            return DeleteResult(0 if before is None else 1)
-        prev = None if before is None else before.value
-        affordable = self._afford(prev)
-        return DeleteResult(
-            0 if before is None else 1,
-            prev if affordable else None,
-            has_prev=affordable,
-            prev_omitted=not affordable,
-        )
-
-    def _conflict(
-        self, before: Record | None, if_mod_rev: int | None, if_value: bytes | None
-    ) -> Failure | None:
-        mod_rev = 0 if before is None else before.mod_rev
-        value = None if before is None else before.value
-        if if_mod_rev is not None and if_mod_rev != mod_rev:
-            unmet = f"`if_mod_rev` is {if_mod_rev}"
-        elif if_value is not None and if_value != value:
-            unmet = "`if_value` is another value"
-        else:
-            return None
-        now = "does not exist" if before is None else f"has mod_rev {mod_rev}"
-        affordable = self._afford(value)
-        return Failure(
-            "conflict",
-            f"{unmet}, but the key {now}: read it again and decide anew",
-            mod_rev=mod_rev,
-            value=value if affordable else None,
-            value_omitted=not affordable,
-        )
-
-    def _incr(self, command: Incr | IncrExpiring, deadline_ms: int = 0) -> SingleResult:
-        before = self._keyspace.get(command.key)
-        number = 0 if before is None else parse_integer(before.value)
-        if number is None:
-            return Failure(
-                "wrong_type", "`incr` needs a value that is a decimal integer, such as 0 or -17"
-            )
-        number += command.by
-        if not INTEGER_MIN <= number <= INTEGER_MAX:
-            return Failure("out_of_range", "the sum does not fit in a signed 64-bit integer")
-        if before is not None:
-            deadline_ms = before.deadline_ms
-        record = self._keyspace.put(command.key, b"%d" % number, before, deadline_ms)
-        return IncrResult(number, record.mod_rev)
-
-    def _incr_expiring(self, command: IncrExpiring) -> SingleResult:
-        return self._incr(command, self._keyspace.time_ms + command.ttl_ms)
-
-    def _expire(self, command: Expire) -> SingleResult:
-        before = self._keyspace.get(command.key)
-        if before is None:
-            return ExpireResult(found=False)
-        ttl_ms = command.ttl_ms
-        deadline_ms = 0 if ttl_ms is None else self._keyspace.time_ms + ttl_ms
-        self._keyspace.touch(command.key, before, deadline_ms)
-        return ExpireResult(found=True)
 
     def _raise_version(self, command: RaiseVersion) -> SingleResult:
         if command.version > COMMAND_VERSION:
@@ -349,20 +248,6 @@ class StateMachine(Reader):
                 f"{command.digest:016x} on most nodes"
             )
         return _DONE
-
-
-def parse_integer(value: bytes) -> int | None:
-    """Return the integer that ``value`` spells in canonical decimal, or None.
-
-    Canonical: no plus sign, no leading zero, no minus zero, no space. Of a number with more
-    digits than 64 bits can hold only the sign and the excess count.
-    """
-    digits = value[1:] if value[:1] == b"-" else value
-    if not digits.isdigit() or (digits[:1] == b"0" and value != b"0"):
-        return None
-    if len(value) > _INTEGER_DIGITS_MAX:
-        return 2**127 if digits is value else -(2**127)
-    return int(value)
 
 
 def _invalid(op: Invalid) -> Failure:

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from .commands import Get, Range
-from .keyspace import Keyspace, Record, Span
+from .keyspace import Keyspace
+from .records import Record, Span
 from .results import Failure, GetResult, Item, RangeResult, SingleResult
 
 ITEM_OVERHEAD_BYTES: Final = 64

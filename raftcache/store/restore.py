@@ -8,25 +8,32 @@ Rules of this file:
 - Every slice costs in proportion to its length, and the end costs no more.
 """
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from operator import le, lt
 from typing import Any, Final, NoReturn
 from zlib import crc32
 
+import msgspec
+
 from .commands import COMMAND_VERSION
-from .keyspace import Keyspace, Record, record_digest, timed_record
+from .keyspace import TELLING_VERSION, Keyspace
 from .machine import StateMachine
 from .reading import StoreLimits, empty_keyspace
+from .records import UNTOLD, Record, lived_record, record_digest
 from .slices import (
+    AnyChanges,
+    AnyRecords,
     Changes,
     Clock,
     CorruptSnapshot,
+    DatedChanges,
     Digests,
     End,
     Header,
     Part,
     Records,
     Slice,
+    TiedRecords,
     TimedRecords,
     UnknownContents,
     decode_slice,
@@ -37,10 +44,14 @@ _ORDER: Final[dict[type, int]] = {
     Clock: 1,
     Records: 2,
     TimedRecords: 2,
+    TiedRecords: 2,
     Changes: 3,
+    DatedChanges: 3,
     Digests: 4,
     End: 5,
 }
+_SINCE: Final[dict[type, int]] = {Clock: 2, TimedRecords: 2, TiedRecords: 3, DatedChanges: 3}
+"""The version of contents in which each kind of slice came."""
 
 
 class Restorer:
@@ -67,7 +78,9 @@ class Restorer:
             Part: self._on_part,
             Records: self._on_records,
             TimedRecords: self._on_records,
+            TiedRecords: self._on_records,
             Changes: self._on_changes,
+            DatedChanges: self._on_changes,
             Digests: self._on_digests,
             End: self._on_end,
         }
@@ -127,18 +140,20 @@ class Restorer:
 
     def _check_version(self, made: Slice, header: Header) -> None:
         """Refuse a slice of a later version than the header's, and a version without its clock."""
-        if header.version == 1:
-            if isinstance(made, Clock | TimedRecords):
-                self._refuse(f"{type(made).__name__} in a snapshot of version 1")
-        elif isinstance(made, Clock) != (self._number == 1):
+        since = _SINCE.get(type(made), 1)
+        if header.version < since or (header.version >= TELLING_VERSION and type(made) is Changes):
+            self._refuse(f"{type(made).__name__} in a snapshot of version {header.version}")
+        if header.version > 1 and isinstance(made, Clock) != (self._number == 1):
             self._refuse("the clock is not where it should be: behind the header, once")
 
-    def _on_clock(self, clock: Clock, _header: Header) -> None:
+    def _on_clock(self, clock: Clock, header: Header) -> None:
         if clock.command_version > COMMAND_VERSION:
             raise UnknownContents(
                 f"the snapshot is of command version {clock.command_version}, and this release "
                 f"knows {COMMAND_VERSION} at most: run the release that wrote it, or a newer one"
             )
+        if max(2, clock.command_version) != header.version:
+            self._refuse(f"it is of version {header.version}, in a cluster of another")
         self._keyspace.time_ms = clock.time_ms
         self._keyspace.raise_version(clock.command_version)
 
@@ -147,7 +162,7 @@ class Restorer:
             self._refuse("it is a part of a value, and empty")
         self._parts.append(part.data)
 
-    def _on_records(self, made: Records | TimedRecords, header: Header) -> None:
+    def _on_records(self, made: AnyRecords, header: Header) -> None:
         keys = made.keys
         self._join_parts(made)
         self._check_lengths(made)
@@ -164,31 +179,32 @@ class Restorer:
             or not all(map(le, made.create_revs, made.mod_revs))
         ):
             self._refuse("it holds a record with revisions that can not be")
-        records = _records(made)
-        if isinstance(made, TimedRecords):
-            records = [
-                timed_record(key, record, deadline_ms) if deadline_ms else record
-                for key, record, deadline_ms in zip(keys, records, made.deadlines_ms, strict=True)
-            ]
-        self._keyspace.load(keys, records, timed=isinstance(made, TimedRecords))
+        records = _with_ties(made, _records(made))
+        self._keyspace.load(keys, records, timed=not isinstance(made, Records))
         self._last_key = keys[-1]
 
-    def _on_changes(self, made: Changes, header: Header) -> None:
+    def _on_changes(self, made: AnyChanges, header: Header) -> None:
         self._join_parts(made)
         self._check_lengths(made)
         keyspace = self._keyspace
-        if keyspace.store_rev + len(made.keys) > header.store_rev:
+        if isinstance(made, DatedChanges):
+            revs, kinds = made.revs, made.kinds
+        else:
+            first = keyspace.store_rev + 1
+            revs = [*range(first, first + len(made.keys))]
+            kinds = [UNTOLD] * len(revs)
+        if revs and revs[-1] > header.store_rev:
             self._refuse("its history goes on behind store_rev")
-        for key, before in zip(made.keys, _records(made), strict=True):
+        for key, before, rev, kind in zip(made.keys, _records(made), revs, kinds, strict=True):
+            goes_on = rev == keyspace.store_rev > header.oldest_rev
+            if rev != keyspace.store_rev + 1 and not goes_on:
+                self._refuse("its history leaves revisions out")
             if not before.mod_rev:
                 if before.value or before.create_rev or before.key_version:
                     self._refuse("its history holds a record without a revision")
-                keyspace.recall(key, None)
-            elif (
-                1 <= before.create_rev <= before.mod_rev <= keyspace.store_rev
-                and before.key_version >= 1
-            ):
-                keyspace.recall(key, before)
+                keyspace.recall(key, None, rev, kind)
+            elif 1 <= before.create_rev <= before.mod_rev < rev and before.key_version >= 1:
+                keyspace.recall(key, before, rev, kind)
             else:
                 self._refuse("its history holds a record with revisions that can not be")
 
@@ -197,6 +213,7 @@ class Restorer:
 
     def _on_end(self, end: End, header: Header) -> None:
         keyspace = self._keyspace
+        keyspace.close_revision()
         if end.checksum != self._checksum:
             self._refuse("the checksum over all slices does not match")
         if self._parts:
@@ -215,7 +232,7 @@ class Restorer:
             self._refuse("its digests are not those of the entries up to last_applied")
         self._ended = True
 
-    def _join_parts(self, made: Records | TimedRecords | Changes) -> None:
+    def _join_parts(self, made: AnyRecords | AnyChanges) -> None:
         if not self._parts:
             return
         if not made.values:
@@ -223,16 +240,9 @@ class Restorer:
         made.values[0] = b"".join([*self._parts, made.values[0]])
         self._parts.clear()
 
-    def _check_lengths(self, made: Records | TimedRecords | Changes) -> None:
-        others: tuple[Sized, ...] = (
-            made.values,
-            made.mod_revs,
-            made.create_revs,
-            made.key_versions,
-        )
-        if isinstance(made, TimedRecords):
-            others = (*others, made.deadlines_ms)
-        if any(len(column) != len(made.keys) for column in others):
+    def _check_lengths(self, made: AnyRecords | AnyChanges) -> None:
+        _, *lists = msgspec.structs.astuple(made)
+        if any(len(column) != len(made.keys) for column in lists):
             self._refuse("its lists differ in length")
 
     def _refuse(self, what: str) -> NoReturn:
@@ -242,7 +252,21 @@ class Restorer:
         )
 
 
-def _records(made: Records | TimedRecords | Changes) -> list[Record]:
+def _with_ties(made: AnyRecords, records: list[Record]) -> list[Record]:
+    """Return the records of a slice with their deadlines, sessions and sliding."""
+    keys = made.keys
+    if isinstance(made, TimedRecords):
+        return [
+            lived_record(key, record, deadline_ms) if deadline_ms else record
+            for key, record, deadline_ms in zip(keys, records, made.deadlines_ms, strict=True)
+        ]
+    if isinstance(made, TiedRecords):
+        columns = zip(keys, records, made.deadlines_ms, made.ttls_ms, made.sessions, strict=True)
+        return [lived_record(*row) for row in columns]
+    return records
+
+
+def _records(made: AnyRecords | AnyChanges) -> list[Record]:
     """Return the records of a slice, without their deadlines.
 
     A record that was never changed has one revision: the number is kept once, not twice.

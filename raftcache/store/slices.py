@@ -6,8 +6,9 @@ and, but for the first, its number in the row:
     Header                     what the state was, in numbers
     Clock                      since version 2: cluster time, and the version of commands
     Part* Records …            the keys in order, with their records; since version 2, where a key
-                               of a slice has a deadline, TimedRecords instead
-    Part* Changes …            the history, oldest change first
+                               of a slice has a deadline, TimedRecords instead; since version 3,
+                               where one slides or is bound to a session, TiedRecords
+    Part* Changes …            the history, oldest change first; in version 3 DatedChanges
     Digests …                  the digests after the last entries, oldest first
     End                        a checksum over all slices before it
 
@@ -23,14 +24,15 @@ Rules of this file:
   and to check, than a list of records.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from ..errors import RaftCacheError
-from .keyspace import Record
+from .records import EVICT, SET, Change, Record
 
-CONTENTS_VERSION: Final = 2
+CONTENTS_VERSION: Final = 3
 """The newest version that this program writes and reads; it reads all before it too."""
 
 SLICE_BYTES_MIN: Final = 256
@@ -41,6 +43,24 @@ ITEM_OVERHEAD_BYTES: Final = 37
 DEADLINE_BYTES: Final = 9
 """The most that an item with a deadline holds besides that; the others of its slice hold 1."""
 DIGEST_BYTES: Final = 9
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """The most that a slice and its items take up in one version, besides keys and values."""
+
+    slice_bytes: int = SLICE_OVERHEAD_BYTES
+    item_bytes: int = ITEM_OVERHEAD_BYTES
+    change_bytes: int = ITEM_OVERHEAD_BYTES
+
+
+BOUNDS: Final = {
+    1: Bounds(),
+    2: Bounds(),
+    3: Bounds(slice_bytes=64, item_bytes=40, change_bytes=50),
+}
+"""By version: those of a version that is released stay, for they tell where a slice ends."""
+TIES_BYTES: Final = 18
+"""The most that an item takes up besides that if it slides or is bound."""
 
 _Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -118,6 +138,22 @@ class TimedRecords(
     deadlines_ms: list[_Natural]
 
 
+class TiedRecords(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=8
+):
+    """Records of which some slide, or are bound to a session; 0: this one has none of it."""
+
+    number: int
+    keys: list[bytes]
+    values: list[bytes]
+    mod_revs: list[_Natural]
+    create_revs: list[_Natural]
+    key_versions: list[_Natural]
+    deadlines_ms: list[_Natural]
+    ttls_ms: list[_Natural]
+    sessions: list[_Natural]
+
+
 class Changes(
     msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=3
 ):
@@ -132,6 +168,24 @@ class Changes(
     mod_revs: list[_Natural]
     create_revs: list[_Natural]
     key_versions: list[_Natural]
+
+
+class DatedChanges(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=9
+):
+    """What was under each key before each change, with its revision and its kind.
+
+    Several changes may be of one revision; a slice may end between them.
+    """
+
+    number: int
+    keys: list[bytes]
+    values: list[bytes]
+    mod_revs: list[_Natural]
+    create_revs: list[_Natural]
+    key_versions: list[_Natural]
+    revs: list[_Natural]
+    kinds: list[Annotated[int, msgspec.Meta(ge=SET, le=EVICT)]]
 
 
 class Digests(
@@ -162,7 +216,9 @@ class Clock(
     command_version: Annotated[int, msgspec.Meta(ge=1)]
 
 
-Slice: TypeAlias = Header | Clock | Part | Records | TimedRecords | Changes | Digests | End
+AnyRecords: TypeAlias = Records | TimedRecords | TiedRecords
+AnyChanges: TypeAlias = Changes | DatedChanges
+Slice: TypeAlias = Header | Clock | Part | AnyRecords | AnyChanges | Digests | End
 
 
 class _Version(msgspec.Struct, array_like=True, gc=False):
@@ -179,21 +235,36 @@ _version_decoder = msgspec.msgpack.Decoder(_Version)
 _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
-def columns(
-    kind: type[Records | Changes], number: int, keys: list[bytes], records: list[Record]
-) -> Records | TimedRecords | Changes:
-    """Return the slice of ``kind`` that holds ``records``, one for each of ``keys``."""
-    revisions = (
+def record_columns(number: int, keys: list[bytes], records: list[Record]) -> AnyRecords:
+    """Return the slice that holds ``records``, one for each of ``keys``."""
+    revisions = _revisions(records)
+    deadlines_ms = [record.deadline_ms for record in records]
+    if any(record.ttl_ms or record.session for record in records):
+        ttls_ms = [record.ttl_ms for record in records]
+        sessions = [record.session for record in records]
+        return TiedRecords(number, keys, *revisions, deadlines_ms, ttls_ms, sessions)
+    if any(deadlines_ms):
+        return TimedRecords(number, keys, *revisions, deadlines_ms)
+    return Records(number, keys, *revisions)
+
+
+def change_columns(number: int, changes: Sequence[Change], *, dated: bool) -> AnyChanges:
+    """Return the slice that holds ``changes``."""
+    keys = [change.key for change in changes]
+    revisions = _revisions([change.before or ABSENT for change in changes])
+    if not dated:
+        return Changes(number, keys, *revisions)
+    revs, kinds = [change.rev for change in changes], [change.kind for change in changes]
+    return DatedChanges(number, keys, *revisions, revs, kinds)
+
+
+def _revisions(records: list[Record]) -> tuple[list[bytes], list[int], list[int], list[int]]:
+    return (
         [record.value for record in records],
         [record.mod_rev for record in records],
         [record.create_rev for record in records],
         [record.key_version for record in records],
     )
-    if kind is Records:
-        deadlines_ms = [record.deadline_ms for record in records]
-        if any(deadlines_ms):
-            return TimedRecords(number, keys, *revisions, deadlines_ms)
-    return kind(number, keys, *revisions)
 
 
 def decode_slice(data: bytes, number: int) -> Slice:

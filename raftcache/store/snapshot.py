@@ -16,25 +16,25 @@ from heapq import heappop, heappush
 from typing import Final, TypeAlias
 from zlib import crc32
 
-from .keyspace import Keyspace, Record, state_digest, version_digest
+from .keyspace import TELLING_VERSION, Keyspace
+from .records import Record, state_digest, version_digest
 from .slices import (
     ABSENT,
+    BOUNDS,
     CONTENTS_VERSION,
     DEADLINE_BYTES,
     DIGEST_BYTES,
-    ITEM_OVERHEAD_BYTES,
     SLICE_BYTES_MIN,
-    SLICE_OVERHEAD_BYTES,
-    Changes,
+    TIES_BYTES,
     Clock,
     Digests,
     End,
     Header,
     Part,
-    Records,
     Slice,
-    columns,
+    change_columns,
     encode_slice,
+    record_columns,
 )
 
 _PASSED_OVER_MAX: Final = 4096
@@ -57,7 +57,9 @@ class SnapshotRun:
         self.key_count = len(keyspace)
         self._clock = (keyspace.time_ms, keyspace.command_version)
         # A state in which nothing is newer is written so that the oldest release can read it.
-        self.contents_version = 1 if self._clock == (0, 1) else CONTENTS_VERSION
+        self.contents_version = 1 if self._clock == (0, 1) else max(2, keyspace.command_version)
+        assert self.contents_version <= CONTENTS_VERSION, "each version of commands has its own"
+        self._bounds = BOUNDS[self.contents_version]
         self.over = False
         self._oldest_rev = keyspace.oldest_rev
         self._keyspace = keyspace
@@ -89,7 +91,7 @@ class SnapshotRun:
         """
         assert bytes_max >= SLICE_BYTES_MIN, "a slice has room for something"
         assert not self._aborted, "an aborted run makes no more slices"
-        self._room = bytes_max - SLICE_OVERHEAD_BYTES
+        self._room = bytes_max - self._bounds.slice_bytes
         made = next(self._slices, None)
         if made is None:
             return None
@@ -144,9 +146,7 @@ class SnapshotRun:
         if self.contents_version > 1:
             yield Clock(self._number, *self._clock)
         yield from self._record_slices()
-        while self._position < len(self._changes):
-            items = self._fitting(self._walk_changes(), deadline_bytes=0)
-            yield from self._columns(Changes, *items)
+        yield from self._change_slices()
         digests = self._digests
         start = 0
         while start < len(digests):
@@ -160,46 +160,67 @@ class SnapshotRun:
         time_ms, command_version = self._clock
         digest_sum, key_count = version_digest(command_version), 0
         while not self._walked:
-            keys, records = self._fitting(self._walk_records(), deadline_bytes=DEADLINE_BYTES)
+            keys, records = self._fitting_records()
             digest_sum += sum([record.digest for record in records])
             key_count += len(keys)
             if keys or not self._walked:
-                yield from self._columns(Records, keys, records)
+                ties = _ties_bytes(records[0]) if keys else 0
+                start = yield from self._parts(keys, records, self._bounds.item_bytes + ties)
+                made = record_columns(self._number, keys, records)
+                if start:
+                    made.values[0] = made.values[0][start:]
+                yield made
         assert key_count == self.key_count, "every key of the moment is in the snapshot, once"
         assert state_digest(digest_sum, self.store_rev, time_ms) == self.digest, (
             "the records of the snapshot are those of the moment"
         )
 
-    def _columns(
-        self, kind: type[Records | Changes], keys: list[bytes], records: list[Record]
-    ) -> Iterator[Slice]:
-        """Make a slice, and before it the parts of its first value, if that is too large."""
+    def _change_slices(self) -> Iterator[Slice]:
+        dated = self.contents_version >= TELLING_VERSION
+        item_bytes = self._bounds.change_bytes
+        while self._position < len(self._changes):
+            first, room = self._position, self._room
+            while self._position < len(self._changes):
+                change = self._changes[self._position]
+                before = change.before
+                room -= item_bytes + len(change.key) + (0 if before is None else len(before.value))
+                if room < 0 and self._position > first:
+                    break
+                self._position += 1
+            changes = self._changes[first : self._position]
+            records = [change.before or ABSENT for change in changes[:1]]
+            start = yield from self._parts([changes[0].key], records, item_bytes)
+            made = change_columns(self._number, changes, dated=dated)
+            if start:
+                made.values[0] = made.values[0][start:]
+            yield made
+
+    def _parts(
+        self, keys: list[bytes], records: list[Record], item_bytes: int
+    ) -> Generator[Slice, None, int]:
+        """Make parts of a slice's first value, if it is too large; return where the rest begins.
+
+        Any item takes up ``item_bytes`` besides its key and value.
+        """
         start = 0
         if keys:
             value = records[0].value
-            timed = DEADLINE_BYTES if kind is Records and records[0].deadline_ms else 0
-            while value_room(keys[0], self._room - timed) < len(value) - start > 0:
+            while self._room - item_bytes - len(keys[0]) < len(value) - start > 0:
                 end = start + self._room
                 yield Part(self._number, value[start:end])
                 start = end
-        made = columns(kind, self._number, keys, records)
-        if start:
-            made.values[0] = records[0].value[start:]
-        yield made
+        return start
 
-    def _fitting(self, items: _Items, *, deadline_bytes: int) -> tuple[list[bytes], list[Record]]:
-        """Take of ``items`` what fits in the slice, and one in any case.
+    def _fitting_records(self) -> tuple[list[bytes], list[Record]]:
+        """Take of the moment's records what fits in the slice, and one in any case.
 
-        A record's deadline takes ``deadline_bytes``; 0: this kind of slice leaves it out.
-        An item is taken when the next one is asked for, so the walks below know.
+        An item is taken when the next one is asked for, so the walk below knows.
         """
-        room = self._room
+        room, item_bytes = self._room, self._bounds.item_bytes
         keys: list[bytes] = []
         records: list[Record] = []
-        for key, record in items:
-            room -= ITEM_OVERHEAD_BYTES + len(key) + len(record.value)
-            if record.deadline_ms:
-                room -= deadline_bytes
+        for key, record in self._walk_records():
+            room -= item_bytes + len(key) + len(record.value) + _ties_bytes(record)
             if room < 0 and keys:
                 break
             keys.append(key)
@@ -226,14 +247,8 @@ class SnapshotRun:
             self._cursor, _ = heappop(pre_images)
         self._walked = True
 
-    def _walk_changes(self) -> _Items:
-        """Walk over the moment's history from the position on."""
-        while self._position < len(self._changes):
-            change = self._changes[self._position]
-            yield change.key, ABSENT if change.before is None else change.before
-            self._position += 1
 
-
-def value_room(key: bytes, room: int) -> int:
-    """Return how long a value may be that is alone with ``key`` in a slice."""
-    return room - ITEM_OVERHEAD_BYTES - len(key)
+def _ties_bytes(record: Record) -> int:
+    """Return the most that a record takes up for its deadline, its session and its sliding."""
+    deadline_bytes = DEADLINE_BYTES if record.deadline_ms else 0
+    return deadline_bytes + TIES_BYTES if record.ttl_ms or record.session else deadline_bytes

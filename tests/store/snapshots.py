@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from zlib import crc32
 
 from raftcache.store.commands import Command, Get, Range, Set, encode_commands, version_of
-from raftcache.store.keyspace import Change, Keyspace, timed_record
+from raftcache.store.keyspace import TELLING_VERSION, Keyspace
 from raftcache.store.machine import StateMachine, StoreLimits
+from raftcache.store.records import UNTOLD, Change, lived_record
 from raftcache.store.restore import Restorer
 from raftcache.store.slices import End, Slice, encode_slice
 from raftcache.store.snapshot import SnapshotRun
@@ -100,9 +101,15 @@ def assert_same(machine: StateMachine, other: StateMachine) -> None:
 
 
 def _past(keyspace: Keyspace) -> list[Change]:
-    """Return the history without deadlines: nobody can ask for these of the past."""
+    """Return what can be asked of the past: no deadlines, and no kinds of an earlier version."""
+    told = keyspace.command_version >= TELLING_VERSION
     return [
-        Change(change.rev, change.key, change.before and timed_record(change.key, change.before, 0))
+        Change(
+            change.rev,
+            change.key,
+            change.before and lived_record(change.key, change.before, 0),
+            change.kind if told else UNTOLD,
+        )
         for change in keyspace.history()
     ]
 

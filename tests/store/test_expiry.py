@@ -19,8 +19,8 @@ from raftcache.store.commands import (
     UnknownCommands,
     encode_commands,
 )
-from raftcache.store.keyspace import NEVER
 from raftcache.store.machine import EXPIRED_MAX, StateDiverged, StateMachine
+from raftcache.store.records import NEVER
 from raftcache.store.results import (
     BatchResult,
     ExpireResult,

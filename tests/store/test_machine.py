@@ -14,7 +14,7 @@ from raftcache.store.commands import (
     UnknownCommands,
     encode_commands,
 )
-from raftcache.store.machine import StateMachine, StoreLimits, parse_integer
+from raftcache.store.machine import StateMachine, StoreLimits
 from raftcache.store.results import (
     BatchResult,
     DeleteResult,
@@ -25,6 +25,7 @@ from raftcache.store.results import (
     Result,
     SetResult,
 )
+from raftcache.store.writes import parse_integer
 
 
 def apply(machine: StateMachine, *commands: Command) -> list[Result]:

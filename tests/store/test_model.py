@@ -21,8 +21,8 @@ from raftcache.store.commands import (
     encode_commands,
     stamp_of,
 )
-from raftcache.store.keyspace import NEVER, record_digest, timed_digest
 from raftcache.store.machine import StateMachine
+from raftcache.store.records import NEVER, record_digest, timed_digest
 from raftcache.store.results import BatchResult, Failure, Result
 
 from ..effort import scaled

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import raftcache
 from raftcache.store import snapshot
 from raftcache.store.commands import Command, Delete, Expire, Incr, Range, Set, SetExpiring
-from raftcache.store.keyspace import Keyspace, Record
+from raftcache.store.keyspace import Keyspace
 from raftcache.store.machine import StoreLimits
+from raftcache.store.records import Record
 from raftcache.store.slices import SLICE_BYTES_MIN
 
 from ..effort import scaled

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from raftcache.store.commands import COMMAND_VERSION, Delete, Expire, RaiseVersion, Set, SetExpiring
-from raftcache.store.keyspace import Record, record_digest, state_digest
 from raftcache.store.machine import StateMachine
+from raftcache.store.records import Record, record_digest, state_digest
 from raftcache.store.restore import Restorer
 from raftcache.store.slices import (
     Changes,
@@ -169,7 +169,7 @@ def test_a_slice_of_another_snapshot_is_noticed() -> None:
     assert changed >= 5
 
 
-@pytest.mark.parametrize("begin", ["920003", "97000303050002a0", "9400cd0100c0c3"])
+@pytest.mark.parametrize("begin", ["920004", "97000403050002a0", "9400cd0100c0c3"])
 def test_another_version_is_told_from_damage(begin: str) -> None:
     """It must be neither set aside nor guessed at (failure E15)."""
     error = restore_or_refuse([bytes.fromhex(begin)])
