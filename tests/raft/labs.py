@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from raftcache.raft.messages import AppendEntries
+from raftcache.raft.messages import AppendEntries, InstallSnapshot
 from raftcache.raft.options import Options
 from raftcache.raft.types import ServerId
 
@@ -80,3 +80,30 @@ def entries_sent(network: Network) -> Iterator[AppendEntries]:
         for message in network.sent
         if isinstance(message, AppendEntries) and message.entries
     )
+
+
+class Compacting(Network):
+    """Each server takes a snapshot of its own once it has applied ``EVERY`` more entries."""
+
+    EVERY = 10
+
+    def settle(self) -> None:
+        """Let everything come to rest, then let those compact whose turn it is."""
+        super().settle()
+        for _name, server in sorted(self.servers.items()):
+            state = server.raft.state
+            if state.last_applied - state.log.base_index >= self.EVERY:
+                server.take_snapshot()
+        self.check()
+
+
+def snapshots_sent(network: Network) -> int:
+    """Count the snapshots that left, whether they arrived or not."""
+    return sum(isinstance(message, InstallSnapshot) for message in network.sent)
+
+
+def assert_compacted(network: Network) -> None:
+    """Check that no running server's log has grown past what two snapshots are apart."""
+    for name, server in network.servers.items():
+        entries = len(server.raft.state.log.entries)
+        assert entries < 2 * Compacting.EVERY, f"{name} keeps {entries} entries"

@@ -4,9 +4,7 @@ Everything is a pure function of the seed. One *step* is one event: a delivery, 
 tick. After each one, :class:`raftcache.raft.invariants.ClusterChecks` looks at what it changed.
 """
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import NamedTuple
@@ -14,40 +12,20 @@ from typing import NamedTuple
 import msgspec
 
 from raftcache.raft.configuration import Configuration
-from raftcache.raft.core import PersistMark, Raft, Ready
-from raftcache.raft.invariants import ClusterChecks, snapshot
+from raftcache.raft.core import Raft
+from raftcache.raft.invariants import ClusterChecks
 from raftcache.raft.membership import may_take_part
-from raftcache.raft.messages import Message, RequestVote, RequestVoteResponse
+from raftcache.raft.messages import InstallSnapshot, Message, RequestVote, RequestVoteResponse
 from raftcache.raft.options import Options
 from raftcache.raft.quorum import has_quorum
 from raftcache.raft.trace import TraceEvent, format_event
-from raftcache.raft.types import Entry, EntryKind, HardState, Index, Role, ServerId
+from raftcache.raft.types import EntryKind, HardState, Index, Role, ServerId
+
+from .disk import Disk, Stored
+from .server import Server
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
-
-
-@dataclass
-class Disk:
-    """What one server's disk holds, and what it was handed but has not written yet.
-
-    ``began_with``: the configuration of its identity; None: the one that the cluster began with.
-    """
-
-    began_with: Configuration | None = None
-    hard_state: HardState = field(default_factory=HardState)
-    entries: list[Entry] = field(default_factory=list)
-    queue: deque[tuple[HardState | None, list[Entry], PersistMark | None, list[Message]]] = field(
-        default_factory=deque
-    )
-
-    def write(self, hard_state: HardState | None, entries: list[Entry]) -> None:
-        """Make one unit durable: term and vote, and entries that replace what they overlap."""
-        if hard_state is not None:
-            self.hard_state = hard_state
-        if entries:
-            del self.entries[entries[0].index - 1 :]
-            self.entries.extend(entries)
 
 
 class Packet(NamedTuple):
@@ -56,79 +34,6 @@ class Packet(NamedTuple):
     source: ServerId
     target: ServerId
     data: bytes
-
-
-class Server:
-    """One core with its disk; what it applied; which reads it released."""
-
-    def __init__(self, server_id: ServerId, network: "Network", disk: Disk) -> None:
-        self.server_id = server_id
-        self.network = network
-        self.disk = disk
-        self.applied: list[Entry] = []
-        self.reads: list[tuple[Index, object]] = []
-        self.refused: list[object] = []
-        self.raft = Raft(
-            server_id,
-            disk.began_with or network.configuration,
-            options=network.options,
-            random=network.random,
-            hard_state=disk.hard_state,
-            entries=tuple(disk.entries),
-            trace=network.on_trace,
-        )
-
-    def work(self, *actions: Callable[[Raft], object]) -> None:
-        """Give the core its inputs of one turn; do what it asks for, in the order it asks for."""
-        before = snapshot(self.raft.state)
-        for action in actions:
-            action(self.raft)
-        in_force = self.raft.state.configuration
-        ready = self.raft.ready()
-        others = [other.raft.state for other in self.network.servers.values() if other is not self]
-        self.network.checks.check_changed(before, self.raft.state, others)
-        self._check_disk()
-        if self.raft.is_leader and self.raft.state.commit_index > before.commit_index:
-            self.network.check_committed_is_durable(self.raft, in_force)
-        self._perform(ready)
-
-    def read(self, context: object) -> None:
-        """Ask for a linearizable read, and remember what was committed by then."""
-        self.network.committed_at_read[context] = self.network.checks.last_committed
-        self.work(lambda raft: raft.read_index(context))
-
-    def persist_one(self) -> None:
-        """Let the disk finish its oldest unit; only now may what depends on it leave."""
-        hard_state, entries, mark, messages = self.disk.queue.popleft()
-        self.disk.write(hard_state, entries)
-        self.network.send(messages)
-        if mark is not None:
-            self.work(lambda raft: raft.advance(mark))
-
-    def _check_disk(self) -> None:
-        """What the core believes to be durable is on the disk (failure A10)."""
-        state, disk = self.raft.state, self.disk
-        assert state.persisted_hard_state == disk.hard_state, "term and vote are on the disk"
-        count = state.persisted_index
-        assert disk.entries[:count] == state.log.entries[:count], "the entries are on the disk"
-
-    def _perform(self, ready: Ready) -> None:
-        if ready.mark is not None or (ready.after_persist and self.disk.queue):
-            self.disk.queue.append(
-                (ready.hard_state, ready.entries, ready.mark, ready.after_persist)
-            )
-        else:
-            self.network.send(ready.after_persist)
-        self.network.send(ready.messages)
-        self.applied.extend(ready.committed)
-        for index, contexts in ready.reads_released:
-            assert index <= self.raft.state.commit_index, "a read sees committed entries only"
-            for context in contexts:
-                known = self.network.committed_at_read.get(context, 0)
-                assert index >= known, "a read sees all that was committed before (thesis §6.4)"
-                self.reads.append((index, context))
-                self.network.reads_released += 1
-        self.refused.extend(ready.reads_refused)
 
 
 class Network:
@@ -162,6 +67,8 @@ class Network:
         self.dead: dict[ServerId, Disk] = {}
         self.gone: dict[ServerId, Disk] = {}
         self.drops_strangers = False
+        self.snapshots: dict[Index, Stored] = {}
+        """All that were ever taken: at one index all servers' are the same."""
 
     def on_trace(self, event: TraceEvent) -> None:
         """Keep what the cores tell; tests and people read it."""
@@ -213,16 +120,22 @@ class Network:
             del self.in_flight[position]
             if (following.source, following.target) not in self.cut:
                 turn.append(following.data)
+        messages = [_decoder.decode(data) for data in turn]
         step = _step_if_known if self.drops_strangers else _step
-        server.work(*[partial(step, data=data) for data in turn])
+        server.work(*[partial(step, message=message) for message in messages])
+        server.arrived += [one for one in messages if isinstance(one, InstallSnapshot)]
         return packet.target
 
     def settle(self) -> None:
         """Let all disks and messages come to rest, in order, without time passing."""
-        while self.in_flight or any(server.disk.queue for server in self.servers.values()):
-            for name in sorted(self.servers):
-                while self.servers[name].disk.queue:
-                    self.servers[name].persist_one()
+        while self.in_flight or any(
+            server.disk.queue or server.arrived for server in self.servers.values()
+        ):
+            for _name, server in sorted(self.servers.items()):
+                while server.disk.queue:
+                    server.persist_one()
+                if server.arrived:
+                    server.install_arrived()
             if self.in_flight:
                 self.deliver()
         self.check()
@@ -230,8 +143,9 @@ class Network:
     def tick(self, count: int = 1) -> None:
         """Let ticks pass at all servers, everything settling after each."""
         for _ in range(count):
-            for name in sorted(self.servers):
-                self.servers[name].work(lambda raft: raft.tick())
+            for _name, server in sorted(self.servers.items()):
+                server.work(lambda raft: raft.tick())
+                server.send_snapshots()
             self.settle()
 
     def run_until(self, condition: Callable[[], bool], *, ticks_max: int = 1000) -> int:
@@ -298,14 +212,14 @@ class Network:
         """Kill a server; its disk finishes ``units_kept`` more units, and loses the rest."""
         server = self.servers.pop(name)
         for _ in range(min(units_kept, len(server.disk.queue))):
-            hard_state, entries, _mark, _messages = server.disk.queue.popleft()
-            server.disk.write(hard_state, entries)
+            server.disk.write_one()
         server.disk.queue.clear()
         self.dead[name] = server.disk
 
     def restart(self, name: ServerId) -> None:
         """Start a dead server with what its disk has."""
         disk = self.dead.pop(name)
+        disk.recover()
         self.servers[name] = Server(name, self, disk)
 
     def retire(self, name: ServerId) -> None:
@@ -334,7 +248,7 @@ class Network:
         index = leader.state.commit_index
         entry = leader.state.log.entry(index)
         assert has_quorum(
-            in_force, lambda name: self.disk(name).entries[index - 1 : index] == [entry]
+            in_force, lambda name: self.disk(name).whole()[index - 1 : index] == [entry]
         ), "what is committed is on a majority of disks"
 
     def check_promises_kept(self) -> None:
@@ -344,7 +258,7 @@ class Network:
             for peer, progress in state.progress.items():
                 disk, count = self.disk(peer), progress.match_index
                 if disk.hard_state.current_term <= state.current_term:
-                    assert disk.entries[:count] == state.log.entries[:count], (
+                    assert disk.whole()[:count] == server.whole_log()[:count], (
                         "what a leader counts as stored is on that disk"
                     )
 
@@ -358,12 +272,11 @@ class Network:
         return {name: server.raft.state.role for name, server in self.servers.items()}
 
 
-def _step(raft: Raft, data: bytes) -> None:
-    raft.step(_decoder.decode(data))
+def _step(raft: Raft, message: Message) -> None:
+    raft.step(message)
 
 
-def _step_if_known(raft: Raft, data: bytes) -> None:
+def _step_if_known(raft: Raft, message: Message) -> None:
     """Take a message in as a node does: not from servers that can't be members."""
-    message = _decoder.decode(data)
     if may_take_part(raft.state, message.source):
         raft.step(message)

@@ -24,10 +24,14 @@ message arrives and no disk finishes.
 ``join NAME…``              Start servers with empty disks, which wait to be made members.
 ``change NAME A,B [C,D]``   Let a leader change to voters A and B and learners C and D.
 ``members``                 Say who is what, by each server's own configuration.
+``snapshot NAME [N]``       Let a server take a snapshot, and keep the last N (0) entries before it.
+``send-snapshots NAME``     Let a leader send its snapshot to all who need one.
+``install NAME``            Let a server put the oldest snapshot that came in in force.
 ``part A,B C,D…``           Mend all links, then cut those between the groups.
 ``one-by-one``              From now on a message holds one entry.
 ``window N``                From now on N messages with entries may be unanswered, per follower.
-``logs``                    Draw the logs, a term per entry; ``|`` follows what is committed.
+``logs``                    Draw the logs, a term per entry; ``|`` follows what is committed, ``-``
+                            stands for what only a snapshot holds.
 ``quietly COMMAND``         The same, without the trace.
 ==========================  ====================================================================
 """
@@ -41,6 +45,8 @@ from raftcache.raft.membership import ChangeRefused
 from raftcache.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
+    InstallSnapshot,
+    InstallSnapshotResponse,
     Message,
     PreVote,
     PreVoteResponse,
@@ -53,8 +59,10 @@ from raftcache.raft.trace import TraceEvent, format_event
 from raftcache.raft.types import Entry, HardState, ServerId
 
 from .builders import log_of
+from .disk import Disk
 from .members import conf
-from .network import Disk, Network, Server
+from .network import Network
+from .server import Server
 
 OPTIONS = Options(heartbeat_ticks=5, election_ticks_min=10, election_ticks_max=20)
 
@@ -236,6 +244,18 @@ class Script:
             parts = [f"{kind}={names}" for kind, names in configuration.describe().items()]
             self.network.say(" ".join([f"{name:7} {index} {committed}", *parts]))
 
+    def do_snapshot(self, name: ServerId, keep: str = "0") -> None:
+        """Take a snapshot."""
+        self.server(name).take_snapshot(keep=int(keep))
+
+    def do_send_snapshots(self, name: ServerId) -> None:
+        """Send the snapshot to those who need it."""
+        self.server(name).send_snapshots()
+
+    def do_install(self, name: ServerId) -> None:
+        """Install what came in."""
+        self.server(name).install_arrived()
+
     def do_part(self, *groups: str) -> None:
         """Cut the links between groups of servers."""
         self.network.heal()
@@ -258,9 +278,11 @@ class Script:
         self.network.say(f"{'':8}{numbers}".rstrip())
         for name, server in sorted(servers.items()):
             state = server.raft.state
+            base = state.log.base_index
+            kept = {entry.index: entry.term for entry in state.log.entries}
             terms = "".join(
-                f"{entry.term:>3}{'|' if entry.index == state.commit_index else ' '}"
-                for entry in state.log.entries
+                f"{kept.get(index, '-'):>3}{'|' if index == state.commit_index else ' '}"
+                for index in range(1, base + len(kept) + 1)
             )
             self.network.say(f"{name:8}{terms}".rstrip())
 
@@ -298,6 +320,10 @@ def _fields(message: Message) -> str:
             return _append_fields(message)
         case AppendEntriesResponse():
             return _answer_fields(message)
+        case InstallSnapshot():
+            return f"up-to={message.last_included_index}@{message.last_included_term}"
+        case InstallSnapshotResponse():
+            return f"match={message.match_index}"
         case TimeoutNow():
             return ""
         case _:

@@ -16,7 +16,8 @@ from raftcache.raft.configuration import Configuration
 from raftcache.raft.membership import ChangeRefused
 from raftcache.raft.types import ServerId
 
-from .network import Network, Server
+from .network import Network
+from .server import Server
 from .swarm_profiles import draw_profile
 
 SERVERS_MAX = 7

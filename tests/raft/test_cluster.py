@@ -9,7 +9,8 @@ from raftcache.raft.options import Options
 from raftcache.raft.types import HardState, Role, ServerId
 
 from .builders import FIVE, THREE, log_of
-from .network import Disk, Network
+from .disk import Disk
+from .network import Network
 
 OPTIONS = Options(heartbeat_ticks=3, election_ticks_min=10, election_ticks_max=20)
 TIMEOUT = OPTIONS.election_ticks_max

@@ -23,4 +23,4 @@ def test_what_happens_is_what_the_script_says(path: Path) -> None:
 
 def test_there_are_scripts() -> None:
     """An empty directory would pass too."""
-    assert len(scripts()) >= 24
+    assert len(scripts()) >= 31
