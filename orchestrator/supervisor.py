@@ -275,6 +275,7 @@ def configuration(paths: Paths, nodes: list[str], *, restart: str) -> str:
             "startsecs=1",
             f"startretries={3 if restart == 'on-crash' else 0}",
             "stopsignal=KILL",
+            "stopasgroup=true",
             "killasgroup=true",
             "redirect_stderr=true",
             # This one value is expanded twice, so its first expansion must yield the second.
@@ -299,6 +300,7 @@ def _gateway_section(paths: Paths, here: "_Here", *, restart: str) -> list[str]:
         f"startretries={3 if restart == 'on-crash' else 0}",
         "stopsignal=TERM",
         f"stopwaitsecs={GATEWAY_STOP_SECONDS}",
+        "stopasgroup=true",
         "killasgroup=true",
         "redirect_stderr=true",
         f"stdout_logfile={here.path(paths.log(GATEWAY)).replace('%', '%%')}",

@@ -28,7 +28,7 @@ from ..store.machine import StateDiverged
 from ..store.slices import UnknownContents
 from ..transport.clients import ClientSocket
 from ..transport.faults import LinkFaults
-from ..transport.options import Socket
+from ..transport.options import Socket, libzmq_objection
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
 from .durable import durable_of
@@ -70,6 +70,9 @@ def main(arguments: list[str], parent: ParentWatch) -> int:
     )
     if not __debug__:
         _log.error("python -O removes the assertions that keep data safe: start without it")
+        return EXIT_REFUSED
+    if objection := libzmq_objection():
+        _log.error("%s", objection)
         return EXIT_REFUSED
     try:
         return _run(read_settings(arguments[0]), parent)

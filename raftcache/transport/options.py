@@ -12,6 +12,21 @@ HANDSHAKE_MS = 2_000
 """A connection that does not greet within this is dropped; libzmq's own 30 s let a few hundred
 silent connections pile up (failure F8)."""
 
+LIBZMQ_MIN = (4, 3, 5)
+"""Older ones have holes for anybody who can connect, before any greeting (failure F17)."""
+
+
+def libzmq_objection() -> str:
+    """Say why this libzmq must not listen to anybody; "" if it may."""
+    version = zmq.zmq_version_info()
+    if version >= LIBZMQ_MIN:
+        return ""
+    found, least = (".".join(map(str, one)) for one in (version, LIBZMQ_MIN))
+    return (
+        f"pyzmq uses libzmq {found}, which anybody who can connect can crash; {least} is the "
+        "least that will do:  pip install --force-reinstall --only-binary pyzmq pyzmq"
+    )
+
 
 def new_socket(context: zmq.Context[Socket], kind: int) -> Socket:
     """Make a socket that never outlives its process by lingering."""

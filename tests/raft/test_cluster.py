@@ -279,3 +279,30 @@ def test_a_cluster_of_any_size_finds_a_leader_and_commits(count: int) -> None:
     network.settle()
 
     assert network.data_applied(leader) == [b"x"]
+
+
+@pytest.mark.parametrize("phase", range(0, OPTIONS.election_ticks_max, 2))
+def test_two_leaders_at_once_last_no_longer_than_an_election_timeout(phase: int) -> None:
+    """And only the newer one answers reads, whenever the older was cut off (failure B5).
+
+    A leader that looked at its quorum only now and then would go on up to twice as long.
+    """
+    network = cluster(5, seed=phase)
+    old = network.elect()
+    network.tick(phase)
+    network.isolate(old)
+    server = network.servers[old]
+
+    ticks = 0
+    while server.raft.is_leader:
+        server.read(f"at {ticks}")
+        network.tick()
+        ticks += 1
+        new = network.leader()
+        if new is not None and new != old:
+            network.propose(new, b"elsewhere")
+    network.run_until(lambda: network.leader() not in {None, old})
+
+    assert ticks <= network.options.election_ticks_max
+    assert server.reads == []
+    assert len(server.refused) == ticks
