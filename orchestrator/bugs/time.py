@@ -74,7 +74,7 @@ TIME_BUGS = (
         "a key has one deadline",
         (
             Edit(
-                f"{_KEYSPACE}:Keyspace.put",
+                f"{_KEYSPACE}:Keyspace.place",
                 "self._move_deadline(key, before.deadline_ms, 0)",
                 "pass",
             ),
@@ -98,9 +98,9 @@ TIME_BUGS = (
         "`incr` keeps the time that a key has left",
         (
             Edit(
-                f"{_MACHINE}:StateMachine._incr",
-                "deadline_ms = before.deadline_ms",
-                "deadline_ms = 0",
+                "raftcache.store.writes:Writer._incr",
+                "before, before.deadline_ms, **ties",
+                "before, 0, **ties",
             ),
         ),
     ),
