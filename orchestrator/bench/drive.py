@@ -17,6 +17,8 @@ from .loads import ID, NOT_OK, OK, SLOT_DIGITS, Load, Request, slot_digits
 SILENCE_MS: Final = 10_000
 TICK_SECONDS: Final = 0.25
 _AT: Final = len(ID)
+_MORE: Final = int(zmq.SNDMORE)  # a plain integer: pyzmq's enumerations cost more than a frame
+_NOBLOCK: Final = int(zmq.NOBLOCK)
 
 
 class Meter(Protocol):
@@ -95,7 +97,6 @@ def _keep_busy(
     clock: Meter,
 ) -> None:
     window = load.in_flight
-    delimiter = [b""] if window > 1 else []
     slots = [slot_digits(slot) for slot in range(window)]
     sent = {each: [0.0] * window for each in sockets}
     count, number = len(requests), 0
@@ -105,7 +106,9 @@ def _keep_busy(
         request = requests[number % count]
         number += 1
         sent[each][slot] = now
-        each.send_multipart([*delimiter, request.head + slots[slot] + request.tail])
+        if window > 1:
+            each.send(b"", _MORE)
+        each.send(request.head + slots[slot] + request.tail)
 
     poller = zmq.Poller()
     for each in sockets:
@@ -132,7 +135,7 @@ def _drain(each: "zmq.Socket[bytes]", most: int) -> Iterator[bytes]:
         return
     for _ in range(most):
         try:
-            yield each.recv_multipart(zmq.NOBLOCK)[-1]
+            yield each.recv_multipart(_NOBLOCK)[-1]
         except zmq.Again:
             return
 

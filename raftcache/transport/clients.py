@@ -9,7 +9,7 @@ from collections import deque
 import zmq
 
 from .crowd import ConnectionLimit
-from .options import Socket, new_socket
+from .options import NOBLOCK, NOBLOCK_MORE, RCVMORE, Socket, new_socket
 
 SEND_QUEUE_MESSAGES = 256
 """Replies that libzmq queues for one client; it counts messages, however large."""
@@ -66,10 +66,11 @@ class ClientSocket:
         getsockopt = self.router.getsockopt
         try:
             for _ in range(messages_max):
-                frames = [recv(zmq.NOBLOCK)]
-                count = 1
-                while getsockopt(zmq.RCVMORE):
-                    frame = recv(zmq.NOBLOCK)
+                # Behind the routing id there is always a frame: an empty message is one, too.
+                frames = [recv(NOBLOCK), recv(NOBLOCK)]
+                count = 2
+                while getsockopt(RCVMORE):
+                    frame = recv(NOBLOCK)
                     count += 1
                     if count <= FRAMES_MAX:
                         frames.append(frame)
@@ -100,8 +101,11 @@ class ClientSocket:
 
     def _try_send(self, envelope: list[bytes], reply: bytes) -> bool:
         """Send, or find out that the client is gone; False: its queue is full."""
+        send = self.router.send
         try:
-            self.router.send_multipart([*envelope, reply], zmq.NOBLOCK)
+            for frame in envelope:
+                send(frame, NOBLOCK_MORE)
+            send(reply, NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:

@@ -6,6 +6,11 @@ import zmq
 
 Socket: TypeAlias = zmq.Socket[bytes]
 
+NOBLOCK = int(zmq.NOBLOCK)
+NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+RCVMORE = int(zmq.RCVMORE)
+"""Plain integers: pyzmq's enumerations cost more per frame than the frame does."""
+
 RECONNECT_MS = 10
 RECONNECT_MS_MAX = 200
 HANDSHAKE_MS = 2_000

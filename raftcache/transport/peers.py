@@ -12,7 +12,14 @@ import zmq
 from .crowd import ConnectionLimit
 from .disconnects import DisconnectWatch
 from .faults import LinkFaults
-from .options import RECONNECT_MS, RECONNECT_MS_MAX, Socket, new_socket
+from .options import (
+    NOBLOCK,
+    RCVMORE,
+    RECONNECT_MS,
+    RECONNECT_MS_MAX,
+    Socket,
+    new_socket,
+)
 
 SEND_QUEUE_MESSAGES = 128
 RECEIVE_QUEUE_MESSAGES = 1_000
@@ -111,7 +118,7 @@ class PeerSockets:
         dealer = self._dealers.get(peer)
         if dealer is not None:
             try:
-                dealer.send(frame, zmq.NOBLOCK)
+                dealer.send(frame, NOBLOCK)
             except zmq.Again:
                 pass
             else:
@@ -136,7 +143,7 @@ class PeerSockets:
             self._bulk[peer] = dealer = self._dealer(self._endpoints[peer])
         if dealer is not None:
             try:
-                dealer.send(frame, zmq.NOBLOCK)
+                dealer.send(frame, NOBLOCK)
             except zmq.Again:
                 self.dropped += 1
 
@@ -147,10 +154,10 @@ class PeerSockets:
         try:
             for _ in range(frames_max):
                 # [routing id, frame]; whatever else a stranger sends is read and dropped.
-                router.recv(zmq.NOBLOCK)
+                router.recv(NOBLOCK)
                 parts = 0
-                while router.getsockopt(zmq.RCVMORE):
-                    body = router.recv(zmq.NOBLOCK)
+                while router.getsockopt(RCVMORE):
+                    body = router.recv(NOBLOCK)
                     parts += 1
                 if parts == 1:
                     received.append(body)
