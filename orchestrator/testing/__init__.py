@@ -64,7 +64,8 @@ def _raft_cluster_pool(
 ) -> Iterator[Pool]:
     """All clusters of the session; ended whatever happens."""
     pool = Pool(
-        tmp_path_factory.mktemp("raft_cluster"), keep=pytestconfig.getoption("raftcache_keep")
+        tmp_path_factory.mktemp("raft_cluster"),
+        keep=pytestconfig.getoption("raftcache_keep", default=False),
     )
     try:
         yield pool

@@ -1,87 +1,71 @@
 """The examples of docs/protocol.md, sent in their order, get the replies that stand there."""
 
 import json
-import re
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
+from orchestrator.simulation.calls import routing_id
+from orchestrator.simulation.cluster import SimulatedCluster
+from orchestrator.simulation.profile import CALM
+from raftcache.node.values import ADMIN_SOCKET, CLIENT_SOCKET
 from raftcache.protocol.diagnosis import LATER_FIELDS, LATER_OPS
-from raftcache.protocol.limits import Limits, Refused
-from raftcache.protocol.replies import (
-    Leader,
-    ReplyHeader,
-    encode_refused,
-    encode_reply,
-    hash_fields,
-    ping_fields,
-)
-from raftcache.protocol.requests import ADMIN_OPS, decode_request
+from raftcache.protocol.requests import ADMIN_OPS
 from raftcache.protocol.wire import REQUEST_WIRES
-from raftcache.store.commands import encode_commands
-from raftcache.store.machine import StateMachine
-from raftcache.store.results import Result
 
-PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
-BLOCK = re.compile(r"^```json (request|reply)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+from .page import PAGE, Example, differences, examples
 
-
-def answer(machine: StateMachine, text: str) -> dict[str, Any]:
-    """Answer a request as the node n1 of the page would."""
-
-    def header() -> ReplyHeader:
-        leader = Leader("n2", "tcp://127.0.0.1:7402")
-        return ReplyHeader("n1", 2, leader, machine.store_rev)
-
-    try:
-        request = decode_request(text.encode(), Limits())
-    except Refused as refused:
-        refusal: dict[str, Any] = json.loads(encode_refused(refused, header()))
-        return refusal
-    result: Result | dict[str, Any]
-    if request.command is not None:
-        data = encode_commands([request.command], 0)
-        [result] = machine.apply(machine.last_applied + 1, data)
-    elif request.query is not None:
-        result = machine.read(request.query)
-    elif request.op == "hash":
-        result = hash_fields(machine.digest(), machine.last_applied)
-    else:
-        result = ping_fields("0.1.0", "demo")
-    reply: dict[str, Any] = json.loads(encode_reply(request, header(), result))
-    return reply
-
-
-def without_messages(value: Any) -> Any:
-    """Take the messages out: they are for people and may change."""
-    if isinstance(value, dict):
-        return {name: without_messages(v) for name, v in value.items() if name != "message"}
-    return [without_messages(v) for v in value] if isinstance(value, list) else value
+NOT_SIMULATED = "fault_"
+"""The simulated network has faults of its own; these examples go to real nodes only."""
 
 
 def test_every_example_is_answered_as_the_page_says() -> None:
-    machine = StateMachine()
-    machine.apply_empty(1)
-    blocks = BLOCK.findall(PAGE.read_text())
-    actual: dict[str, Any] = {}
-    compared = 0
-    for kind, text in blocks:
-        if kind == "request":
-            actual = answer(machine, text)
-        else:
-            assert without_messages(actual) == without_messages(json.loads(text))
-            compared += 1
+    """By a whole simulated cluster, asked at a node that does not lead; real ones: end_to_end."""
+    cluster = SimulatedCluster(1, CALM).up()
+    cluster.elect()
+    cluster.run_ms(3_000)  # by now all know which version all of them can read
+    asked = [example for example in examples() if not example.op.startswith(NOT_SIMULATED)]
 
-    assert compared >= 16
+    found = [difference for example in asked for difference in compare(cluster, example)]
+
+    assert found == []
+    assert len(asked) >= 30, "the page's examples were found"
+
+
+def compare(cluster: SimulatedCluster, example: Example) -> list[str]:
+    """Send a request; say what of its reply is otherwise than on the page."""
+    leader = cluster.elect()
+    node = leader if example.leader else next(name for name in cluster.names if name != leader)
+    body = json.dumps(example.request).encode()
+    frames = [routing_id(len(cluster.calls) + 1), b"", body]
+    call = cluster.send(node, frames, socket=ADMIN_SOCKET if example.admin else CLIENT_SOCKET)
+    cluster.run_until(lambda: call.done)
+    return [f"{example.request}: {what}" for what in differences(example, call.reply)]
+
+
+def test_what_is_otherwise_is_found() -> None:
+    """The comparison can fail: at each value that an example shows, and at each that it lacks."""
+    shown = {"ok": True, "a": [{"value": "x"}], "term": 2, "any": "…"}
+    example = Example({}, shown, admin=False, leader=False, like=False)
+
+    assert differences(example, {"ok": True, "a": [{"value": "x"}], "term": 9, "any": []}) == []
+    for wrong in (
+        {"ok": 1, "a": [{"value": "x"}], "term": 2, "any": 1},
+        {"ok": True, "a": [{"value": "y"}], "term": 2, "any": 1},
+        {"ok": True, "a": [], "term": 2, "any": 1},
+        {"ok": True, "a": [{"value": "x"}], "term": "2", "any": 1},
+        {"ok": True, "a": [{"value": "x"}], "term": 2, "any": 1, "more": 1},
+        {"ok": True, "a": [{"value": "x", "more": 1}], "term": 2, "any": 1},
+    ):
+        assert len(differences(example, wrong)) == 1, wrong
 
 
 def test_every_operation_and_every_later_one_is_on_the_page() -> None:
     page = PAGE.read_text()
 
-    shown = {json.loads(text)["op"] for kind, text in BLOCK.findall(page) if kind == "request"}
+    shown = {example.op for example in examples() if not example.reply.get("error")}
 
-    assert shown == set(REQUEST_WIRES) - ADMIN_OPS
+    assert shown == set(REQUEST_WIRES) - {"compact"}
+    assert {example.op for example in examples() if example.admin} == ADMIN_OPS
     for name in sorted({*LATER_OPS, *LATER_FIELDS, *ADMIN_OPS}):
         assert f"`{name}`" in page
     for wire in REQUEST_WIRES.values():
