@@ -5,8 +5,11 @@ driver performs a :class:`Step` and reports the :class:`Outcome`. Two rules are 
 nowhere else:
 
 - A mutation that may have left this process is never sent again, unless the node that got it
-  answered that it had no effect.
+  answered that it had no effect, or the session that it is numbered in tells repeats apart.
 - A call ends by its deadline, whatever the nodes do.
+
+A call may have several sendings on their way: after a silence that is short beside an election
+another node is asked *too*, and the first answer of any of them settles it.
 """
 
 import enum
@@ -18,6 +21,7 @@ from typing import TypeAlias
 import msgspec
 
 from ..errors import OutcomeUnknown, RequestError, Timeout, Unreachable
+from .patience import Patience
 
 TIMEOUT_MS_MAX = 600_000
 """The longest that a request may ask a node to hold it (docs/protocol.md)."""
@@ -28,13 +32,18 @@ class Options(msgspec.Struct, frozen=True):
 
     connect_ms: float = 250
     """To reach one node before another is tried. Too small: a busy node looks dead."""
-    read_ms: float = 250
-    """For a read's first answer, doubled at each silence: what a paused node costs a reader.
-    Too small: slow nodes are asked in vain, and get more to do."""
-    read_ms_max: float = 2_000
+    silence_ms: float = 100
+    """For a first answer to what may be asked twice, before the times of answers are known, and
+    doubled at each silence: what a paused node costs. Too small: slow nodes are asked in vain, and
+    get more to do. Too large: a client waits for one that is gone when others could answer."""
+    silence_ms_min: float = 75
+    silence_ms_max: float = 2_000
+    rest_ms: float = 250
+    """So long a node that was silent is asked only if there is no other."""
     search_ms: float = 1_000
-    """For a mutation at a node that is not known to lead. A node without a leader holds requests;
-    cut off from the majority it would hold them until the deadline."""
+    """How long a node that is not known to lead is to hold a mutation, and any node what may be
+    asked twice. A node without a leader holds requests; cut off from the majority it would hold
+    them until the deadline."""
     backoff_ms: float = 4
     """Before a refused request is sent again, doubled each time, with jitter."""
     backoff_ms_max: float = 100
@@ -56,6 +65,8 @@ class Kind(enum.Enum):
     """Changes nothing: may be asked again, of any node."""
     MUTATION = "mutation"
     """May change something: a second sending could do it twice."""
+    ONCE = "once"
+    """May change something, numbered in a session: it is done once, however often it is sent."""
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -65,7 +76,8 @@ class Send(msgspec.Struct, frozen=True):
     connect_by_ms: float
     """Not connected by then: report :class:`NotSent`."""
     answer_by_ms: float
-    """No answer by then: report :class:`Silent`."""
+    """No answer by then: report :class:`Silent`, and go on listening: unless the call is a
+    mutation, an answer that comes later still settles it."""
     timeout_ms: int
     """What the request tells the node: somewhat less than this side waits, so that the node's
     own word, which may be a definite one, arrives in time."""
@@ -113,6 +125,11 @@ Outcome: TypeAlias = NotSent | Lost | Silent | Refused | Answered
 
 _RETRIED_CODES = frozenset({"not_leader", "no_leader", "overloaded"})
 """Refusals that another moment or another node may not repeat."""
+_OWN_ANSWERS = frozenset({"conflict", "fenced", "wrong_type", "out_of_range"})
+"""Refusals by the store itself: of a numbered mutation they are its one recorded answer. Others are
+said at the door, and tell nothing of an earlier sending."""
+_NEVER_REPEATED = frozenset({"session_expired", "stale_seq", "internal"})
+"""Refusals that may hide an effect, and that another sending could not clear up."""
 
 
 @dataclass(slots=True)
@@ -132,6 +149,7 @@ class Routing:
     random: Random = field(default_factory=Random)
     leader: str | None = None
     """The leader's endpoint as last heard; perhaps none of ``endpoints``."""
+    patience: Patience = field(init=False)
     _health: dict[str, _Health] = field(default_factory=dict)
     _position: int = 0
 
@@ -139,10 +157,16 @@ class Routing:
         """Begin at a random node, so that many clients spread over all nodes."""
         assert self.endpoints, "a client knows at least one endpoint"
         self._position = self.random.randrange(len(self.endpoints))
+        self.patience = Patience(
+            self.options.silence_ms, self.options.silence_ms_min, self.options.silence_ms_max
+        )
 
-    def choose(self, now_ms: float) -> tuple[str, float]:
-        """Return the endpoint to try next, and from when on (``now_ms`` when at once)."""
-        if self.leader is not None and self._retry_at(self.leader) <= now_ms:
+    def choose(self, now_ms: float, *, anyone: bool = False) -> tuple[str, float]:
+        """Return the endpoint to try next, and from when on (``now_ms`` when at once).
+
+        The leader comes first, unless ``anyone`` will do as well.
+        """
+        if not anyone and self.leader is not None and self._retry_at(self.leader) <= now_ms:
             return self.leader, now_ms
         count = len(self.endpoints)
         order = [self.endpoints[(self._position + step) % count] for step in range(count)]
@@ -193,13 +217,18 @@ class Routing:
 class Call:
     """One request on its way: ask :meth:`next_step`, perform it, :meth:`settle` the outcome.
 
-    ``pinned`` names the one endpoint that may answer: for questions about a node itself.
+    ``pinned`` names the one endpoint that may answer: for questions about a node itself. With
+    ``anyone`` nothing is gained by asking the leader.
     """
 
     routing: Routing
     kind: Kind
     deadline_ms: float
     pinned: str | None = None
+    anyone: bool = False
+    in_doubt: bool = False
+    """A sending may have taken effect, and its own answer is missing; it stays so."""
+    _sent_ms: dict[str, float] = field(default_factory=dict)
     _silences: int = 0
     _refusals: int = 0
     _redirects: int = 0
@@ -219,7 +248,9 @@ class Call:
         if self._pause_until_ms > now_ms:
             return Pause(min(self._pause_until_ms, self.deadline_ms))
         endpoint, from_ms = (
-            (self.pinned, now_ms) if self.pinned is not None else self.routing.choose(now_ms)
+            (self.pinned, now_ms)
+            if self.pinned is not None
+            else self.routing.choose(now_ms, anyone=self.anyone)
         )
         if from_ms > now_ms:
             return Pause(min(from_ms, self.deadline_ms))
@@ -234,6 +265,7 @@ class Call:
         match outcome:
             case Answered(leader=leader):
                 self._on_contact(endpoint, leader)
+                self._learn(now_ms, endpoint)
                 return True
             case Refused(error=error, leader=leader):
                 self._on_refusal(now_ms, error, endpoint, leader)
@@ -243,6 +275,7 @@ class Call:
             case Lost():
                 self._trouble[endpoint] = "connection lost"
                 self._on_trouble(endpoint, now_ms)
+                self.in_doubt = self.kind is not Kind.READ
                 if self.kind is Kind.MUTATION:
                     raise OutcomeUnknown(
                         f"{endpoint}: the connection ended after the request was sent and before"
@@ -252,7 +285,8 @@ class Call:
                 self._strays += strays
                 self._silences += 1
                 self._trouble[endpoint] = "no answer"
-                self._on_trouble(endpoint, now_ms, rest_ms=self.routing.options.read_ms)
+                self._on_trouble(endpoint, now_ms, rest_ms=self.routing.options.rest_ms)
+                self.in_doubt = self.kind is not Kind.READ
                 if self.kind is Kind.MUTATION:
                     raise self._timeout(
                         f"{endpoint} did not answer",
@@ -263,21 +297,22 @@ class Call:
     def _send(self, endpoint: str, now_ms: float) -> Send:
         options = self.routing.options
         remaining = self.deadline_ms - now_ms
-        if self.kind is Kind.READ:
-            wait = min(options.read_ms * float(1 << min(self._silences, 16)), options.read_ms_max)
-        elif endpoint == self.routing.leader:
+        if self.kind is Kind.MUTATION:
+            # It waits for the node's word until the deadline; only the node is told less.
             wait = remaining
+            held = remaining if endpoint == self.routing.leader else options.search_ms
         else:
-            wait = options.search_ms
+            silence_ms = self.routing.patience.silence_ms * float(1 << min(self._silences, 16))
+            wait = min(silence_ms, options.silence_ms_max)
+            held = max(wait, options.search_ms)
         if self.pinned is not None:
-            wait = remaining  # nobody else may answer, so there is nothing to save time for
-        # A mutation waits for the node's word until the deadline; only the node is told less.
-        held = min(wait, remaining)
-        answer_by_ms = now_ms + (remaining if self.kind is Kind.MUTATION else held)
+            wait = held = remaining  # nobody else may answer: there is nothing to save time for
+        held = min(held, remaining)
+        self._sent_ms[endpoint] = now_ms
         return Send(
             endpoint=endpoint,
             connect_by_ms=now_ms + min(options.connect_ms, remaining),
-            answer_by_ms=answer_by_ms,
+            answer_by_ms=now_ms + min(wait, remaining),
             timeout_ms=max(1, min(int(held - min(100.0, held / 10)), TIMEOUT_MS_MAX)),
         )
 
@@ -285,12 +320,11 @@ class Call:
         self, now_ms: float, error: RequestError, endpoint: str, leader: str | None
     ) -> None:
         self._on_contact(endpoint, leader)
-        again = error.code in _RETRIED_CODES and error.applied == "no"
-        if self.kind is Kind.READ and error.code == "timeout":
-            again = True
-        if not again:
+        if not self._may_repeat(error):
             raise error
         self._refusal = error
+        if error.applied != "no":
+            self.in_doubt = self.kind is not Kind.READ
         if leader not in (None, endpoint) and self._redirects < self.routing.options.redirects_max:
             self._redirects += 1
             return
@@ -299,6 +333,23 @@ class Call:
         )
         self._refusals += 1
         self._pause_until_ms = now_ms + wait_ms
+
+    def _may_repeat(self, error: RequestError) -> bool:
+        """Tell whether a call that was refused so may be sent again, and may fare better."""
+        if error.code in _RETRIED_CODES and error.applied == "no":
+            return True
+        if self.kind is Kind.READ:
+            return error.code == "timeout"
+        if self.kind is Kind.MUTATION or error.code in _NEVER_REPEATED:
+            return False
+        if error.applied != "no":
+            return True
+        return self.in_doubt and error.code not in _OWN_ANSWERS
+
+    def _learn(self, now_ms: float, endpoint: str) -> None:
+        # Of a call that has met trouble nobody knows which sending was answered.
+        if self.kind is not Kind.MUTATION and not self._trouble and not self._silences:
+            self.routing.patience.learn(now_ms - self._sent_ms[endpoint])
 
     def _on_contact(self, endpoint: str, leader: str | None) -> None:
         self._trouble.pop(endpoint, None)
@@ -317,18 +368,27 @@ class Call:
         then nobody could say any more that nothing was done.
         """
         return (
-            self.kind is Kind.MUTATION
+            self.kind is not Kind.READ
+            and not self.in_doubt
             and self._refusal is not None
             and self.deadline_ms - now_ms < self.routing.options.last_try_ms
         )
 
     def _out_of_time(self) -> RequestError:
+        if self.in_doubt:
+            return self._timeout(
+                "no node gave its answer",
+                f"; it may have been done ({self._told()}): read before you write again",
+            )
         if self._silences:
             return self._timeout("no node answered")
         if self._refusal is not None:
             return self._refusal
+        return Unreachable(f"no node could be reached by the deadline ({self._told()})")
+
+    def _told(self) -> str:
         tried = "; ".join(f"{endpoint}: {why}" for endpoint, why in sorted(self._trouble.items()))
-        return Unreachable(f"no node could be reached by the deadline ({tried or 'none tried'})")
+        return tried or "none tried"
 
     def _timeout(self, what: str, advice: str = "") -> Timeout:
         strays = f"; {self._strays} frames were no reply of Raft Cache" if self._strays else ""
