@@ -11,9 +11,10 @@ and for asyncio
     async with AsyncClient("tcp://127.0.0.1:7401,tcp://127.0.0.1:7402") as cache:
         print(await cache.get("greeting"))
 
-It needs pyzmq and msgspec only. Its modules: ``routing`` decides; ``sync`` performs, and ``aio``
-does; ``calls`` is what both ask, ``connection`` one socket, ``channel`` one that many calls share;
-``codec`` knows the bytes, ``records`` holds the values.
+It needs pyzmq and msgspec only. Its modules: ``routing`` decides, ``patience`` and ``sessions``
+with it; ``calls`` is what both clients ask, ``commands`` and ``async_commands`` are their methods;
+``calling`` performs calls over ``connection``, ``exchange`` over ``channel``; ``lanes`` lets calls
+travel together; ``codec`` knows the bytes, ``values`` and ``records`` what programs see.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -46,9 +47,14 @@ from ..errors import (
     WindowFull,
     WrongType,
 )
+from .local import NoLocalCluster, local_endpoints
+from .pipelines import AsyncPipeline, Deferred, Pipeline
 from .records import (
+    Compare,
     Delete,
+    Event,
     Expire,
+    Fence,
     Get,
     Incr,
     Item,
@@ -58,22 +64,40 @@ from .records import (
     Page,
     Record,
     Set,
+    TxnResult,
     Written,
 )
+from .sessions import Session, State
 from .sync import Client
+from .values import JSON, MSGPACK, STR, Codec
+from .watching import Watch
 
 if TYPE_CHECKING:
     from .aio import AsyncClient
+    from .async_watching import AsyncWatch
+
+connect = Client
+"""Make a :class:`Client`."""
 
 __all__ = [
+    "JSON",
+    "MSGPACK",
+    "STR",
     "AsyncClient",
+    "AsyncPipeline",
+    "AsyncWatch",
     "BadRequest",
     "Client",
+    "Codec",
     "Compacted",
+    "Compare",
     "Conflict",
+    "Deferred",
     "DefiniteError",
     "Delete",
+    "Event",
     "Expire",
+    "Fence",
     "Fenced",
     "Forbidden",
     "Get",
@@ -83,6 +107,7 @@ __all__ = [
     "Item",
     "Member",
     "NoLeader",
+    "NoLocalCluster",
     "NoSpace",
     "NotLeader",
     "Operation",
@@ -92,27 +117,37 @@ __all__ = [
     "OverQuota",
     "Overloaded",
     "Page",
+    "Pipeline",
     "RaftCacheError",
     "Record",
     "RequestError",
+    "Session",
     "SessionExpired",
     "Set",
     "StaleSeq",
+    "State",
     "Timeout",
     "TooLarge",
+    "TxnResult",
     "Unauthorized",
     "Unreachable",
     "Unsupported",
+    "Watch",
     "WindowFull",
     "Written",
     "WrongType",
+    "connect",
+    "local_endpoints",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the asynchronous client when it is asked for: asyncio takes its time."""
-    if name != "AsyncClient":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .aio import AsyncClient  # noqa: PLC0415 - see above
+_LATER = {"AsyncClient": ".aio", "AsyncWatch": ".async_watching"}
 
-    return AsyncClient
+
+def __getattr__(name: str) -> Any:
+    """Import what needs asyncio when it is asked for: that takes its time."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - see above
+
+    return getattr(import_module(_LATER[name], __name__), name)

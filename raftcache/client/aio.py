@@ -1,235 +1,220 @@
-"""The asynchronous client: performs what :mod:`.routing` decides, many calls at a time.
-
-Only this file and ``channel`` wait and read the clock (the event loop's). All calls of one client
-share one connection per node; each has its own deadline and its own way.
-"""
+"""The asynchronous client: calls travel together, writes are numbered in a session."""
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
-import zmq
-
+from ..errors import BadRequest, RequestError, SessionExpired, Unreachable, Unsupported
 from . import calls, codec, routing
-from .calls import Plan
-from .channel import Channel, Settled
-from .records import Item, Member, Operation, Outcome, Page, Record, Text, Written
-
-RETIRED_MAX = 8
-"""Connections kept for late answers after a silence; beyond it the oldest is closed."""
+from .async_commands import AsyncCommands
+from .async_watching import AsyncWatch
+from .calls import Plan, Plans
+from .codec import Fields
+from .exchange import Exchange
+from .keeper import tell
+from .lanes import OPERATIONS_MAX, Entry, Lane
+from .local import local_endpoints
+from .routing import Kind
+from .sessions import RETRY_UNSUPPORTED_MS, TTL_S, Session, State
+from .values import Codec, CodecName, Text, V, codec_of
+from .watching import Cursor
 
 T = TypeVar("T")
 
+_FAREWELL_MS = 500
+_RENEW_AGAIN_S = 0.05
+_ROOM_S = 0.005
 
-class AsyncClient:
+
+class AsyncClient(AsyncCommands[V]):
     """A client of a Raft Cache cluster for asyncio: the methods of :class:`Client`, awaited.
 
-    It keeps the same promises: no mutation is ever sent twice unless the first sending is known
-    to have had no effect, and every call ends by its deadline, ``timeout`` seconds unless it is
-    given its own. Any number of calls may be in flight; none waits for another. A call that is
-    cancelled may have taken effect, as if its outcome were unknown.
+    It keeps the same promises, and takes the same arguments. Any number of calls may be in flight;
+    those of one moment travel as one request, and each keeps its own outcome and deadline. A call
+    that is cancelled may have taken effect, as if its outcome were unknown.
 
-    A client belongs to the event loop of its first call.
+    With ``coalesce=False`` each call is a request of its own. A client belongs to the event loop of
+    its first call; listeners are called in it.
     """
 
-    def __init__(self, endpoints: str | Sequence[str], *, timeout: float = 5.0) -> None:
+    @overload
+    def __init__(
+        self: "AsyncClient[bytes]",
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float = ...,
+        codec: Literal["bytes"] = ...,
+        exactly_once: bool = ...,
+        session_ttl: float = ...,
+        coalesce: bool = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "AsyncClient[str]",
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float = ...,
+        codec: Literal["str"],
+        exactly_once: bool = ...,
+        session_ttl: float = ...,
+        coalesce: bool = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "AsyncClient[Any]",
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float = ...,
+        codec: Literal["json", "msgpack"],
+        exactly_once: bool = ...,
+        session_ttl: float = ...,
+        coalesce: bool = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float = ...,
+        codec: Codec[V],
+        exactly_once: bool = ...,
+        session_ttl: float = ...,
+        coalesce: bool = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float = 5.0,
+        codec: CodecName | Codec[V] = "bytes",
+        exactly_once: bool = True,
+        session_ttl: float = TTL_S,
+        coalesce: bool = True,
+    ) -> None:
         self._routing = routing.Routing(calls.parse_endpoints(endpoints))
+        self._plans = Plans(codec_of(codec))
         self._timeout = timeout
+        self._exactly_once = exactly_once
+        self._ttl_ms = round(session_ttl * 1_000)
+        self._coalesce = coalesce
         self._pid = os.getpid()
-        self._last_id = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._channels: dict[str, Channel] = {}
-        self._retired: list[Channel] = []
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = zmq.Context()
+        self._exchange = Exchange(self._routing)
+        self._lanes: dict[Kind, Lane] = {}
+        self._session: Session | None = None
+        self._no_session_until_ms = 0.0
+        self._opening = asyncio.Lock()
+        self._keeper: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[State], None]] = []
+        self._told: State | None = None
+        self._watches: weakref.WeakSet[AsyncWatch[V]] = weakref.WeakSet()
 
-    async def get(
-        self, key: Text, *, local: bool = False, timeout: float | None = None
-    ) -> bytes | None:
-        """Return a key's value, or None when there is no such key.
-
-        With ``local``, any one node answers from its own state at once: perhaps an old value.
-        """
-        record = await self._perform(calls.get_record(key, local=local), timeout)
-        return None if record is None else record.value
-
-    async def get_record(
-        self, key: Text, *, local: bool = False, timeout: float | None = None
-    ) -> Record | None:
-        """Return a key's value and revisions, or None when there is no such key."""
-        return await self._perform(calls.get_record(key, local=local), timeout)
-
-    async def set(
-        self,
-        key: Text,
-        value: Text,
+    @classmethod
+    def local(
+        cls,
+        folder: str | Path | None = None,
         *,
-        if_mod_rev: int | None = None,
-        if_value: Text | None = None,
-        ttl: float | None = None,
-        timeout: float | None = None,
-    ) -> int:
-        """Write a key and return its new revision.
-
-        ``if_mod_rev`` and ``if_value`` make it conditional on the key's present revision (0: the
-        key must not exist) and value. The key goes after ``ttl`` seconds, by the cluster's own
-        time; without it, it stays.
+        timeout: float = 5.0,
+        exactly_once: bool = True,
+        session_ttl: float = TTL_S,
+    ) -> "AsyncClient[bytes]":
+        """Return a client of the cluster that runs here: see :func:`local_endpoints`.
 
         Raises:
-            Conflict: the condition does not hold; it carries the present revision and value.
+            NoLocalCluster: there is none; the message says what is missing.
         """
-        plan = calls.write(key, value, if_mod_rev=if_mod_rev, if_value=if_value, ttl=ttl)
-        return (await self._perform(plan, timeout)).mod_rev
-
-    async def write(
-        self,
-        key: Text,
-        value: Text,
-        *,
-        if_mod_rev: int | None = None,
-        if_value: Text | None = None,
-        ttl: float | None = None,
-        timeout: float | None = None,
-    ) -> Written:
-        """Write a key as :meth:`set` does; return also whether it is a new one."""
-        plan = calls.write(key, value, if_mod_rev=if_mod_rev, if_value=if_value, ttl=ttl)
-        return await self._perform(plan, timeout)
-
-    async def delete(
-        self,
-        key: Text,
-        *,
-        if_mod_rev: int | None = None,
-        if_value: Text | None = None,
-        timeout: float | None = None,
-    ) -> bool:
-        """Delete a key; return whether there was one. The conditions are those of :meth:`set`."""
-        plan = calls.delete(key, if_mod_rev=if_mod_rev, if_value=if_value)
-        return await self._perform(plan, timeout)
-
-    async def incr(
-        self, key: Text, by: int = 1, *, ttl: float | None = None, timeout: float | None = None
-    ) -> int:
-        """Add to the number in a key (none: 0) and return the sum.
-
-        A key that this creates goes after ``ttl`` seconds; one that is there stays as it is.
-
-        Raises:
-            WrongType: the value is no integer.
-            OutOfRange: the sum would not fit in signed 64 bits.
-        """
-        return await self._perform(calls.incr(key, by, ttl), timeout)
-
-    async def expire(self, key: Text, ttl: float | None, *, timeout: float | None = None) -> bool:
-        """Let a key go ``ttl`` seconds from now, or stay (None); return whether there is one.
-
-        Its value and revision remain as they are.
-        """
-        return await self._perform(calls.expire(key, ttl), timeout)
-
-    async def batch(
-        self, operations: Sequence[Operation], *, timeout: float | None = None
-    ) -> list[Outcome]:
-        """Do up to 1,000 operations in order, in one round; return an outcome for each.
-
-        They are independent: one that fails has its error as its outcome, not raised, and stops
-        nothing.
-        """
-        return await self._perform(calls.batch(operations), timeout) if operations else []
-
-    async def range(  # noqa: PLR0913 - a range has as many fields on the wire
-        self,
-        prefix: Text | None = None,
-        *,
-        start: Text | None = None,
-        end: Text | None = None,
-        limit: int = calls.PAGE_LIMIT,
-        keys_only: bool = False,
-        after: Text | None = None,
-        at_rev: int | None = None,
-        local: bool = False,
-        timeout: float | None = None,
-    ) -> Page:
-        """Return one page of the keys with ``prefix``, or from ``start`` to before ``end``.
-
-        The next page of the same moment: ``after`` its last key, ``at_rev`` its revision.
-
-        Raises:
-            Compacted: so many changes came since ``at_rev`` that the moment is no longer kept.
-        """
-        plan = calls.page(
-            prefix,
-            start=start,
-            end=end,
-            limit=limit,
-            keys_only=keys_only,
-            after=after,
-            at_rev=at_rev,
-            local=local,
+        return AsyncClient(
+            local_endpoints(folder),
+            timeout=timeout,
+            exactly_once=exactly_once,
+            session_ttl=session_ttl,
         )
-        return await self._perform(plan, timeout)
 
-    async def count(self, prefix: Text = b"", *, timeout: float | None = None) -> int:
-        """Return the number of keys with ``prefix``."""
-        return await self._perform(calls.count(prefix), timeout)
+    def watch(
+        self,
+        key: Text | None = None,
+        *,
+        prefix: Text | None = None,
+        from_rev: int | None = None,
+        prev: bool = False,
+    ) -> AsyncWatch[V]:
+        """Return an asynchronous iterator over the changes of a key, or of keys with ``prefix``.
 
-    async def items(
-        self, prefix: Text = b"", *, timeout: float | None = None
-    ) -> AsyncIterator[Item]:
-        """Yield the keys with ``prefix`` and their values, in order, all of one moment.
+        It begins with the change ``from_rev``, or (None) with the first one after its block is
+        entered, or else its iteration begins; and goes on, over failovers, without a gap or a
+        repetition, until it is closed. With ``prev`` events have the value before.
 
-        ``timeout`` is for each page. Raises what :meth:`range` raises.
+        Raises:
+            Compacted: (from the iterator) so many changes came since that revision that they are
+                no longer kept: read the keys anew, and watch from there.
         """
-        async for item in self._walk(prefix, keys_only=False, timeout=timeout):
-            yield item
+        self._own_loop()
+        cursor = Cursor(self._plans.codec, key, prefix, from_rev=from_rev, prev=prev)
+        watch = AsyncWatch(cursor, self._exchange)
+        self._watches.add(watch)
+        return watch
 
-    async def keys(
-        self, prefix: Text = b"", *, timeout: float | None = None
-    ) -> AsyncIterator[bytes]:
-        """Yield the keys with ``prefix``, in order, all of one moment."""
-        async for item in self._walk(prefix, keys_only=True, timeout=timeout):
-            yield item.key
+    def add_listener(self, listener: Callable[[State], None]) -> None:
+        """Let ``listener`` hear what becomes of the session.
 
-    async def ping(
-        self, endpoint: str | None = None, *, timeout: float | None = None
-    ) -> Mapping[str, Any]:
-        """Return protocol, build and cluster as any node, or ``endpoint``'s, tells them."""
-        return await self._perform(calls.ask("ping", endpoint), timeout)
-
-    async def status(
-        self, endpoint: str | None = None, *, timeout: float | None = None
-    ) -> Mapping[str, Any]:
-        """Return one node's view of itself and the cluster: any node's, or ``endpoint``'s."""
-        return await self._perform(calls.ask("status", endpoint), timeout)
-
-    async def hash(
-        self, endpoint: str | None = None, *, at: int | None = None, timeout: float | None = None
-    ) -> Mapping[str, Any]:
-        """Return a digest of a node's state and the log index it is of.
-
-        At the same index it is equal on all nodes. ``at`` asks for a past index.
+        It hears a :class:`State` at each change: connected, suspended (locks are at risk), lost.
         """
-        plan = calls.ask("hash", endpoint, None if at is None else {"at": at})
-        return await self._perform(plan, timeout)
+        self._listeners.append(listener)
 
-    async def members(self, *, timeout: float | None = None) -> list[Member]:
-        """Return the nodes of the cluster, as its configuration lists them."""
-        return await self._perform(calls.members(), timeout)
+    def remove_listener(self, listener: Callable[[State], None]) -> None:
+        """Let ``listener`` hear no more."""
+        self._listeners.remove(listener)
+
+    @property
+    def state(self) -> State | None:
+        """What is known of the session now; None: there was none yet."""
+        if self._session is None or self._loop is None:
+            return None
+        return self._session.state(self._loop.time() * 1_000)
+
+    async def session(self, *, timeout: float | None = None) -> Session:
+        """Return the session, which is opened if there is none that lives.
+
+        Raises:
+            Unsupported: the client has none, or the cluster knows none yet.
+        """
+        if not self._exactly_once:
+            raise Unsupported("this client was made with exactly_once=False: it has no session")
+        loop = self._own_loop()
+        self._no_session_until_ms = 0.0
+        seconds = self._timeout if timeout is None else timeout
+        session = await self._live_session((loop.time() + seconds) * 1_000)
+        if session is None:
+            raise Unsupported("the cluster knows no sessions: all of its nodes must be upgraded")
+        return session
 
     async def close(self) -> None:
-        """Close all connections; closing again does nothing.
+        """End the session and all connections; closing again does nothing.
 
         A call that is in flight ends at once: a mutation that was sent as ``OutcomeUnknown``,
-        anything else, and every later call, as ``ValueError``.
+        anything else, and every later call, as ``ValueError``. Watches end.
         """
-        context, self._context = self._context, None
-        if context is None or self._pid != os.getpid():
+        if self._exchange.closed or self._pid != os.getpid():
             return
-        for channel in [*self._channels.values(), *self._retired]:
-            channel.close()
-        self._retired.clear()
-        context.term()
+        for watch in [*self._watches]:
+            watch.close()
+        tasks = [task for lane in self._lanes.values() for task in lane.close()]
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            tasks.append(keeper)
+        session, self._session = self._session, None
+        try:
+            if session is not None and not session.ended:
+                await self._say_farewell(session)
+        finally:
+            self._exchange.close()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         """Return the client itself."""
@@ -244,70 +229,152 @@ class AsyncClient:
         """Close it."""
         await self.close()
 
-    async def _walk(
-        self, prefix: Text, *, keys_only: bool, timeout: float | None
-    ) -> AsyncIterator[Item]:
-        plan: Plan[Page] | None = calls.page(prefix, keys_only=keys_only)
-        while plan is not None:
-            page = await self._perform(plan, timeout)
-            for item in page.items:
-                yield item
-            plan = calls.next_page(prefix, page, keys_only=keys_only)
-
     async def _perform(self, plan: Plan[T], timeout: float | None) -> T:
-        """Perform one call: take steps until one settles it."""
+        """Perform one call, together with others where that may be."""
         loop = self._own_loop()
         seconds = self._timeout if timeout is None else timeout
         deadline_ms = (loop.time() + seconds) * 1_000
-        call = routing.Call(self._routing, plan.kind, deadline_ms, plan.pinned)
+        if plan.joins and self._coalesce:
+            reply = await self._lane(loop, plan.kind).submit(plan, deadline_ms)
+        else:
+            reply = await self._ask(plan.op, plan.fields, plan.kind, deadline_ms, plan)
+        if plan.kind is Kind.MUTATION:
+            codec.look_for_dropped(reply)
+        return plan.read(reply)
+
+    def _lane(self, loop: asyncio.AbstractEventLoop, kind: Kind) -> Lane:
+        if self._exchange.closed:
+            raise ValueError("this AsyncClient is closed")
+        lane = self._lanes.get(kind)
+        if lane is None:
+
+            async def carry(batch: list[Entry], deadline_ms: float) -> list[Fields]:
+                return await self._carry(batch, kind, deadline_ms)
+
+            room = self._room if kind is Kind.MUTATION else _unbounded
+            lane = self._lanes[kind] = Lane(loop, kind, carry, room)
+        return lane
+
+    async def _carry(self, batch: list[Entry], kind: Kind, deadline_ms: float) -> list[Fields]:
+        """Ask for all of a batch, and return the results."""
+        if len(batch) == 1:
+            [entry] = batch
+            return [await self._ask(entry.plan.op, entry.plan.fields, kind, deadline_ms)]
+        ops = [{"op": entry.plan.op, **entry.plan.fields} for entry in batch]
+        reply = await self._ask("batch", {"ops": ops}, kind, deadline_ms)
+        results: list[Fields] = reply["results"]
+        return results
+
+    async def _ask(
+        self,
+        op: str,
+        fields: Fields,
+        kind: Kind,
+        deadline_ms: float,
+        plan: Plan[Any] | None = None,
+    ) -> Fields:
+        """Make one request, numbered in the session if it changes something."""
+        while kind is Kind.MUTATION and self._exactly_once:
+            session = await self._live_session(deadline_ms)
+            if session is None:
+                break
+            await self._wait_for_room(session, len(fields.get("ops", "1")), deadline_ms)
+            call = routing.Call(self._routing, Kind.ONCE, deadline_ms)
+            sent, taken = codec.numbered(fields, session)
+            try:
+                reply = await self._exchange.perform(call, op, sent)
+                codec.look_for_expired(sent, reply)
+            except SessionExpired:
+                self._lose(session)
+                # Sent only once, and refused: nothing was done, and a new session may do it.
+                if call.in_doubt:
+                    raise
+            else:
+                return reply
+            finally:
+                for number in taken:
+                    session.numbers.settle(number)
+        pinned, anyone = (None, False) if plan is None else (plan.pinned, plan.anyone)
+        call = routing.Call(self._routing, kind, deadline_ms, pinned, anyone)
+        return await self._exchange.perform(call, op, fields)
+
+    async def _live_session(self, deadline_ms: float) -> Session | None:
+        """Return the session, opened if need be; None where the cluster knows none yet.
+
+        In doubt it is opened twice: one that is not used ends by itself.
+        """
+        loop = self._own_loop()
+        async with self._opening:
+            now_ms = loop.time() * 1_000
+            session = self._session
+            if session is not None and session.state(now_ms) is not State.LOST:
+                return session
+            if now_ms < self._no_session_until_ms:
+                return None
+            call = routing.Call(self._routing, Kind.READ, deadline_ms)
+            try:
+                reply = await self._exchange.perform(call, "session_open", {"ttl_ms": self._ttl_ms})
+            except (Unsupported, BadRequest):
+                self._no_session_until_ms = now_ms + RETRY_UNSUPPORTED_MS
+                return None
+            session = self._session = Session(reply["session"], self._ttl_ms, now_ms)
+            if self._keeper is not None:
+                self._keeper.cancel()
+            self._keeper = loop.create_task(self._keep(session))
+            return session
+
+    async def _keep(self, session: Session) -> None:
+        """Keep a session alive, and tell of its state, until it ends."""
+        loop = self._own_loop()
         while True:
-            if self._context is None:
-                raise ValueError("this AsyncClient is closed")
-            step = call.next_step(loop.time() * 1_000)
-            if isinstance(step, routing.Pause):
-                await asyncio.sleep(max(0.0, step.until_ms / 1_000 - loop.time()))
+            now_ms = loop.time() * 1_000
+            self._tell(session.state(now_ms))
+            if session.ended:
+                return
+            if now_ms < session.renew_at_ms():
+                until_ms = min(session.renew_at_ms(), session.next_change_ms(now_ms))
+                await asyncio.sleep((until_ms - now_ms) / 1_000 + 0.001)
                 continue
-            outcome, reply = await self._attempt(loop, step, plan)
-            if call.settle(loop.time() * 1_000, outcome, step.endpoint):
-                return plan.read(reply)
+            call = routing.Call(self._routing, Kind.READ, session.next_change_ms(now_ms))
+            try:
+                await self._exchange.perform(call, "session_keepalive", {"session": session.id})
+            except SessionExpired:
+                session.ended = True
+            except RequestError:
+                await asyncio.sleep(_RENEW_AGAIN_S)
+            else:
+                session.renewed(now_ms)
 
-    async def _attempt(
-        self, loop: asyncio.AbstractEventLoop, step: routing.Send, plan: Plan[T]
-    ) -> Settled:
-        """Send one request over the node's channel and wait for its outcome."""
-        self._last_id += 1
-        request_id = self._last_id
-        request = codec.encode_request(
-            plan.op, plan.fields, request_id=request_id, timeout_ms=step.timeout_ms
-        )
-        try:
-            channel = self._channel(loop, step.endpoint)
-        except zmq.ZMQError as error:
-            return routing.NotSent(str(error)), {}
-        future = channel.submit(
-            request_id,
-            request,
-            connect_by_ms=step.connect_by_ms,
-            answer_by_ms=step.answer_by_ms,
-        )
-        try:
-            return await future
-        finally:
-            channel.forget(request_id)
+    def _lose(self, session: Session) -> None:
+        session.ended = True
+        if session is self._session:
+            self._tell(State.LOST)
 
-    def _channel(self, loop: asyncio.AbstractEventLoop, endpoint: str) -> Channel:
-        channel = self._channels.get(endpoint)
-        if channel is None:
-            assert self._context is not None, "a closed client sends nothing"
-            channel = Channel(loop, self._context, endpoint, self._on_retired)
-            self._channels[endpoint] = channel
-        return channel
+    def _tell(self, state: State) -> None:
+        if state is not self._told:
+            self._told = state
+            for listener in [*self._listeners]:
+                tell(listener, state)
 
-    def _on_retired(self, channel: Channel) -> None:
-        del self._channels[channel.endpoint]
-        self._retired = [one for one in [*self._retired, channel] if not one.closed]
-        if len(self._retired) > RETIRED_MAX:
-            self._retired.pop(0).close()
+    def _room(self) -> int:
+        """Return how many writes may be numbered now."""
+        session = self._session
+        return OPERATIONS_MAX if session is None else session.numbers.free
+
+    async def _wait_for_room(self, session: Session, count: int, deadline_ms: float) -> None:
+        """Wait until so many writes can be numbered: older ones are still without an answer."""
+        loop = self._own_loop()
+        while session.numbers.free < count:
+            if loop.time() * 1_000 >= deadline_ms:
+                raise Unreachable("it was not sent by the deadline: older writes have no answer")
+            await asyncio.sleep(_ROOM_S)
+
+    async def _say_farewell(self, session: Session) -> None:
+        """Tell the cluster that a session is over, so that its locks are free at once."""
+        deadline_ms = self._own_loop().time() * 1_000 + _FAREWELL_MS
+        call = routing.Call(self._routing, Kind.READ, deadline_ms)
+        with contextlib.suppress(RequestError):  # then it ends by itself
+            await self._exchange.perform(call, "session_close", {"session": session.id})
 
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
@@ -318,3 +385,7 @@ class AsyncClient:
         if self._pid != os.getpid():
             raise RuntimeError("this AsyncClient was made before a fork: make one in the child")
         return loop
+
+
+def _unbounded() -> int:
+    return OPERATIONS_MAX

@@ -5,15 +5,17 @@ Both clients have a method for each function here; they differ only in how they 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from . import codec
+from . import codec as wire
 from .codec import Fields
 from .records import (
+    Compare,
     Delete,
     Expire,
+    Fence,
     Get,
     Incr,
     Member,
@@ -22,13 +24,16 @@ from .records import (
     Page,
     Record,
     Set,
-    Text,
+    TxnResult,
     Written,
 )
 from .routing import Answered, Kind, Refused
 from .routing import Outcome as Settled
+from .values import Codec, Text, V, as_bytes
 
 T = TypeVar("T")
+
+Results: TypeAlias = list[Outcome]
 
 PAGE_LIMIT: Final = 1_000
 
@@ -42,92 +47,157 @@ class Plan(msgspec.Struct, Generic[T], frozen=True):
     read: Callable[[Fields], T]
     pinned: str | None = None
     """The one endpoint that may answer; None: any."""
+    joins: bool = False
+    """It may travel in a batch with others."""
+
+    @property
+    def anyone(self) -> bool:
+        """Whether nothing is gained by asking the leader."""
+        return self.fields.get("read") == "local" or self.op == "watch"
 
 
-def get_record(key: Text, *, local: bool) -> Plan[Record | None]:
-    """Plan a ``get``."""
-    return _reading("get", {"key": codec.as_bytes(key)}, codec.record_of, local=local)
+class Plans(Generic[V]):
+    """Makes the plans of a client whose values ``codec`` knows."""
 
+    def __init__(self, codec: Codec[V]) -> None:
+        self.codec = codec
 
-def write(
-    key: Text,
-    value: Text,
-    *,
-    if_mod_rev: int | None,
-    if_value: Text | None,
-    ttl: float | None = None,
-) -> Plan[Written]:
-    """Plan a ``set``."""
-    op, fields = codec.operation_fields(Set(key, value, if_mod_rev, if_value, ttl))
-    return Plan(op, fields, Kind.MUTATION, codec.written_of)
+    def get_record(self, key: Text, *, local: bool) -> Plan[Record[V] | None]:
+        """Plan a ``get``."""
+        fields: Fields = {"key": as_bytes(key)}
 
+        def read(reply: Fields) -> Record[V] | None:
+            return wire.record_of(reply, self.codec)
 
-def delete(key: Text, *, if_mod_rev: int | None, if_value: Text | None) -> Plan[bool]:
-    """Plan a ``delete``."""
-    op, fields = codec.operation_fields(Delete(key, if_mod_rev, if_value))
-    return Plan(op, fields, Kind.MUTATION, _deleted)
+        if local:
+            fields["read"] = "local"
+        return Plan("get", fields, Kind.READ, read, None, not local)
 
+    def get(self, key: Text, *, local: bool) -> Plan[V | None]:
+        """Plan a ``get`` of the value only."""
+        fields: Fields = {"key": as_bytes(key)}
+        decode = self.codec.decode
 
-def incr(key: Text, by: int, ttl: float | None = None) -> Plan[int]:
-    """Plan an ``incr``."""
-    op, fields = codec.operation_fields(Incr(key, by, ttl))
-    return Plan(op, fields, Kind.MUTATION, _value)
+        def read(reply: Fields) -> V | None:
+            return decode(reply["value"]) if reply["found"] else None
 
+        if local:
+            fields["read"] = "local"
+        return Plan("get", fields, Kind.READ, read, None, not local)
 
-def expire(key: Text, ttl: float | None) -> Plan[bool]:
-    """Plan an ``expire``."""
-    op, fields = codec.operation_fields(Expire(key, ttl))
-    return Plan(op, fields, Kind.MUTATION, _found)
+    def set(self, operation: Set) -> Plan[int]:
+        """Plan a ``set`` of which the new revision is wanted."""
+        return self._mutation(operation, _mod_rev)
 
+    def write(self, operation: Set) -> Plan[Written]:
+        """Plan a ``set`` of which is wanted what became of the key."""
+        return self._mutation(operation, wire.written_of)
 
-def batch(operations: Sequence[Operation]) -> Plan[list[Outcome]]:
-    """Plan a ``batch``: a read only if all of it reads."""
-    ops = []
-    for operation in operations:
-        op, fields = codec.operation_fields(operation)
-        ops.append({"op": op, **fields})
-    only_reads = all(isinstance(operation, Get) for operation in operations)
+    def delete(self, operation: Delete) -> Plan[bool]:
+        """Plan a ``delete``."""
+        return self._mutation(operation, _deleted)
 
-    def outcomes(reply: Fields) -> list[Outcome]:
-        return codec.outcomes_of(operations, reply["results"])
+    def incr(self, operation: Incr) -> Plan[int]:
+        """Plan an ``incr``."""
+        return self._mutation(operation, _value)
 
-    return Plan("batch", {"ops": ops}, Kind.READ if only_reads else Kind.MUTATION, outcomes)
+    def expire(self, operation: Expire) -> Plan[bool]:
+        """Plan an ``expire``."""
+        return self._mutation(operation, _found)
 
+    def batch(self, operations: Sequence[Operation]) -> Plan[Results]:
+        """Plan a ``batch``: a read only if all of it reads."""
+        only_reads = all(isinstance(operation, Get) for operation in operations)
 
-def page(
-    prefix: Text | None,
-    *,
-    start: Text | None = None,
-    end: Text | None = None,
-    limit: int = PAGE_LIMIT,
-    keys_only: bool = False,
-    after: Text | None = None,
-    at_rev: int | None = None,
-    local: bool = False,
-) -> Plan[Page]:
-    """Plan one page of a ``range``."""
-    fields = _range_fields(prefix, start, end)
-    fields["limit"] = limit
-    if keys_only:
-        fields["keys_only"] = True
-    if after is not None:
-        fields["after"] = codec.as_bytes(after)
-    if at_rev is not None:
-        fields["at_rev"] = at_rev
-    return _reading("range", fields, codec.page_of, local=local)
+        def outcomes(reply: Fields) -> Results:
+            return wire.outcomes_of(operations, reply["results"], self.codec)
 
+        fields: Fields = {"ops": self._all_fields(operations)}
+        return Plan("batch", fields, Kind.READ if only_reads else Kind.MUTATION, outcomes)
 
-def next_page(prefix: Text, before: Page, *, keys_only: bool) -> Plan[Page] | None:
-    """Plan the page of the same moment that follows, or None when that was the last."""
-    if not before.more or not before.items:
-        return None
-    last = before.items[-1].key
-    return page(prefix, keys_only=keys_only, after=last, at_rev=before.at_rev)
+    def txn(
+        self,
+        compare: Sequence[Compare],
+        then: Sequence[Operation],
+        otherwise: Sequence[Operation],
+        fence: Fence | None,
+    ) -> Plan[TxnResult]:
+        """Plan a ``txn``."""
+        fields: Fields = {
+            "compare": [wire.compare_fields(one, self.codec) for one in compare],
+            "then": self._all_fields(then),
+            "else": self._all_fields(otherwise),
+        }
+        if fence is not None:
+            fields["fence"] = wire.fence_fields(fence)
+        only_reads = all(isinstance(operation, Get) for operation in (*then, *otherwise))
+
+        def read(reply: Fields) -> TxnResult:
+            return wire.txn_of(then, otherwise, reply, self.codec)
+
+        return Plan("txn", fields, Kind.READ if only_reads else Kind.MUTATION, read)
+
+    def delete_range(
+        self, prefix: Text | None, *, start: Text | None, end: Text | None, fence: Fence | None
+    ) -> Plan[int]:
+        """Plan a ``delete_range``."""
+        fields = _range_fields(prefix, start, end)
+        if fence is not None:
+            fields["fence"] = wire.fence_fields(fence)
+        return Plan("delete_range", fields, Kind.MUTATION, _deleted_count)
+
+    def page(
+        self,
+        prefix: Text | None,
+        *,
+        start: Text | None = None,
+        end: Text | None = None,
+        limit: int = PAGE_LIMIT,
+        keys_only: bool = False,
+        after: Text | None = None,
+        at_rev: int | None = None,
+        local: bool = False,
+    ) -> Plan[Page[V]]:
+        """Plan one page of a ``range``."""
+        fields = _range_fields(prefix, start, end)
+        fields["limit"] = limit
+        if keys_only:
+            fields["keys_only"] = True
+        if after is not None:
+            fields["after"] = as_bytes(after)
+        if at_rev is not None:
+            fields["at_rev"] = at_rev
+        if local:
+            fields["read"] = "local"
+
+        def read(reply: Fields) -> Page[V]:
+            return wire.page_of(reply, self.codec)
+
+        return Plan("range", fields, Kind.READ, read)
+
+    def next_page(self, prefix: Text, before: Page[V], *, keys_only: bool) -> Plan[Page[V]] | None:
+        """Plan the page of the same moment that follows, or None when that was the last."""
+        if not before.more or not before.items:
+            return None
+        last = before.items[-1].key
+        return self.page(prefix, keys_only=keys_only, after=last, at_rev=before.at_rev)
+
+    def _mutation(self, operation: Operation, read: Callable[[Fields], T]) -> Plan[T]:
+        op, fields = wire.operation_fields(operation, self.codec)
+        return Plan(op, fields, Kind.MUTATION, read, None, joins=True)
+
+    def _all_fields(self, operations: Sequence[Operation]) -> list[Fields]:
+        found = []
+        for operation in operations:
+            op, fields = wire.operation_fields(operation, self.codec)
+            found.append({"op": op, **fields})
+        return found
 
 
 def count(prefix: Text) -> Plan[int]:
     """Plan a ``range`` that only counts."""
-    return _reading("range", {**_range_fields(prefix, None, None), "count_only": True}, _count)
+    fields = {**_range_fields(prefix, None, None), "count_only": True}
+    return Plan("range", fields, Kind.READ, _count)
 
 
 def ask(
@@ -139,13 +209,13 @@ def ask(
 
 def members() -> Plan[list[Member]]:
     """Plan a ``members``."""
-    return Plan("members", {}, Kind.READ, codec.members_of)
+    return Plan("members", {}, Kind.READ, wire.members_of)
 
 
 def outcome_of(reply: Fields) -> Settled:
     """Return what a node's reply means for the call's way."""
-    leader = codec.leader_of(reply)
-    return Answered(leader) if reply["ok"] else Refused(codec.error_of(reply), leader)
+    leader = wire.leader_of(reply)
+    return Answered(leader) if reply["ok"] else Refused(wire.error_of(reply), leader)
 
 
 def parse_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
@@ -164,26 +234,26 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def _reading(
-    op: str, fields: Fields, read: Callable[[Fields], T], *, local: bool = False
-) -> Plan[T]:
-    if local:
-        fields["read"] = "local"
-    return Plan(op, fields, Kind.READ, read)
-
-
 def _range_fields(prefix: Text | None, start: Text | None, end: Text | None) -> Fields:
     if prefix is not None:
         if start is not None or end is not None:
             raise ValueError("a range is given by prefix, or by start and end, not by both")
-        return {"prefix": codec.as_bytes(prefix)}
+        return {"prefix": as_bytes(prefix)}
     if start is None or end is None:
         raise ValueError("a range needs prefix, or start and end")
-    return {"start": codec.as_bytes(start), "end": codec.as_bytes(end)}
+    return {"start": as_bytes(start), "end": as_bytes(end)}
 
 
 def _deleted(reply: Fields) -> bool:
     return bool(reply["deleted"])
+
+
+def _deleted_count(reply: Fields) -> int:
+    return int(reply["deleted"])
+
+
+def _mod_rev(reply: Fields) -> int:
+    return int(reply["mod_rev"])
 
 
 def _found(reply: Fields) -> bool:

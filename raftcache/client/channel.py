@@ -5,14 +5,15 @@ four times the CPU. The rules:
 
 - A request waits here, in order, until the connection takes it; one whose call is over is skipped.
   So what was not taken never leaves, and what was taken is known as sent.
-- After a silence the channel is retired: whoever waits may still get an answer, but nothing new is
-  sent, and it closes with its last call. What is left in its socket goes with it.
+- After a silence the channel is retired: whoever waits may still get an answer, he who was told of
+  the silence included, but nothing new is sent, and it closes with its last call. What is left in
+  its socket goes with it.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol
 
 import zmq
 
@@ -23,20 +24,31 @@ from .connection import Connection
 FRAMES_PER_TURN = 500
 """Frames taken before the loop gets to do other things."""
 
-Settled: TypeAlias = tuple[routing.Outcome, Fields]
+
+class Listener(Protocol):
+    """Whoever made a request and waits for what becomes of it."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it still waits; false as soon as it was cancelled."""
+        ...
+
+    def report(self, request_id: int, outcome: routing.Outcome, reply: Fields) -> None:
+        """Hear the outcome of a request, and the reply; silence may be followed by another."""
+        ...
 
 
 class _Flight:
     """One request, from its submission to its outcome."""
 
-    __slots__ = ("answer_by_ms", "future", "request", "sent", "strays", "timer")
+    __slots__ = ("answer_by_ms", "listener", "request", "sent", "strays", "timer")
 
     def __init__(
-        self, request: bytes, answer_by_ms: float, future: asyncio.Future[Settled], strays: int
+        self, request: bytes, answer_by_ms: float, listener: Listener, strays: int
     ) -> None:
         self.request = request
         self.answer_by_ms = answer_by_ms
-        self.future = future
+        self.listener = listener
         self.strays = strays
         self.sent = False
         self.timer: asyncio.TimerHandle | None = None
@@ -75,21 +87,25 @@ class Channel:
         return self._closed
 
     def submit(
-        self, request_id: int, request: bytes, *, connect_by_ms: float, answer_by_ms: float
-    ) -> asyncio.Future[Settled]:
-        """Send a request as soon as may be; the future gets its outcome, by the times given."""
+        self,
+        request_id: int,
+        request: bytes,
+        listener: Listener,
+        *,
+        connect_by_ms: float,
+        answer_by_ms: float,
+    ) -> None:
+        """Send a request as soon as may be; ``listener`` hears its outcome, by the times given."""
         assert not self._retired, "a retired channel takes no requests"
-        future: asyncio.Future[Settled] = self._loop.create_future()
-        flight = _Flight(request, answer_by_ms, future, self._strays)
+        flight = _Flight(request, answer_by_ms, listener, self._strays)
         self._flights[request_id] = flight
         self._waiting.append(request_id)
         # One timer for both limits: most requests are answered before even the first.
         flight.timer = self._loop.call_at(connect_by_ms / 1_000, self._on_time, request_id)
         self._pump_soon()
-        return future
 
     def forget(self, request_id: int) -> None:
-        """Drop a request whose caller does not wait any more; what is still here never leaves."""
+        """Drop a request that nobody waits for any more; what is still here never leaves."""
         flight = self._flights.pop(request_id, None)
         if flight is not None and flight.timer is not None:
             flight.timer.cancel()
@@ -137,7 +153,8 @@ class Channel:
         waiting = self._waiting
         while waiting:
             flight = self._flights.get(waiting[0])
-            if flight is not None and not flight.future.done():  # cancelled: it never leaves
+            # Else it was forgotten or cancelled, and never leaves.
+            if flight is not None and flight.listener.is_waiting:
                 if not self._connection.try_send(flight.request):
                     return
                 flight.sent = True
@@ -169,13 +186,13 @@ class Channel:
             due = flight.answer_by_ms / 1_000
             flight.timer = self._loop.call_at(due, self._on_time, request_id)
         else:
+            # It stays, for an answer may still come.
             self._retire()
             strays = self._strays - flight.strays
-            self._settle(request_id, flight, routing.Silent(strays), {})
+            flight.listener.report(request_id, routing.Silent(strays), {})
 
     def _settle(
         self, request_id: int, flight: _Flight, outcome: routing.Outcome, reply: Fields
     ) -> None:
-        if not flight.future.done():
-            flight.future.set_result((outcome, reply))
+        flight.listener.report(request_id, outcome, reply)
         self.forget(request_id)

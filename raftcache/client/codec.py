@@ -9,10 +9,21 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ..errors import ERRORS_BY_CODE, DefiniteError, IndefiniteError, RequestError
+from ..errors import (
+    ERRORS_BY_CODE,
+    DefiniteError,
+    IndefiniteError,
+    OutcomeUnknown,
+    RequestError,
+    SessionExpired,
+)
 from .records import (
+    NO_VALUE,
+    Compare,
     Delete,
+    Event,
     Expire,
+    Fence,
     Get,
     Incr,
     Item,
@@ -22,9 +33,11 @@ from .records import (
     Page,
     Record,
     Set,
-    Text,
+    TxnResult,
     Written,
 )
+from .sessions import Session
+from .values import Codec, V, as_bytes
 
 Fields: TypeAlias = dict[str, Any]
 """An operation's fields, or a reply's, by name."""
@@ -75,55 +88,78 @@ def error_of(reply: Fields) -> RequestError:
     return known(message, applied=applied, node=node if isinstance(node, str) else None, **extra)
 
 
-def as_bytes(text: Text) -> bytes:
-    """Return a key or value as the bytes that are stored."""
-    if isinstance(text, str):
-        return text.encode()
-    if isinstance(text, bytes | bytearray | memoryview):
-        return bytes(text)
-    raise TypeError(f"a key or value is bytes or str, not {type(text).__name__}")
-
-
-def operation_fields(operation: Operation) -> tuple[str, Fields]:
+def operation_fields(operation: Operation, codec: Codec[Any]) -> tuple[str, Fields]:
     """Return an operation's name on the wire and its fields."""
+    fields: Fields = {"key": as_bytes(operation.key)}
     match operation:
-        case Get(key=key):
-            return "get", {"key": as_bytes(key)}
-        case Set(key=key, value=value):
-            fields = {"key": as_bytes(key), "value": as_bytes(value)}
-            return "set", fields | _conditions(operation) | _ttl(operation.ttl)
-        case Delete(key=key):
-            return "delete", {"key": as_bytes(key)} | _conditions(operation)
-        case Incr(key=key, by=by):
-            return "incr", {"key": as_bytes(key), "by": by} | _ttl(operation.ttl)
-        case Expire(key=key, ttl=ttl):
-            return "expire", {"key": as_bytes(key), "ttl_ms": None} | _ttl(ttl)
+        case Get():
+            return "get", fields
+        case Set():
+            fields["value"] = codec.encode(operation.value)
+            if operation.ttl is not None:
+                fields["ttl_ms"] = milliseconds(operation.ttl)
+            if operation.sliding:
+                fields["sliding"] = True
+            if operation.bind:
+                fields["bind"] = True
+            return "set", _with_conditions(fields, operation, codec)
+        case Delete():
+            return "delete", _with_conditions(fields, operation, codec)
+        case Incr():
+            fields["by"] = operation.by
+            if operation.ttl is not None:
+                fields["ttl_ms"] = milliseconds(operation.ttl)
+            return "incr", _with_fence(fields, operation.fence)
+        case Expire():
+            fields["ttl_ms"] = None if operation.ttl is None else milliseconds(operation.ttl)
+            return "expire", _with_fence(fields, operation.fence)
 
 
-def _ttl(seconds: float | None) -> Fields:
+def milliseconds(seconds: float) -> int:
     """Return a time to live as the protocol has it."""
-    if seconds is None:
-        return {}
-    milliseconds = round(seconds * 1_000)
-    if milliseconds < 1:
+    found = round(seconds * 1_000)
+    if found < 1:
         raise ValueError(f"ttl is {seconds} s: a key lives for a millisecond at least")
-    return {"ttl_ms": milliseconds}
+    return found
 
 
-def _conditions(operation: Set | Delete) -> Fields:
-    fields: Fields = {}
+def compare_fields(compare: Compare, codec: Codec[Any]) -> Fields:
+    """Return a transaction's condition as the protocol has it."""
+    to = codec.encode(compare.to) if compare.field == "value" else compare.to
+    return {
+        "key": as_bytes(compare.key),
+        "field": compare.field,
+        "cmp": compare.cmp,
+        "to": to,
+    }
+
+
+def fence_fields(fence: Fence) -> Fields:
+    """Return a fence as the protocol has it."""
+    return {"key": fence.key, "create_rev": fence.create_rev}
+
+
+def _with_conditions(fields: Fields, operation: Set | Delete, codec: Codec[Any]) -> Fields:
     if operation.if_mod_rev is not None:
         fields["if_mod_rev"] = operation.if_mod_rev
     if operation.if_value is not None:
-        fields["if_value"] = as_bytes(operation.if_value)
+        fields["if_value"] = codec.encode(operation.if_value)
+    return _with_fence(fields, operation.fence)
+
+
+def _with_fence(fields: Fields, fence: Fence | None) -> Fields:
+    if fence is not None:
+        fields["fence"] = fence_fields(fence)
     return fields
 
 
-def result_of(operation: Operation, reply: Fields) -> Record | int | bool | None:
+def result_of(
+    operation: Operation, reply: Fields, codec: Codec[V]
+) -> Record[V] | int | bool | None:
     """Return what an operation gives, from a reply or from its result in a batch."""
     match operation:
         case Get():
-            return record_of(reply)
+            return record_of(reply, codec)
         case Set():
             return int(reply["mod_rev"])
         case Delete():
@@ -134,25 +170,50 @@ def result_of(operation: Operation, reply: Fields) -> Record | int | bool | None
             return bool(reply["found"])
 
 
-def outcomes_of(operations: Iterable[Operation], results: list[Fields]) -> list[Outcome]:
+def outcomes_of(
+    operations: Iterable[Operation], results: list[Fields], codec: Codec[Any]
+) -> list[Outcome]:
     """Return a batch's outcomes, in order; an operation that failed has its error as outcome."""
     return [
-        result_of(operation, result) if result["ok"] else error_of(result)
+        _outcome_of(operation, result, codec)
         for operation, result in zip(operations, results, strict=True)
     ]
 
 
-def record_of(reply: Fields) -> Record | None:
+def _outcome_of(operation: Operation, result: Fields, codec: Codec[Any]) -> Outcome:
+    if not result["ok"]:
+        return error_of(result)
+    try:
+        look_for_dropped(result)
+    except OutcomeUnknown as error:
+        return error
+    return result_of(operation, result, codec)
+
+
+def txn_of(
+    then: Iterable[Operation], otherwise: Iterable[Operation], reply: Fields, codec: Codec[Any]
+) -> TxnResult:
+    """Return what a transaction did."""
+    succeeded = bool(reply["succeeded"])
+    done = then if succeeded else otherwise
+    results = zip(done, reply["results"], strict=True)
+    return TxnResult(
+        succeeded, tuple(result_of(operation, result, codec) for operation, result in results)
+    )
+
+
+def record_of(reply: Fields, codec: Codec[V]) -> Record[V] | None:
     """Return the record of a ``get``, or None when there was no such key."""
     if not reply["found"]:
         return None
     ttl_ms = reply.get("ttl_ms")
     return Record(
-        value=reply["value"],
+        value=codec.decode(reply["value"]),
         mod_rev=reply["mod_rev"],
         create_rev=reply["create_rev"],
         key_version=reply["key_version"],
         ttl=None if ttl_ms is None else ttl_ms / 1_000,
+        session=reply.get("session") or 0,
     )
 
 
@@ -161,12 +222,13 @@ def written_of(reply: Fields) -> Written:
     return Written(int(reply["mod_rev"]), bool(reply.get("created")))
 
 
-def page_of(reply: Fields) -> Page:
+def page_of(reply: Fields, codec: Codec[V]) -> Page[V]:
     """Return the page of a ``range``."""
+    no_value: Any = NO_VALUE
     items = tuple(
         Item(
             key=item["key"],
-            value=item.get("value") or b"",
+            value=codec.decode(item["value"]) if "value" in item else no_value,
             mod_rev=item["mod_rev"],
             create_rev=item["create_rev"],
             key_version=item["key_version"],
@@ -176,6 +238,69 @@ def page_of(reply: Fields) -> Page:
     return Page(items=items, count=reply["count"], more=reply["more"], at_rev=reply["at_rev"])
 
 
+def events_of(reply: Fields, codec: Codec[V]) -> list[Event[V]]:
+    """Return the changes that a ``watch`` tells of."""
+    return [
+        Event(
+            kind=event["kind"],
+            key=event["key"],
+            value=_optional(event.get("value"), codec),
+            rev=event["rev"],
+            prev=_optional(event.get("prev"), codec),
+        )
+        for event in reply["events"]
+    ]
+
+
+def _optional(value: bytes | None, codec: Codec[V]) -> V | None:
+    return None if value is None else codec.decode(value)
+
+
 def members_of(reply: Fields) -> list[Member]:
     """Return the nodes of a ``members``."""
     return [msgspec.convert(member, Member) for member in reply["members"]]
+
+
+def numbered(fields: Fields, session: Session) -> tuple[Fields, list[int]]:
+    """Return a mutation's fields with its number in a session, and the number.
+
+    In a batch each operation that changes something has its own.
+    """
+    ack = session.numbers.ack
+    ops = fields.get("ops")
+    if ops is None:
+        number = session.numbers.take()
+        return {**fields, "session": session.id, "seq": number, "ack": ack}, [number]
+    taken = []
+    sent = []
+    for operation in ops:
+        if operation["op"] == "get":
+            sent.append(operation)
+            continue
+        number = session.numbers.take()
+        taken.append(number)
+        sent.append({**operation, "seq": number})
+    return {**fields, "ops": sent, "session": session.id, "ack": ack}, taken
+
+
+def look_for_dropped(reply: Fields) -> None:
+    """Look whether the answer is still kept, of a write that was sent again after it was done.
+
+    Raises:
+        OutcomeUnknown: it is not: the write was done, and what it gave is gone.
+    """
+    if reply.get("reply_dropped"):
+        raise OutcomeUnknown(
+            "it was done, but its answer is no longer kept: read what there is now", applied="yes"
+        )
+
+
+def look_for_expired(fields: Fields, reply: Fields) -> None:
+    """Look whether a batch met the end of its session.
+
+    Raises:
+        SessionExpired: nothing of this sending that would have changed anything was done.
+    """
+    for operation, result in zip(fields.get("ops", ()), reply.get("results", ()), strict=True):
+        if "seq" in operation and result.get("error") == SessionExpired.code:
+            raise error_of(result)

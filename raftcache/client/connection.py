@@ -25,10 +25,19 @@ _HANDSHAKE_MS = 2_000
 
 
 class Connection:
-    """A DEALER to ``endpoint`` and the monitor that tells of its end."""
+    """A DEALER to ``endpoint`` and the monitor that tells of its end.
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> None:
+    ``bell_fd`` is a descriptor that, once it is readable, ends every wait.
+    """
+
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        endpoint: str,
+        bell_fd: int | None = None,
+    ) -> None:
         self.endpoint = endpoint
+        self._bell_fd = bell_fd
         self._dealer = context.socket(zmq.DEALER)
         self._monitor: zmq.Socket[bytes] | None = None
         try:
@@ -44,6 +53,8 @@ class Connection:
         self._poller = zmq.Poller()
         self._poller.register(monitor, zmq.POLLIN)
         self._poller.register(self._dealer, zmq.POLLIN)
+        if bell_fd is not None:
+            self._poller.register(bell_fd, zmq.POLLIN)
 
     def send(self, request: bytes, wait_ms: float) -> bool:
         """Send a request once there is a connection to take it; False: none within ``wait_ms``."""
@@ -67,6 +78,14 @@ class Connection:
     def wait(self, wait_ms: float) -> bool:
         """Wait until frames or the connection's end may be there; False: neither came."""
         return bool(self._poller.poll(math.ceil(wait_ms)))
+
+    def listen_with(self, poller: zmq.Poller) -> None:
+        """Let ``poller`` tell what :meth:`wait` waits for, beside other connections."""
+        if self._monitor is not None:
+            poller.register(self._monitor, zmq.POLLIN)
+        poller.register(self._dealer, zmq.POLLIN)
+        if self._bell_fd is not None:
+            poller.register(self._bell_fd, zmq.POLLIN)
 
     def receive(self) -> bytes | None:
         """Return the body of the next message, empty when ill-formed; None when none is there."""

@@ -21,41 +21,10 @@ from typing import TypeAlias
 import msgspec
 
 from ..errors import OutcomeUnknown, RequestError, Timeout, Unreachable
-from .patience import Patience
+from .patience import Options, Patience
 
 TIMEOUT_MS_MAX = 600_000
 """The longest that a request may ask a node to hold it (docs/protocol.md)."""
-
-
-class Options(msgspec.Struct, frozen=True):
-    """The times of routing, in milliseconds."""
-
-    connect_ms: float = 250
-    """To reach one node before another is tried. Too small: a busy node looks dead."""
-    silence_ms: float = 100
-    """For a first answer to what may be asked twice, before the times of answers are known, and
-    doubled at each silence: what a paused node costs. Too small: slow nodes are asked in vain, and
-    get more to do. Too large: a client waits for one that is gone when others could answer."""
-    silence_ms_min: float = 75
-    silence_ms_max: float = 2_000
-    rest_ms: float = 250
-    """So long a node that was silent is asked only if there is no other."""
-    search_ms: float = 1_000
-    """How long a node that is not known to lead is to hold a mutation, and any node what may be
-    asked twice. A node without a leader holds requests; cut off from the majority it would hold
-    them until the deadline."""
-    backoff_ms: float = 4
-    """Before a refused request is sent again, doubled each time, with jitter."""
-    backoff_ms_max: float = 100
-    stranger_ms: float = 10_000
-    """For a hinted leader that can't be reached from here and is none of the endpoints (behind
-    an address translation, say): so long the known nodes have to hand requests on."""
-    last_try_ms: float = 200
-    """A mutation that was refused for the moment is not sent again with less time left than this.
-    Too small: refusals turn into unknown outcomes. Too large: calls end that much early."""
-    redirects_max: int = 3
-    """Hints to another leader that are followed without a pause: two nodes may point at each
-    other for a moment."""
 
 
 class Kind(enum.Enum):
@@ -226,6 +195,8 @@ class Call:
     deadline_ms: float
     pinned: str | None = None
     anyone: bool = False
+    hold_ms: float = 0
+    """So long a node may rightly keep the request: no silence begins before."""
     in_doubt: bool = False
     """A sending may have taken effect, and its own answer is missing; it stays so."""
     _sent_ms: dict[str, float] = field(default_factory=dict)
@@ -303,7 +274,7 @@ class Call:
             held = remaining if endpoint == self.routing.leader else options.search_ms
         else:
             silence_ms = self.routing.patience.silence_ms * float(1 << min(self._silences, 16))
-            wait = min(silence_ms, options.silence_ms_max)
+            wait = self.hold_ms + min(silence_ms, options.silence_ms_max)
             held = max(wait, options.search_ms)
         if self.pinned is not None:
             wait = held = remaining  # nobody else may answer: there is nothing to save time for
@@ -348,7 +319,9 @@ class Call:
 
     def _learn(self, now_ms: float, endpoint: str) -> None:
         # Of a call that has met trouble nobody knows which sending was answered.
-        if self.kind is not Kind.MUTATION and not self._trouble and not self._silences:
+        if self.kind is Kind.MUTATION or self.hold_ms:
+            return
+        if not self._trouble and not self._silences:
             self.routing.patience.learn(now_ms - self._sent_ms[endpoint])
 
     def _on_contact(self, endpoint: str, leader: str | None) -> None:

@@ -1,229 +1,220 @@
-"""The blocking client: performs what :mod:`.routing` decides, over one connection per node.
+"""The blocking client: calls, one at a time, and the session that its writes are numbered in.
 
-Only this file waits and reads the clock. One call runs at a time; threads that share a client
-queue at its lock, within their own deadlines.
+Threads that share a client queue at its lock, within their own deadlines.
 """
 
+import contextlib
 import os
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
-import zmq
-
-from ..errors import Unreachable
+from ..errors import BadRequest, RequestError, SessionExpired, Unreachable, Unsupported
 from . import calls, codec, routing
-from .calls import Plan
+from .calling import Caller, now_ms
+from .calls import Plan, Plans
 from .codec import Fields
-from .connection import Connection
-from .records import Item, Member, Operation, Outcome, Page, Record, Text, Written
+from .commands import Commands
+from .keeper import Keeper
+from .local import local_endpoints
+from .sessions import RETRY_UNSUPPORTED_MS, TTL_S, Session, State
+from .values import Codec, CodecName, Text, V, codec_of
+from .watching import FROM_NOW, Cursor, Watch
 
 T = TypeVar("T")
 
+_FAREWELL_MS = 500
+"""How long closing waits for the cluster to hear that the session is over."""
 
-class Client:
+
+class Client(Commands[V]):
     """A client of a Raft Cache cluster.
 
     ``endpoints`` are client addresses of its nodes (``tcp://127.0.0.1:7401``), a list or one string
-    with commas; one that lives is enough. ``timeout`` is the deadline of a call, in seconds;
-    each method takes its own.
+    with commas; one that lives is enough. ``timeout`` is the deadline of a call, in seconds; each
+    method takes its own. Values are bytes, or what ``codec`` makes of them: "str", "json",
+    "msgpack", or a :class:`Codec`.
+
+    Every write is done once, however many nodes die on the way: with the first one the client opens
+    a session, numbers its writes in it, and sends a write again until it is answered or its time
+    is over. With ``exactly_once=False`` it opens none: then a write is sent once, and if its answer
+    is missing nobody knows whether it happened.
 
     Every method raises a :class:`raftcache.errors.DefiniteError` when nothing happened and never
-    will, and an :class:`raftcache.errors.IndefiniteError` when a mutation may have taken effect:
-    it was sent once, and the answer is missing. No mutation is ever sent twice unless the first
-    sending is known to have had no effect; reads are repeated freely.
+    will, and an :class:`raftcache.errors.IndefiniteError` when a mutation may have taken effect.
 
-    Threads may share a client; their calls take turns. A process that forks makes a new one.
+    The session lives for ``session_ttl`` seconds beyond the last sign of life from this client, and
+    a thread keeps it alive until :meth:`close`. Threads may share a client; their calls take turns.
+    A process that forks makes a new one.
     """
 
-    def __init__(self, endpoints: str | Sequence[str], *, timeout: float = 5.0) -> None:
+    @overload
+    def __init__(
+        self: "Client[bytes]",
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float = ...,
+        codec: Literal["bytes"] = ...,
+        exactly_once: bool = ...,
+        session_ttl: float = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Client[str]",
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float = ...,
+        codec: Literal["str"],
+        exactly_once: bool = ...,
+        session_ttl: float = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Client[Any]",
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float = ...,
+        codec: Literal["json", "msgpack"],
+        exactly_once: bool = ...,
+        session_ttl: float = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float = ...,
+        codec: Codec[V],
+        exactly_once: bool = ...,
+        session_ttl: float = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float = 5.0,
+        codec: CodecName | Codec[V] = "bytes",
+        exactly_once: bool = True,
+        session_ttl: float = TTL_S,
+    ) -> None:
         self._routing = routing.Routing(calls.parse_endpoints(endpoints))
+        self._plans = Plans(codec_of(codec))
         self._timeout = timeout
+        self._exactly_once = exactly_once
+        self._ttl_ms = round(session_ttl * 1_000)
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._last_id = 0
-        self._connections: dict[str, Connection] = {}
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = zmq.Context()
+        self._caller: Caller | None = Caller(self._routing)
+        self._session: Session | None = None
+        self._no_session_until_ms = 0.0
+        self._watches: weakref.WeakSet[Watch[V]] = weakref.WeakSet()
+        self._keeper = Keeper(tuple(self._routing.endpoints))
+        self._end = weakref.finalize(self, self._keeper.stop)
 
-    def get(self, key: Text, *, local: bool = False, timeout: float | None = None) -> bytes | None:
-        """Return a key's value, or None when there is no such key.
-
-        With ``local``, any one node answers from its own state at once: perhaps an old value.
-        """
-        record = self.get_record(key, local=local, timeout=timeout)
-        return None if record is None else record.value
-
-    def get_record(
-        self, key: Text, *, local: bool = False, timeout: float | None = None
-    ) -> Record | None:
-        """Return a key's value and revisions, or None when there is no such key."""
-        return self._perform(calls.get_record(key, local=local), timeout)
-
-    def set(
-        self,
-        key: Text,
-        value: Text,
+    @classmethod
+    def local(
+        cls,
+        folder: str | Path | None = None,
         *,
-        if_mod_rev: int | None = None,
-        if_value: Text | None = None,
-        ttl: float | None = None,
-        timeout: float | None = None,
-    ) -> int:
-        """Write a key and return its new revision.
-
-        ``if_mod_rev`` and ``if_value`` make it conditional on the key's present revision (0: the
-        key must not exist) and value. The key goes after ``ttl`` seconds, by the cluster's own
-        time; without it, it stays.
+        timeout: float = 5.0,
+        exactly_once: bool = True,
+        session_ttl: float = TTL_S,
+    ) -> "Client[bytes]":
+        """Return a client of the cluster that runs here: see :func:`local_endpoints`.
 
         Raises:
-            Conflict: the condition does not hold; it carries the present revision and value.
+            NoLocalCluster: there is none; the message says what is missing.
         """
-        plan = calls.write(key, value, if_mod_rev=if_mod_rev, if_value=if_value, ttl=ttl)
-        return self._perform(plan, timeout).mod_rev
-
-    def write(
-        self,
-        key: Text,
-        value: Text,
-        *,
-        if_mod_rev: int | None = None,
-        if_value: Text | None = None,
-        ttl: float | None = None,
-        timeout: float | None = None,
-    ) -> Written:
-        """Write a key as :meth:`set` does; return also whether it is a new one."""
-        plan = calls.write(key, value, if_mod_rev=if_mod_rev, if_value=if_value, ttl=ttl)
-        return self._perform(plan, timeout)
-
-    def delete(
-        self,
-        key: Text,
-        *,
-        if_mod_rev: int | None = None,
-        if_value: Text | None = None,
-        timeout: float | None = None,
-    ) -> bool:
-        """Delete a key; return whether there was one. The conditions are those of :meth:`set`."""
-        plan = calls.delete(key, if_mod_rev=if_mod_rev, if_value=if_value)
-        return self._perform(plan, timeout)
-
-    def incr(
-        self, key: Text, by: int = 1, *, ttl: float | None = None, timeout: float | None = None
-    ) -> int:
-        """Add to the number in a key (none: 0) and return the sum.
-
-        A key that this creates goes after ``ttl`` seconds; one that is there stays as it is.
-
-        Raises:
-            WrongType: the value is no integer.
-            OutOfRange: the sum would not fit in signed 64 bits.
-        """
-        return self._perform(calls.incr(key, by, ttl), timeout)
-
-    def expire(self, key: Text, ttl: float | None, *, timeout: float | None = None) -> bool:
-        """Let a key go ``ttl`` seconds from now, or stay (None); return whether there is one.
-
-        Its value and revision remain as they are.
-        """
-        return self._perform(calls.expire(key, ttl), timeout)
-
-    def batch(
-        self, operations: Sequence[Operation], *, timeout: float | None = None
-    ) -> list[Outcome]:
-        """Do up to 1,000 operations in order, in one round; return an outcome for each.
-
-        They are independent: one that fails has its error as its outcome, not raised, and stops
-        nothing.
-        """
-        return self._perform(calls.batch(operations), timeout) if operations else []
-
-    def range(  # noqa: PLR0913 - a range has as many fields on the wire
-        self,
-        prefix: Text | None = None,
-        *,
-        start: Text | None = None,
-        end: Text | None = None,
-        limit: int = calls.PAGE_LIMIT,
-        keys_only: bool = False,
-        after: Text | None = None,
-        at_rev: int | None = None,
-        local: bool = False,
-        timeout: float | None = None,
-    ) -> Page:
-        """Return one page of the keys with ``prefix``, or from ``start`` to before ``end``.
-
-        The next page of the same moment: ``after`` its last key, ``at_rev`` its revision.
-
-        Raises:
-            Compacted: so many changes came since ``at_rev`` that the moment is no longer kept.
-        """
-        plan = calls.page(
-            prefix,
-            start=start,
-            end=end,
-            limit=limit,
-            keys_only=keys_only,
-            after=after,
-            at_rev=at_rev,
-            local=local,
+        return Client(
+            local_endpoints(folder),
+            timeout=timeout,
+            exactly_once=exactly_once,
+            session_ttl=session_ttl,
         )
-        return self._perform(plan, timeout)
 
-    def count(self, prefix: Text = b"", *, timeout: float | None = None) -> int:
-        """Return the number of keys with ``prefix``."""
-        return self._perform(calls.count(prefix), timeout)
+    def watch(
+        self,
+        key: Text | None = None,
+        *,
+        prefix: Text | None = None,
+        from_rev: int | None = None,
+        prev: bool = False,
+    ) -> Watch[V]:
+        """Return an iterator over the changes of a key, or of all keys with ``prefix``.
 
-    def items(self, prefix: Text = b"", *, timeout: float | None = None) -> Iterator[Item]:
-        """Yield the keys with ``prefix`` and their values, in order, all of one moment.
+        It begins with the change ``from_rev``, or (None) with the first one after this call, and
+        goes on, over failovers, without a gap or a repetition, until it is closed. It has
+        connections of its own: other calls of the client go on meanwhile. With ``prev`` events have
+        the value before.
 
-        ``timeout`` is for each page. Raises what :meth:`range` raises.
+        Raises:
+            Compacted: (from the iterator, too) so many changes came since that revision that they
+                are no longer kept: read the keys anew, and watch from there.
         """
-        return self._walk(prefix, keys_only=False, timeout=timeout)
+        cursor = Cursor(self._plans.codec, key, prefix, from_rev=from_rev, prev=prev)
+        if from_rev is None:
+            cursor.begin(self._perform(FROM_NOW, None))
+        watch = Watch(cursor, tuple(self._routing.endpoints))
+        self._watches.add(watch)
+        return watch
 
-    def keys(self, prefix: Text = b"", *, timeout: float | None = None) -> Iterator[bytes]:
-        """Yield the keys with ``prefix``, in order, all of one moment."""
-        return (item.key for item in self._walk(prefix, keys_only=True, timeout=timeout))
+    def add_listener(self, listener: Callable[[State], None]) -> None:
+        """Let ``listener`` hear what becomes of the session, from a thread of the client's own.
 
-    def ping(
-        self, endpoint: str | None = None, *, timeout: float | None = None
-    ) -> Mapping[str, Any]:
-        """Return protocol, build and cluster as any node, or ``endpoint``'s, tells them."""
-        return self._perform(calls.ask("ping", endpoint), timeout)
-
-    def status(
-        self, endpoint: str | None = None, *, timeout: float | None = None
-    ) -> Mapping[str, Any]:
-        """Return one node's view of itself and the cluster: any node's, or ``endpoint``'s."""
-        return self._perform(calls.ask("status", endpoint), timeout)
-
-    def hash(
-        self, endpoint: str | None = None, *, at: int | None = None, timeout: float | None = None
-    ) -> Mapping[str, Any]:
-        """Return a digest of a node's state and the log index it is of.
-
-        At the same index it is equal on all nodes. ``at`` asks for a past index.
+        It hears a :class:`State` at each change: connected, suspended (locks are at risk), lost.
         """
-        plan = calls.ask("hash", endpoint, None if at is None else {"at": at})
-        return self._perform(plan, timeout)
+        self._keeper.listeners.append(listener)
 
-    def members(self, *, timeout: float | None = None) -> list[Member]:
-        """Return the nodes of the cluster, as its configuration lists them."""
-        return self._perform(calls.members(), timeout)
+    def remove_listener(self, listener: Callable[[State], None]) -> None:
+        """Let ``listener`` hear no more."""
+        self._keeper.listeners.remove(listener)
+
+    @property
+    def state(self) -> State | None:
+        """What is known of the session now; None: there was none yet."""
+        session = self._session
+        return None if session is None else session.state(now_ms())
+
+    def session(self, *, timeout: float | None = None) -> Session:
+        """Return the session, which is opened if there is none that lives.
+
+        Raises:
+            Unsupported: the client has none, or the cluster knows none yet.
+        """
+        if not self._exactly_once:
+            raise Unsupported("this client was made with exactly_once=False: it has no session")
+        seconds = self._timeout if timeout is None else timeout
+        deadline_ms = now_ms() + seconds * 1_000
+        with self._turn(deadline_ms) as caller:
+            self._no_session_until_ms = 0.0
+            session = self._live_session(caller, deadline_ms)
+        if session is None:
+            raise Unsupported("the cluster knows no sessions: all of its nodes must be upgraded")
+        return session
 
     def close(self) -> None:
-        """Close all connections. Later calls raise ``ValueError``; closing again does nothing."""
+        """End the session and all connections; closing again does nothing.
+
+        Watches end, later calls raise ``ValueError``.
+        """
         if self._pid != os.getpid():
             return  # the sockets and threads are the parent's
+        self._end()
+        for watch in [*self._watches]:
+            watch.close()
         with self._lock:
-            context, self._context = self._context, None
-            if context is None:
+            caller, self._caller = self._caller, None
+            if caller is None:
                 return
-            for connection in self._connections.values():
-                connection.close()
-            self._connections.clear()
-            context.term()
+            session, self._session = self._session, None
+            try:
+                if session is not None and not session.ended:
+                    _say_farewell(caller, session)
+            finally:
+                caller.close()
 
     def __enter__(self) -> Self:
         """Return the client itself."""
@@ -238,100 +229,90 @@ class Client:
         """Close it."""
         self.close()
 
-    def _walk(self, prefix: Text, *, keys_only: bool, timeout: float | None) -> Iterator[Item]:
-        plan: Plan[Page] | None = calls.page(prefix, keys_only=keys_only)
-        while plan is not None:
-            page = self._perform(plan, timeout)
-            yield from page.items
-            plan = calls.next_page(prefix, page, keys_only=keys_only)
-
     def _perform(self, plan: Plan[T], timeout: float | None) -> T:
         """Perform one call: take steps until one settles it."""
         seconds = self._timeout if timeout is None else timeout
-        deadline_ms = _now_ms() + seconds * 1_000
+        deadline_ms = now_ms() + seconds * 1_000
+        with self._turn(deadline_ms) as caller:
+            if plan.kind is routing.Kind.MUTATION and self._exactly_once:
+                return plan.read(self._perform_once(caller, plan, deadline_ms))
+            call = routing.Call(self._routing, plan.kind, deadline_ms, plan.pinned, plan.anyone)
+            return plan.read(caller.perform(call, plan.op, plan.fields))
+
+    def _turn(self, deadline_ms: float) -> "_Turn":
         if self._pid != os.getpid():
             raise RuntimeError("this Client was made before a fork: make a new one in the child")
-        if not self._lock.acquire(timeout=max(0.0, seconds)):
+        return _Turn(self, deadline_ms)
+
+    def _perform_once(self, caller: Caller, plan: Plan[T], deadline_ms: float) -> Fields:
+        """Send a mutation, numbered in the session, as often as it takes."""
+        while True:
+            session = self._live_session(caller, deadline_ms)
+            if session is None:
+                call = routing.Call(self._routing, plan.kind, deadline_ms)
+                return caller.perform(call, plan.op, plan.fields)
+            call = routing.Call(self._routing, routing.Kind.ONCE, deadline_ms)
+            fields, taken = codec.numbered(plan.fields, session)
+            try:
+                reply = caller.perform(call, plan.op, fields)
+                codec.look_for_dropped(reply)
+                codec.look_for_expired(fields, reply)
+            except SessionExpired:
+                session.ended = True
+                self._keeper.look()
+                # Sent only once, and refused: nothing was done, and a new session may do it.
+                if call.in_doubt:
+                    raise
+            else:
+                return reply
+            finally:
+                for number in taken:
+                    session.numbers.settle(number)
+
+    def _live_session(self, caller: Caller, deadline_ms: float) -> Session | None:
+        """Return the session, opened if need be; None where the cluster knows none yet.
+
+        In doubt it is opened twice: one that is not used ends by itself.
+        """
+        session, now = self._session, now_ms()
+        if session is not None and session.state(now) is not State.LOST:
+            return session
+        if now < self._no_session_until_ms:
+            return None
+        call = routing.Call(self._routing, routing.Kind.READ, deadline_ms)
+        try:
+            reply = caller.perform(call, "session_open", {"ttl_ms": self._ttl_ms})
+        except (Unsupported, BadRequest):
+            self._no_session_until_ms = now + RETRY_UNSUPPORTED_MS
+            return None
+        session = self._session = Session(reply["session"], self._ttl_ms, now)
+        self._keeper.keep(session)
+        return session
+
+
+class _Turn:
+    """The lock of a client, until a deadline; gives the caller that performs its calls."""
+
+    def __init__(self, client: Client[Any], deadline_ms: float) -> None:
+        self._client = client
+        self._deadline_ms = deadline_ms
+
+    def __enter__(self) -> Caller:
+        left_ms = self._deadline_ms - now_ms()
+        if not self._client._lock.acquire(timeout=max(0.0, left_ms) / 1_000):  # noqa: SLF001 - ours
             raise Unreachable("other threads kept this Client busy until the deadline")
-        try:
-            if self._context is None:
-                raise ValueError("this Client is closed")
-            call = routing.Call(self._routing, plan.kind, deadline_ms, plan.pinned)
-            while True:
-                step = call.next_step(_now_ms())
-                if isinstance(step, routing.Pause):
-                    time.sleep(max(0.0, step.until_ms - _now_ms()) / 1_000)
-                    continue
-                outcome, reply = self._attempt(step, plan.op, plan.fields)
-                if call.settle(_now_ms(), outcome, step.endpoint):
-                    return plan.read(reply)
-        finally:
-            self._lock.release()
+        caller = self._client._caller  # noqa: SLF001 - as above
+        if caller is None:
+            self._client._lock.release()  # noqa: SLF001 - as above
+            raise ValueError("this Client is closed")
+        return caller
 
-    def _attempt(
-        self, step: routing.Send, op: str, fields: Fields
-    ) -> tuple[routing.Outcome, Fields]:
-        """Send one request over a healthy connection and wait for its outcome."""
-        self._last_id += 1
-        request_id = self._last_id
-        request = codec.encode_request(
-            op, fields, request_id=request_id, timeout_ms=step.timeout_ms
-        )
-        try:
-            connection = self._connection(step.endpoint)
-        except zmq.ZMQError as error:
-            return routing.NotSent(str(error)), {}
-        answered = False
-        try:
-            if not connection.send(request, _left_ms(step.connect_by_ms)):
-                reason = "refused" if connection.has_ended() else "no connection in time"
-                return routing.NotSent(reason), {}
-            outcome, reply = _await_reply(connection, request_id, step.answer_by_ms)
-            answered = isinstance(outcome, routing.Answered | routing.Refused)
-            return outcome, reply
-        finally:
-            # Whatever else happened, an interrupt included: nothing of this request may stay
-            # in the socket, neither to be sent late nor to be answered late.
-            if not answered:
-                del self._connections[step.endpoint]
-                connection.close()
-
-    def _connection(self, endpoint: str) -> Connection:
-        connection = self._connections.get(endpoint)
-        if connection is not None and connection.has_ended():
-            del self._connections[endpoint]
-            connection.close()
-            connection = None
-        if connection is None:
-            assert self._context is not None
-            connection = self._connections[endpoint] = Connection(self._context, endpoint)
-        return connection
+    def __exit__(self, *_: object) -> None:
+        self._client._lock.release()  # noqa: SLF001 - as above
 
 
-def _await_reply(
-    connection: Connection, request_id: int, by_ms: float
-) -> tuple[routing.Outcome, Fields]:
-    """Wait for the reply with this id; anything else that comes is counted and dropped."""
-    strays = 0
-    while connection.wait(_left_ms(by_ms)):
-        # Order matters: what came before the connection's end is still to be read.
-        ended = connection.has_ended()
-        while (frame := connection.receive()) is not None:
-            reply = codec.decode_reply(frame)
-            if reply is None or reply.get("id") != request_id:
-                strays += 1
-                continue
-            return calls.outcome_of(reply), reply
-        if ended:
-            return routing.Lost(), {}
-        if _left_ms(by_ms) <= 0:
-            break
-    return routing.Silent(strays), {}
-
-
-def _now_ms() -> float:
-    return time.monotonic() * 1_000
-
-
-def _left_ms(until_ms: float) -> float:
-    return max(0.0, until_ms - _now_ms())
+def _say_farewell(caller: Caller, session: Session) -> None:
+    """Tell the cluster that a session is over, so that its locks are free at once."""
+    call = routing.Call(caller.routing, routing.Kind.READ, now_ms() + _FAREWELL_MS)
+    with contextlib.suppress(RequestError):  # then it ends by itself
+        caller.perform(call, "session_close", {"session": session.id})

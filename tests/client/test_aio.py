@@ -25,10 +25,20 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def client_of(*nodes: FakeNode | str, timeout: float = 5.0) -> AsyncIterator[AsyncClient]:
-    """Make a client that begins at the first of these nodes, connected to it."""
+async def client_of(
+    *nodes: FakeNode | str,
+    timeout: float = 5.0,
+    exactly_once: bool = False,
+    coalesce: bool = False,
+) -> AsyncIterator[AsyncClient]:
+    """Make a client that begins at the first of these nodes, connected to it.
+
+    Unless it is to be otherwise each of its calls is one request, and a write is sent once.
+    """
     endpoints = [node if isinstance(node, str) else node.endpoint for node in nodes]
-    async with AsyncClient(endpoints, timeout=timeout) as client:
+    async with AsyncClient(
+        endpoints, timeout=timeout, exactly_once=exactly_once, coalesce=coalesce
+    ) as client:
         if isinstance(nodes[0], FakeNode):
             await client.ping(nodes[0].endpoint, timeout=30)
         client._routing._position = 0
@@ -59,8 +69,8 @@ def methods(kind: type) -> dict[str, list[str]]:
     """Return the public methods of a client and the names of their parameters."""
     return {
         name: list(inspect.signature(method).parameters)
-        for name, method in vars(kind).items()
-        if not name.startswith("_") and inspect.isfunction(method)
+        for name, method in inspect.getmembers(kind)
+        if not name.startswith("_") and callable(method)
     }
 
 

@@ -149,7 +149,7 @@ def test_after_a_silence_who_waits_still_gets_an_answer_and_the_rest_goes_anothe
         patient = asyncio.create_task(client.set("patient", "v"))
         with pytest.raises(Timeout):
             await client.set("brief", "v", timeout=0.1)
-        [old] = client._retired
+        [old] = client._exchange._retired
         assert await client.set("after", "v") == 8
         assert await patient == 7
         assert old.closed
@@ -171,7 +171,7 @@ def test_connections_kept_for_late_answers_are_few() -> None:
             with pytest.raises(Timeout):
                 await client.set(f"b{number}", "v", timeout=0.02)
             client._routing._health.clear()
-            most = max(most, len(client._retired))
+            most = max(most, len(client._exchange._retired))
         done = [task for task in patient if task.done()]
         assert [type(task.exception()) for task in done] == [OutcomeUnknown] * len(done)
         for task in patient:

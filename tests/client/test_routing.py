@@ -5,11 +5,11 @@ import random
 
 import pytest
 
+from raftcache.client.patience import Options
 from raftcache.client.routing import (
     Call,
     Kind,
     NotSent,
-    Options,
     Outcome,
     Refused,
     Routing,

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from raftcache.client.patience import Patience
-from raftcache.client.routing import Call, Kind, Lost, Options, Outcome, Refused, Send, Silent
+from raftcache.client.patience import Options, Patience
+from raftcache.client.routing import Call, Kind, Lost, Outcome, Refused, Send, Silent
 from raftcache.errors import (
     Conflict,
     DefiniteError,

@@ -23,10 +23,15 @@ from .scripts import always, die, paged
 
 
 @contextmanager
-def client_of(*nodes: FakeNode | str, timeout: float = 5.0) -> Iterator[Client]:
-    """Make a client that begins at the first of these nodes, connected to it."""
+def client_of(
+    *nodes: FakeNode | str, timeout: float = 5.0, exactly_once: bool = False
+) -> Iterator[Client]:
+    """Make a client that begins at the first of these nodes, connected to it.
+
+    Unless it is to be otherwise it opens no session, and sends a write once.
+    """
     endpoints = [node if isinstance(node, str) else node.endpoint for node in nodes]
-    with Client(endpoints, timeout=timeout) as client:
+    with Client(endpoints, timeout=timeout, exactly_once=exactly_once) as client:
         if isinstance(nodes[0], FakeNode):
             client.ping(nodes[0].endpoint, timeout=30)
         client._routing._position = 0

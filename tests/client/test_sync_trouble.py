@@ -197,7 +197,7 @@ def test_an_interrupted_call_leaves_nothing_behind(monkeypatch: pytest.MonkeyPat
     """Ctrl-C in the middle of a call: the next call gets its own answer."""
     with FakeNode(always(found(b"v"))) as node, client_of(node) as client:
         with monkeypatch.context() as patch:
-            patch.setattr("raftcache.client.sync._await_reply", _interrupt)
+            patch.setattr("raftcache.client.calling._take_reply", _interrupt)
             with pytest.raises(KeyboardInterrupt):
                 client.get("k")
         assert client.get("k") == b"v"

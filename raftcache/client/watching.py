@@ -1,0 +1,159 @@
+"""Watches: long polls that follow one another from revision to revision, at any node.
+
+:class:`Cursor` decides (sans-I/O) what to ask next and what to make of an answer; the revision
+that it goes on from is all that it needs, so a change of nodes loses nothing and repeats nothing.
+"""
+
+import threading
+import time
+from collections import deque
+from types import TracebackType
+from typing import Final, Generic, Self
+
+from ..errors import NoLeader, Overloaded, Timeout, Unreachable
+from . import codec as wire
+from . import routing
+from .calling import Bell, Caller, Interrupted, now_ms
+from .calls import Plan
+from .codec import Fields
+from .records import Event
+from .values import Codec, Text, V, as_bytes
+
+HOLD_MS: Final = 1_500
+"""How long a node holds a poll when nothing happens. Longer: a watcher takes longer to leave a node
+that stands still. Shorter: more messages for nothing."""
+POLL_MS: Final = 10_000
+"""How long one poll is tried at all nodes before it is made anew."""
+_PAUSE_S: Final = 0.05
+
+PATIENT: Final = (NoLeader, Overloaded, Timeout, Unreachable)
+"""What a watch outlasts: the cluster may be back in a moment."""
+
+
+def _store_rev(reply: Fields) -> int:
+    return int(reply["store_rev"])
+
+
+FROM_NOW: Final[Plan[int]] = Plan("get", {"key": b"\0"}, routing.Kind.READ, _store_rev)
+"""Asks for the revision of this moment: what comes after it is new."""
+
+
+class Cursor(Generic[V]):
+    """Where a watch has come to."""
+
+    def __init__(
+        self,
+        codec: Codec[V],
+        key: Text | None,
+        prefix: Text | None,
+        *,
+        from_rev: int | None,
+        prev: bool,
+    ) -> None:
+        if (key is None) == (prefix is None):
+            raise ValueError("a watch needs a key, or a prefix (b'': all keys), and not both")
+        self.codec = codec
+        self.next_rev = from_rev
+        """The revision that is next; None: that of :meth:`begin`'s moment."""
+        self._fields: Fields = (
+            {"key": as_bytes(key)} if key is not None else {"prefix": as_bytes(prefix or b"")}
+        )
+        if prev:
+            self._fields["prev"] = True
+
+    def begin(self, store_rev: int) -> None:
+        """Begin with the first change after this revision."""
+        self.next_rev = store_rev + 1
+
+    def fields(self, wait_ms: float = HOLD_MS) -> Fields:
+        """Return the next poll's fields."""
+        assert self.next_rev is not None, "a watch begins at a revision"
+        return {**self._fields, "from_rev": self.next_rev, "wait_ms": max(0, round(wait_ms))}
+
+    def take(self, reply: Fields) -> list[Event[V]]:
+        """Return the changes that a poll's answer tells of, and go on behind them."""
+        assert self.next_rev is not None, "a watch begins at a revision"
+        self.next_rev = max(self.next_rev, int(reply["next_rev"]))
+        return wire.events_of(reply, self.codec)
+
+
+class Watch(Generic[V]):
+    """An iterator over changes; made by :meth:`Client.watch`.
+
+    One thread iterates; any may close it, which ends the iteration. It is a context manager, too.
+    """
+
+    def __init__(self, cursor: Cursor[V], endpoints: tuple[str, ...]) -> None:
+        self._cursor = cursor
+        self._bell = Bell()
+        self._caller = Caller(routing.Routing(endpoints), self._bell)
+        self._events: deque[Event[V]] = deque()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __iter__(self) -> Self:
+        """Return the watch itself."""
+        return self
+
+    def __next__(self) -> Event[V]:
+        """Wait for the next change."""
+        event = self.next()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def next(self, timeout: float | None = None) -> Event[V] | None:
+        """Return the next change; None: there was none within ``timeout`` seconds, or it is closed.
+
+        Raises:
+            Compacted: changes were missed, for they are no longer kept.
+        """
+        deadline_ms = None if timeout is None else now_ms() + timeout * 1_000
+        while not self._events:
+            left_ms = HOLD_MS if deadline_ms is None else deadline_ms - now_ms()
+            if self._bell.has_rung or left_ms <= 0:
+                return None
+            self._poll(min(left_ms, HOLD_MS))
+        return self._events.popleft()
+
+    def close(self) -> None:
+        """End the iteration, whoever waits in it."""
+        self._bell.ring()
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._caller.close()
+                self._bell.close()
+
+    def __enter__(self) -> Self:
+        """Return the watch itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def _poll(self, wait_ms: float) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            call = routing.Call(
+                self._caller.routing,
+                routing.Kind.READ,
+                now_ms() + POLL_MS,
+                anyone=True,
+                hold_ms=wait_ms,
+            )
+            try:
+                reply = self._caller.perform(call, "watch", self._cursor.fields(wait_ms))
+            except PATIENT:
+                time.sleep(_PAUSE_S)
+            except Interrupted:
+                pass  # whoever rang the bell waits for the lock
+            else:
+                self._events.extend(self._cursor.take(reply))
