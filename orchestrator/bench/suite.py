@@ -83,7 +83,7 @@ def _look(cluster: Cluster, *, own: bool) -> Site:
 
 def _clean(endpoint: str) -> None:
     """Delete what was written: the cluster is somebody's."""
-    with Client(endpoint, timeout=30) as client:
+    with Client(endpoint, timeout=30, exactly_once=False) as client:
         keys = list(client.keys(KEY_PREFIX))
         for start in range(0, len(keys), _DELETED_AT_ONCE):
             client.batch([Delete(key) for key in keys[start : start + _DELETED_AT_ONCE]])

@@ -70,7 +70,7 @@ class Writers:
         records = self._records[number]
         retired = [0] * KEYS_PER_WRITER
         try:
-            with Client(self._endpoints) as client:
+            with Client(self._endpoints, exactly_once=False) as client:
                 for turn in itertools.count():
                     if self._stop.wait(PAUSE_SECONDS):
                         return

@@ -80,7 +80,9 @@ class Gateway:
 
     def _client_of(self, nodes: Sequence[NodeAddress]) -> AsyncClient:
         endpoints = [node.client for node in nodes]
-        return AsyncClient(endpoints, timeout=self._settings.timeout_ms / 1_000)
+        # Whoever asks over HTTP hears of a doubt, and decides: a write is sent once.
+        seconds = self._settings.timeout_ms / 1_000
+        return AsyncClient(endpoints, timeout=seconds, exactly_once=False, coalesce=False)
 
     async def _retire(self, client: AsyncClient) -> None:
         """Close a client once nothing that it was asked can be under way any more."""

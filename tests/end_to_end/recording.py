@@ -46,7 +46,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         """Write until told to stop."""
-        with Client(self._endpoints, timeout=self._timeout_s) as client:
+        with Client(self._endpoints, timeout=self._timeout_s, exactly_once=False) as client:
             number = 0
             while not self._stop_asked.is_set():
                 number += 1
