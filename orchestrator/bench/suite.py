@@ -25,6 +25,7 @@ SUITE = (
     Load(clients=64, mix="90/10"),
 )
 SUITE_TIMES = Times(warm_up=0.5, cluster=3.0, floor=1.5)
+PROFILE_TIMES = Times(warm_up=0.5, cluster=8.0, floor=1.5)
 _DELETED_AT_ONCE = 500
 
 
@@ -34,6 +35,7 @@ class Site(msgspec.Struct, frozen=True):
     endpoint: str
     """Where its leader takes clients."""
     pids: list[int]
+    leader_pid: int
     durability: str
     own: bool
     """Whether it was made for the purpose, and is gone afterwards."""
@@ -75,10 +77,10 @@ def run_suite(
 def _look(cluster: Cluster, *, own: bool) -> Site:
     view = cluster.status()
     leader = next((node for node in view.nodes if node.name == view.leader), None)
-    if leader is None or leader.status is None:
+    if leader is None or leader.status is None or leader.pid is None:
         raise NoQuorum("nobody leads, so nothing can be measured", hint="bin/cluster status")
     pids = [node.pid for node in view.nodes if node.pid is not None]
-    return Site(leader.client, pids, str(leader.status.get("durability")), own)
+    return Site(leader.client, pids, leader.pid, str(leader.status.get("durability")), own)
 
 
 def _clean(endpoint: str) -> None:

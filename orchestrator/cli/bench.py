@@ -2,7 +2,9 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +18,7 @@ from .verbs import Verb
 if TYPE_CHECKING:
     from ..bench.loads import Load
     from ..bench.measure import Row
+    from ..bench.profiling import Profile
     from ..bench.suite import Site
     from ..paths import Paths
 
@@ -49,21 +52,38 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=number(1, 3_600), metavar="S", help="for each load; half for the floor"
     )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        nargs="?",
+        const=Path("raftcache-profile.svg"),
+        metavar="FILE",
+        help="of one load: where the leader's time goes, and its flame graph (py-spy)",
+    )
 
 
 def _run(call: Call) -> int:
+    from ..bench.loads import Load  # noqa: PLC0415 - likewise
     from ..bench.measure import Times  # noqa: PLC0415 - its help page is quicker without
-    from ..bench.suite import SUITE_TIMES, run_suite, site  # noqa: PLC0415 - likewise
+    from ..bench.profiling import Profile  # noqa: PLC0415 - likewise
+    from ..bench.suite import PROFILE_TIMES, SUITE_TIMES, run_suite, site  # noqa: PLC0415 - likewise
 
     options, console = call.options, call.console
     loads = _loads(options)
     times = SUITE_TIMES
+    if options.profile is not None:
+        loads = loads if len(loads) == 1 else [Load(clients=64)]
+        times = PROFILE_TIMES
     if options.seconds:
         times = Times(warm_up=0.5, cluster=options.seconds, floor=options.seconds / 2)
+    profile: Profile | None = None
     with site(_paths(call)) as where:
         if where.own:
             console.note("no cluster runs here: one of its own is measured, and gone afterwards")
         progress = _Progress(console, len(loads))
+        if options.profile is not None:
+            profile = Profile(where.leader_pid, times.cluster - 1, options.profile)
+            progress.profile = profile
         rows: list[Row] = []
         for row in run_suite(where, loads, times, begins=progress.begins, tick=progress.tick):
             progress.clear()
@@ -71,13 +91,18 @@ def _run(call: Call) -> int:
                 _introduce(console, where, loads)
             _show(console, row)
             rows.append(row)
-    progress.clear()
+        progress.clear()
+        shares = {} if profile is None else profile.finish()
     _explain(console, rows)
+    if shares:
+        _show_shares(console, shares, options.profile)
+    looked: dict[str, Any] = {"profile": shares, "picture": str(options.profile)} if shares else {}
     console.document(
         nodes=len(where.pids),
         durability=where.durability,
         seconds=times.cluster,
         loads=[_as_json(row) for row in rows],
+        **looked,
     )
     return EXIT_OK
 
@@ -125,6 +150,7 @@ class _Progress:
         self._number = 0
         self._batch = 1
         self._name = ""
+        self.profile: Profile | None = None
 
     def begins(self, load: "Load") -> None:
         self._number += 1
@@ -132,6 +158,8 @@ class _Progress:
         self._write("")
 
     def tick(self, answered: int, seconds: float) -> None:
+        if self.profile is not None:
+            self.profile.begin()  # Not before the load is there.
         self._write(f": {answered * self._batch / seconds:,.0f} ops/s")
 
     def clear(self) -> None:
@@ -192,6 +220,15 @@ def _explain(console: Console, rows: "list[Row]") -> None:
         console.say("*: this program had no processor to spare; the cluster could do more.")
 
 
+def _show_shares(console: Console, shares: Mapping[str, float], picture: Path) -> None:
+    console.say()
+    console.say("the leader's loop, share of its time:")
+    for kind, share in shares.items():
+        bar = "#" * round(share * 50)
+        console.say(f"  {kind:<8}{share:>6.1%}  {bar}")
+    console.say(f"its flame graph: {picture}")
+
+
 def _as_json(row: "Row") -> dict[str, object]:
     return {
         "name": row.load.name,
@@ -212,7 +249,8 @@ BENCH = Verb(
     examples=(
         "  bin/cluster bench\n"
         "  bin/cluster bench --clients 4 --in-flight 256 --mix 90/10 --value 1KiB\n"
-        "  bin/cluster bench --batch 100 --seconds 10 --json"
+        "  bin/cluster bench --batch 100 --seconds 10 --json\n"
+        "  bin/cluster bench --profile                       where the leader's time goes"
     ),
     configure=_configure,
     run=_run,

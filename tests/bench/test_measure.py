@@ -101,7 +101,7 @@ def test_a_load_is_put_on_both_and_the_floor_answers_with_as_many_bytes() -> Non
         throwaway.up()
         (endpoint,) = throwaway.endpoints.values()
         pids = [node.pid for node in throwaway.cluster.status().nodes if node.pid is not None]
-        site = Site(endpoint, pids, "fsync", own=True)
+        site = Site(endpoint, pids, pids[0], "fsync", own=True)
         loads = [Load(clients=2, in_flight=4, mix="90/10"), Load(clients=2, batch=5)]
 
         told: list[str] = []
