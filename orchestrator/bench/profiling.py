@@ -96,6 +96,7 @@ class Profile:
         finally:
             for process in self._running:
                 process.kill()
+                process.communicate()
             shutil.rmtree(self._stacks.parent, ignore_errors=True)
 
 
