@@ -116,12 +116,17 @@ class Checks:
         self.committed_index: Index = 0
         self.committed_terms: dict[Index, Term] = {}
         """Of every entry that was committed anywhere."""
+        self.given = {member.server_id: 0 for member in configuration.members}
+        """Who ever was a member by a committed configuration, and the index of the first one."""
+        self.time_ms = 0
+        """The latest cluster time that any leader has told."""
         self.enabled = True
         self._cluster = ClusterChecks()
         self._before: dict[str, tuple[Process, Snapshot]] = {}
         self._marks: dict[str, tuple[Process, Marks]] = {}
         self._told: dict[str, tuple[Process, Term, int]] = {}
         self._bases: dict[str, Index] = {}
+        self._configured: dict[str, Index] = {}
         self._turns = 0
 
     def on_start(
@@ -132,6 +137,8 @@ class Checks:
         An incarnation that never was before begins with nothing.
         """
         incarnation = recovered.identity.incarnation
+        granted = server_id_of(name, incarnation) in self.given
+        assert granted, f"{name}#{incarnation} has a place that was committed"
         if self.incarnations.setdefault(name, incarnation) != incarnation:
             assert incarnation > self.incarnations[name], "incarnations only rise"
             self.former[server_id_of(name, self.incarnations[name])] = self.durable.pop(name)
@@ -198,6 +205,12 @@ class Checks:
         if state.role is Role.LEADER:
             leader = self.leaders.setdefault(state.current_term, state.server_id)
             assert leader == state.server_id, "at most one leader per term (Election Safety, §5.2)"
+            self._check_leader(process)
+        gone = state.early.leader_id
+        # A leader that died in its first turn is in no list here.
+        assert gone is None or self.leaders.get(state.current_term, gone) == gone, (
+            f"{gone} is gone, and did not lead: nobody stands for election because of it"
+        )
         digest = store.digest()
         known = self.digests.setdefault(store.last_applied, digest)
         assert digest == known, f"one state at index {store.last_applied} on all nodes"
@@ -213,7 +226,7 @@ class Checks:
             self.committed_terms[self.committed_index] = term
             entry = state.log.entry(self.committed_index)
             if entry.kind is EntryKind.CONFIGURATION:
-                self.configuration = decode_configuration(entry.data)
+                self._note_configuration(decode_configuration(entry.data))
             self._check_majority(
                 self.committed_index, term, [one for _, one in state.configurations]
             )
@@ -232,6 +245,36 @@ class Checks:
             if life is process and before is not None:
                 _check_since(before, process)
             self._before[process.name] = (process, snapshot(process.server.raft.state))
+
+    def _note_configuration(self, configuration: Configuration) -> None:
+        """Take note of one that is committed; incarnations are given once (failures C9, C10)."""
+        self.configuration = configuration
+        newest = max(int(known.rpartition("#")[2]) for known in self.given)
+        fresh = [one for one in configuration.members if one.server_id not in self.given]
+        for member in sorted(fresh, key=lambda member: member.incarnation):
+            assert member.incarnation > newest, f"{member.server_id} is newer than all before"
+            newest = member.incarnation
+            self.given[member.server_id] = self.committed_index
+
+    def _check_leader(self, process: "Process") -> None:
+        """Check what only a leader decides: who gets a vote, and what time it is."""
+        server = process.server
+        state, told_ms = server.raft.state, server.outbox.time_ms
+        step_ms = state.options.election_ticks_min * server.tick_ms
+        # No stop, no other clock, no other leader makes it jump: nothing ends early for that.
+        assert told_ms <= self.time_ms + step_ms, (
+            f"cluster time goes on by {step_ms} ms a turn at most: from {self.time_ms} to {told_ms}"
+        )
+        self.time_ms = max(self.time_ms, told_ms)
+        index, newest = state.configurations[-1]
+        if index > state.term_start_index and self._configured.get(process.name) != index:
+            self._configured[process.name] = index
+            for _, before in state.configurations[-2:-1]:
+                for voter in sorted({*newest.voters} - {*before.voters, *before.voters_outgoing}):
+                    name = voter.partition("#")[0]
+                    assert self.durable[name].reaches(state.term_start_index), (
+                        f"{voter} has the log up to this term when it gets its vote (§4.2.1)"
+                    )
 
     def _check_persisted(self, process: "Process") -> None:
         """Check that what a node takes for durable is, and in this very term (failure A10)."""

@@ -22,6 +22,9 @@ class Marks(msgspec.Struct, frozen=True):
     last_applied: Index
     role: Role
     base_index: Index
+    last_index: Index
+    transfer: tuple[ServerId | None, int]
+    """To whom the leadership is being handed, and for how long it has been."""
 
 
 class Snapshot(Marks, frozen=True):
@@ -40,6 +43,8 @@ def marks(state: RaftState) -> Marks:
         state.last_applied,
         state.role,
         state.log.base_index,
+        state.log.last_index,
+        (state.transfer_target, state.transfer_ticks),
     )
 
 
@@ -52,6 +57,8 @@ def snapshot(state: RaftState) -> Snapshot:
         state.last_applied,
         state.role,
         state.log.base_index,
+        state.log.last_index,
+        (state.transfer_target, state.transfer_ticks),
         tuple(state.log.entries),
     )
 
@@ -133,6 +140,14 @@ def check_movement(before: Marks, state: RaftState) -> None:
     if led_on and state.commit_index > max(before.commit_index, state.log.base_index):
         term = state.log.term_at(state.commit_index)
         assert term == state.current_term, "a leader commits by an entry of its own term (§5.4.2)"
+    target, ticks = before.transfer
+    goes_on = target == state.transfer_target and state.transfer_ticks >= ticks
+    if led_on and target is not None and goes_on:
+        assert state.log.last_index == before.last_index, (
+            "nothing is proposed while the leadership is handed over (thesis §3.10)"
+        )
+    if state.early.leader_id is not None:
+        assert state.leader_id is None, "whoever knows its leader gone follows nobody"
 
 
 def check_step(before: Snapshot, state: RaftState) -> None:
