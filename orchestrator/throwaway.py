@@ -44,9 +44,12 @@ class Throwaway:
         *,
         prefix: str = "raftcache-",
         shape: str = "",
+        clients: int = CLIENTS,
         signals: bool = True,
     ) -> None:
         """Describe a cluster; ``shape`` is what else its cluster.yaml says, already checked.
+
+        ``clients`` is how many connections it has file descriptors for.
 
         Without ``signals`` they are left to whoever else handles them in this process; if it ends
         without leaving the block, the guardian cleans up.
@@ -58,7 +61,7 @@ class Throwaway:
         self._handlers: dict[int, Any] = {}
         self._guardian: Guardian | None = None
         try:
-            self.records = self._describe(nodes, shape)
+            self.records = self._describe(nodes, clients, shape)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -142,10 +145,10 @@ class Throwaway:
             for handled, handler in self._handlers.items():
                 signal.signal(handled, handler)
 
-    def _describe(self, nodes: int, shape: str) -> list[NodeRecord]:
+    def _describe(self, nodes: int, clients: int, shape: str) -> list[NodeRecord]:
         """Write cluster.yaml, with ports that are free now; return what the nodes will be."""
         text = (
-            f"cluster: throwaway\nnodes: {nodes}\nlimits: {{clients: {CLIENTS}}}\n{_CHAOS}{shape}"
+            f"cluster: throwaway\nnodes: {nodes}\nlimits: {{clients: {clients}}}\n{_CHAOS}{shape}"
         )
         spec = parse_spec(text.encode()).spec
         base_port = find_base(spec.host, port_offsets(nodes), start=zlib.crc32(bytes(self._folder)))
