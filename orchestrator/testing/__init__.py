@@ -12,6 +12,8 @@ Its fixtures:
 - ``raft_cluster_factory``: for fixtures of your own: ``with raft_cluster_factory(nodes=5) as …``.
 
 ``@pytest.mark.raft_cluster(nodes=5, durability="memory")`` says what kind of cluster a test wants.
+
+PYTEST_DONT_REWRITE: a conftest.py may import it before pytest does, and there is no assert here.
 """
 
 from collections.abc import Callable, Iterator
