@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,15 +17,19 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+import msgspec
+
 from .catalogue import bug_named
 from .planting import Bug, Planted
-from .plugin import BUG_VARIABLE
+from .plugin import BUG_VARIABLE, SURVEY_VARIABLE, Survey
 from .reach import Probes
 
 SEED_SECONDS_MAX = 15.0
 """Processor time after which one run counts as standing still; a sound one takes well under 1 s."""
 TEST_SECONDS_MAX = 300.0
 """Processor and other time after which a test run is given up as standing still."""
+SURVEY_SECONDS_MAX = 1_800.0
+"""Time after which a run of all quick tests is given up."""
 
 TESTS_OF = {
     "raft": ("tests/raft", "tests/node"),
@@ -103,41 +108,66 @@ def look_who_is_reached(
     return reached, unsound
 
 
-def hunt_by_tests(bug: Bug, hint: str = "") -> str:
+def survey_tests() -> Survey:
+    """Run the quick tests once, without any bug: which of them come to which bugs."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "survey.json"
+        folders = sorted({name for names in TESTS_OF.values() for name in names})
+        _run_pytest(["-q", *folders], {SURVEY_VARIABLE: str(path)}, SURVEY_SECONDS_MAX)
+        if not path.exists():
+            return Survey({}, [])
+        return msgspec.json.decode(path.read_bytes(), type=Survey)
+
+
+def hunt_by_tests(bug: Bug, hint: str = "", wanted: Sequence[str] | None = None) -> str:
     """Run the quick tests with a bug planted; return the first that fails, or nothing.
 
-    ``hint``: a test that has noticed it before. It is tried alone first, which takes seconds.
+    Args:
+        bug: what is planted.
+        hint: a test that has noticed it before. It is tried alone first, which takes seconds.
+        wanted: the tests that come to it at all; None: not known, so all are run.
     """
     if hint and (ROOT / "tests" / hint.partition("::")[0]).exists():
         noticed = _run_tests(bug, [f"tests/{hint}"])
         if noticed == hint:
             return hint
-    return _run_tests(bug, TESTS_OF[bug.area])
+    if wanted is not None and not wanted:
+        return ""
+    return _run_tests(bug, TESTS_OF[bug.area] if wanted is None else wanted)
 
 
 def _run_tests(bug: Bug, wanted: Sequence[str]) -> str:
-    command = [
-        *(sys.executable, "-m", "pytest", "-p", "orchestrator.bugs.plugin"),
-        *("-p", "no:cacheprovider", "-q", "-x", "--no-header", "-m", "not processes and not slow"),
-        *wanted,
-    ]
-    environment = {**os.environ, BUG_VARIABLE: bug.name, "RAFTCACHE_TEST_EFFORT": "quick"}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            env=environment,
-            cwd=ROOT,
-            timeout=TEST_SECONDS_MAX,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    done = _run_pytest(["-q", "-x", *wanted], {BUG_VARIABLE: bug.name}, TEST_SECONDS_MAX)
+    if done is None:
         return "the tests stand still"
     failed = _FAILED.search(done.stdout)
     if failed:
         return failed[1].removeprefix("tests/")
     return "" if done.returncode == 0 else "the tests do not start"
+
+
+def _run_pytest(
+    arguments: Sequence[str], variables: dict[str, str], seconds: float
+) -> "subprocess.CompletedProcess[str] | None":
+    """Run pytest on the quick tests among these; None: it did not end in time."""
+    command = [
+        *(sys.executable, "-m", "pytest", "-p", "orchestrator.bugs.plugin"),
+        *("-p", "no:cacheprovider", "--no-header", "-m", "not processes and not slow"),
+        *arguments,
+    ]
+    environment = {**os.environ, **variables, "RAFTCACHE_TEST_EFFORT": "quick"}
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=ROOT,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _run_bounded(run: Runner, seed: int) -> str:

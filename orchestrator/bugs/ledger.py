@@ -14,6 +14,7 @@ import msgspec
 
 from .hunt import ROOT
 from .planting import Bug
+from .plugin import Survey
 
 SEED_CODE = ("raftcache", "orchestrator/simulation", "orchestrator/verify")
 """What decides about a run of a seed."""
@@ -46,6 +47,9 @@ class _File(msgspec.Struct, kw_only=True):
     """By seed: the bugs to whose lines a sound run comes."""
     unsound: dict[int, str] = {}
     """Seeds that fail without any bug: nothing is learned from them."""
+    survey_code: str = ""
+    survey: Survey | None = None
+    """Which tests come to which bugs."""
     sounded: list[str] = []
     """The bugs, as they are, that ``reach`` speaks of."""
 
@@ -103,6 +107,24 @@ class Ledger:
     def unsound(self) -> dict[int, str]:
         """Seeds that fail without any bug, and how."""
         return self._file.unsound
+
+    def wanted_tests(self, bug: Bug) -> list[str] | None:
+        """Return the tests that come to a bug; None: that is not known, or all may."""
+        survey = self._file.survey
+        if survey is None or bug.name in survey.early or bug.name not in survey.tests:
+            return None
+        return survey.tests[bug.name]
+
+    def needs_survey(self, bugs: Iterable[Bug]) -> bool:
+        """Tell whether it is not known which tests come to these bugs, with the code as it is."""
+        survey = self._file.survey
+        if survey is None or self._file.survey_code != code_print():
+            return True
+        return not {bug.name for bug in bugs} <= {*survey.tests}
+
+    def note_survey(self, survey: Survey) -> None:
+        """Note which tests come to which bugs."""
+        self._file.survey, self._file.survey_code = survey, code_print()
 
     def save(self) -> None:
         """Keep it all."""

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from types import TracebackType
 from typing import Any, Final, Self
 
-from .hunt import Catch, Found, hunt_by_seeds, hunt_by_tests, look_who_is_reached
+from .hunt import Catch, Found, hunt_by_seeds, hunt_by_tests, look_who_is_reached, survey_tests
 from .ledger import Ledger, code_print
 from .planting import Bug
 from .runner import run_one
@@ -80,10 +80,18 @@ class Hunt:
 
     def by_tests(self, bugs: Sequence[Bug]) -> Iterator[Found]:
         """Let the tests hunt; yield each bug as it is done."""
+        ledger = self._ledger
+        left = [bug for bug in bugs if not ledger.has_tests(bug)]
+        blind = [bug for bug in left if not ledger.of(bug).test]
+        if len(blind) >= SOUND_MIN and ledger.needs_survey(blind):
+            self._say("all quick tests once, to see which of them come to which bugs")
+            ledger.note_survey(self._pool.submit(survey_tests).result())
+            ledger.save()
         tasks = {
-            self._pool.submit(hunt_by_tests, bug, self._ledger.of(bug).test): bug
-            for bug in bugs
-            if not self._ledger.has_tests(bug)
+            self._pool.submit(
+                hunt_by_tests, bug, ledger.of(bug).test, ledger.wanted_tests(bug)
+            ): bug
+            for bug in left
         }
         for bug, test in self._done(tasks):
             self._ledger.note_tests(bug, test)

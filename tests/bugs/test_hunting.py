@@ -2,13 +2,17 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import pytest
 
 from orchestrator.bugs.catalogue import BUGS, bug_named
 from orchestrator.bugs.hunt import Found, hunt_by_seeds, hunt_by_tests, look_who_is_reached
 from orchestrator.bugs.ledger import Ledger
-from orchestrator.bugs.program import main
+from orchestrator.bugs.plugin import SURVEY_VARIABLE, Survey, pytest_configure
+from orchestrator.bugs.program import PAGE, main
 from orchestrator.bugs.report import (
     MARK_BEGIN,
     MARK_END,
@@ -23,6 +27,18 @@ from orchestrator.bugs.runner import brief, run_one
 from raftcache.raft import quorum
 
 MAJORITY = "counts half of the voters as a majority"
+
+
+class Config:
+    """As much of pytest's configuration as the plugin sees."""
+
+    def __init__(self) -> None:
+        self.plugins: list[Any] = []
+        self.pluginmanager = self
+
+    def register(self, plugin: Any) -> None:
+        """Keep a plugin."""
+        self.plugins.append(plugin)
 
 
 NO_VOTE = "stands for election early though it has no vote"
@@ -59,6 +75,34 @@ def test_the_tests_find_a_bug() -> None:
     """In a process of their own, so that this one stays sound; what noticed before goes first."""
     hint = "raft/test_quorum.py::test_a_majority_is_more_than_half"
     assert hunt_by_tests(bug_named(MAJORITY), hint) == hint
+
+
+def test_a_bug_that_no_test_comes_to_costs_no_test() -> None:
+    assert hunt_by_tests(bug_named(MAJORITY), wanted=[]) == ""
+
+
+def test_tests_that_come_to_a_bug_are_taken_down(tmp_path: Path) -> None:
+    """Without any bug: the tests pass, and the place of one is among what they come to."""
+    path, config = tmp_path / "survey.json", Config()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SURVEY_VARIABLE, str(path))
+        pytest_configure(config)  # type: ignore[arg-type]
+    (surveyor,) = config.plugins
+    try:
+        surveyor.pytest_collection_finish()
+        protocol = surveyor.pytest_runtest_protocol(SimpleNamespace(nodeid="test_a"))
+        next(protocol)
+        assert quorum.majority(3) == 2
+        with pytest.raises(StopIteration):
+            protocol.send(None)
+        surveyor.pytest_sessionfinish()
+    finally:
+        surveyor.close()
+
+    survey = msgspec.json.decode(path.read_bytes(), type=Survey)
+    assert survey.tests[MAJORITY] == ["test_a"]
+    assert not survey.tests[NO_VOTE]
+    assert not survey.early
 
 
 def test_runs_that_do_not_come_to_a_bug_are_left_out() -> None:
@@ -139,3 +183,11 @@ def test_a_name_that_no_bug_has_is_said(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_table_is_of_all_bugs_or_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--only", MAJORITY, "--write"]) == 64
     assert "--only" in capsys.readouterr().out
+
+
+def test_the_page_tells_of_bugs_that_there_are() -> None:
+    """A bug that is renamed or gone leaves no row behind; new ones come with the next hunt."""
+    _, _, table = PAGE.read_text().partition(MARK_BEGIN)
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    names = {row[0].removeprefix("| ").removesuffix(" \\*") for row in rows[2:]}
+    assert names <= {bug.name for bug in BUGS}
