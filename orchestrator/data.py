@@ -126,6 +126,24 @@ class Shot:
             )
         return reply
 
+    def poll(self, name: str, fields: dict[str, Any], *, seconds: float) -> Reply | None:
+        """Ask one node for what it may hold back for a while; None: it does not answer.
+
+        ``seconds`` is how long that may take.
+        """
+        number = next(self._ids)
+        connection = self._connection(name, READ_ATTEMPT_SECONDS)
+        if connection is None:
+            return None
+        reply: Reply | None = None
+        try:
+            if connection.send(_encode({**fields, "id": number}), CONNECT_SECONDS * 1000):
+                reply = _await_reply(connection, number, time.monotonic() + seconds)
+        finally:
+            if reply is None:
+                self._hang_up(name)
+        return reply
+
     def _connection(self, name: str, seconds: float) -> Connection | None:
         """Return a connection to a node of this cluster; None: it does not say that it is one."""
         if name in self._connections and self._connections[name].has_ended():
@@ -189,24 +207,29 @@ class Shot:
         led = self._state.leader.node if self._state.leader else None
         yield from sorted(up, key=lambda name: (name != led, name))
 
-    def keys(self, prefix: bytes, *, limit: int | None = None) -> Iterator[bytes]:
-        """Yield the keys with a prefix, all as of one moment, however many pages it takes."""
+    def count(self, prefix: bytes) -> int:
+        """Return how many keys have a prefix."""
+        return int(self.read(op="range", prefix=prefix, count_only=True)["count"])
+
+    def items(
+        self, prefix: bytes, *, limit: int | None = None, keys_only: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the keys with a prefix, with what they hold unless ``keys_only``.
+
+        All are as of one moment, however many pages it takes.
+        """
         after: dict[str, Any] = {}
         left = limit
         while left is None or left > 0:
             page = PAGE if left is None else min(PAGE, left)
-            reply = self.read(op="range", prefix=prefix, keys_only=True, limit=page, **after)
-            for item in reply["items"]:
-                yield item["key"] if isinstance(item, dict) else item
+            reply = self.read(op="range", prefix=prefix, keys_only=keys_only, limit=page, **after)
+            items = reply["items"]
+            yield from items
             if left is not None:
-                left -= len(reply["items"])
-            if not reply["more"] or not reply["items"]:
+                left -= len(items)
+            if not reply["more"] or not items:
                 return
-            last = reply["items"][-1]
-            after = {
-                "after": last["key"] if isinstance(last, dict) else last,
-                "at_rev": reply["at_rev"],
-            }
+            after = {"after": items[-1]["key"], "at_rev": reply["at_rev"]}
 
 
 def shot(state: ClusterState, *, seconds: float = TIMEOUT_SECONDS) -> "closing[Shot]":

@@ -95,6 +95,16 @@ def printable(data: bytes) -> str:
     )
 
 
+def one_line(data: bytes, *, characters_max: int | None = None) -> str:
+    """Return bytes as one line of a terminal, cut where they are longer than that."""
+    # What would be cut off anyway is not even looked at: a value may have a megabyte.
+    seen = data if characters_max is None else data[: 4 * characters_max]
+    shown = printable(seen).replace("\n", "\\n").replace("\t", "\\t")
+    if characters_max is None or (len(shown) <= characters_max and len(seen) == len(data)):
+        return shown
+    return f"{shown[:characters_max]}… ({len(data):,} bytes)"
+
+
 def as_json_value(data: bytes) -> Any:
     """Return bytes as JSON has them on the wire: a string, or ``{"b64": …}``."""
     try:

@@ -11,7 +11,7 @@ from ..errors import EXIT_CHECK_FAILED, EXIT_OK, UsageError
 from ..state import load_existing
 from ..units import parse_duration_ms
 from .call import Call
-from .console import as_json_value, printable
+from .console import as_json_value, one_line, printable
 from .status import seconds_of
 from .verbs import Verb
 
@@ -171,20 +171,41 @@ def _run_incr(call: Call) -> int:
 def _configure_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prefix", metavar="PREFIX", nargs="?", default="")
     parser.add_argument("--limit", type=_count, metavar="N", help="so many at most")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--values", action="store_true", help="what they hold, too")
+    what.add_argument("--count", action="store_true", help="only how many there are")
     _common(parser)
 
 
 def _run_keys(call: Call) -> int:
-    found = []
+    options, console = call.options, call.console
+    prefix = os.fsencode(options.prefix)
+    found: list[Any] = []
     with _shot(call) as one:
         reader: Shot = one
-        for key in reader.keys(os.fsencode(call.options.prefix), limit=call.options.limit):
-            if call.console.as_json:
-                found.append(as_json_value(key))
+        if options.count:
+            count = reader.count(prefix)
+            count = count if options.limit is None else min(count, options.limit)
+            console.say(str(count))
+            console.document(count=count)
+            return EXIT_OK
+        for item in reader.items(prefix, limit=options.limit, keys_only=not options.values):
+            if console.as_json:
+                found.append(_as_document(item))
+            elif options.values:
+                console.say(f"{one_line(item['key'])}  {one_line(item['value'])}")
             else:
-                call.console.say(printable(key))
-    call.console.document(keys=found, count=len(found))
+                console.say(printable(item["key"]))
+    console.document(keys=found, count=len(found))
     return EXIT_OK
+
+
+def _as_document(item: dict[str, Any]) -> Any:
+    """Return a key as JSON has it; with what it holds, where that was asked for."""
+    if "value" not in item:
+        return as_json_value(item["key"])
+    shown = {"key": as_json_value(item["key"]), "value": as_json_value(item["value"])}
+    return {**item, **shown}
 
 
 GET = Verb(
@@ -229,7 +250,12 @@ INCR = Verb(
 )
 KEYS = Verb(
     description="List the keys with a prefix, in order, all as of one moment.",
-    examples="  bin/cluster keys\n  bin/cluster keys user: --limit 10",
+    examples=(
+        "  bin/cluster keys\n"
+        "  bin/cluster keys user: --limit 10\n"
+        "  bin/cluster keys user: --values      with what they hold, a line each\n"
+        "  bin/cluster keys --count             how many there are"
+    ),
     configure=_configure_keys,
     run=_run_keys,
 )

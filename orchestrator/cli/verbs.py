@@ -52,6 +52,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "incr": Entry("data", "incr KEY [BY]", "add to a number"),
         "delete": Entry("data", "delete KEY", "delete it"),
         "keys": Entry("data", "keys [PREFIX]", "list keys"),
+        "watch": Entry("watch", "watch [KEY]", "every change as it happens, over any failover"),
     },
     "breaking things": {
         "demo": Entry("demo", "demo", "a failover in 30 seconds, told line by line"),
@@ -93,7 +94,6 @@ these themselves and `up` do it on their own."""
 
 COMES_LATER = {
     "doctor": "finding leftovers of dead runs",
-    "watch": "watches",
     "lock": "locks",
 }
 """Verbs that are planned: asking for one deserves a better answer than `unknown`."""

@@ -15,6 +15,7 @@ from ..protocol.replies import (
     encode_refused,
     encode_reply,
 )
+from ..store.events import WatchResult
 from ..store.results import Result
 from .outbox import Outbox
 from .pending import ClientOrigin, Origin, Pending
@@ -32,7 +33,11 @@ class Answers:
         self._replies: list[tuple[int, list[bytes], bytes]] = []
 
     def result(
-        self, pending: Pending, result: Result | dict[str, Any], *, age_ms: int | None = None
+        self,
+        pending: Pending,
+        result: Result | WatchResult | dict[str, Any],
+        *,
+        age_ms: int | None = None,
     ) -> None:
         """Answer with what the store said, be it a refusal, or with a node's own fields."""
         self.raw(pending.origin, encode_reply(pending.request, self.header, result, age_ms=age_ms))

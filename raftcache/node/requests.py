@@ -13,6 +13,7 @@ from ..protocol.peer import HandedOn
 from ..raft.core import Raft
 from ..raft.types import Entry, Index, ServerId
 from ..store.commands import Command
+from ..store.events import Watch
 from ..store.machine import StateMachine
 from .answers import UNKNOWN, Answers
 from .events import name_of
@@ -28,6 +29,7 @@ from .pending import (
 from .ports import Storage
 from .repeats import COUNT_BITS
 from .upkeep import Upkeep
+from .watches import Watches
 
 ENTRY_COMMANDS_MAX = 1_000
 ENTRY_BYTES_MAX = 1024 * 1024
@@ -82,11 +84,15 @@ class RequestDesk:
         self._released: list[tuple[Index, Group]] = []
         self._proposed = ProposedTable()
         self._handed_on = HandedOnTable(life << COUNT_BITS)
+        self.watches = Watches(raft, answers, lambda: self.store, self._refresh_header)
 
     def take(self, pending: Pending) -> None:
         """Send a data request on its way to the log, to a read round, or to the leader."""
         raft = self._raft
         request = pending.request
+        if request.watch is not None:
+            self._take_watch(pending, request.watch)
+            return
         if raft.is_leader:
             if request.is_mutation:
                 self._take_mutation(pending)
@@ -147,9 +153,12 @@ class RequestDesk:
                     self._let_wait(pending)  # For a tick: whom it asked may not know yet.
 
     def answer_reads(self) -> None:
-        """Answer the released reads whose index is applied."""
-        if not self._released:
-            return
+        """Answer the released reads whose index is applied, and tell who watches."""
+        if self._released:
+            self._answer_released()
+        self.watches.on_turn()
+
+    def _answer_released(self) -> None:
         self._refresh_header()
         applied = self.store.last_applied
         still = []
@@ -160,7 +169,10 @@ class RequestDesk:
             self._reading.remove(group)
             self._read_count -= len(group.requests)
             for pending in group.requests:
-                query = pending.request.query
+                query, watch = pending.request.query, pending.request.watch
+                if watch is not None:
+                    self.watches.take(pending, watch, self.store.store_rev + 1)
+                    continue
                 assert query is not None, "only reads wait for a read round"
                 self._answers.result(pending, self.store.read(query))
         self._released = still
@@ -213,6 +225,7 @@ class RequestDesk:
                 f"{self._node} knows no leader: a majority of the nodes must run and be connected",
             )
         self._expire_queued(now_ms)
+        self.watches.expire(now_ms)
         unknown = [*self._handed_on.take_expired(now_ms), *self._proposed.take_expired(now_ms)]
         for group in self._reading:
             expired_reads = group.take_expired(now_ms)
@@ -230,6 +243,7 @@ class RequestDesk:
             self._give_up(group.requests, f"{self._node} is stopping")
         self.on_leadership_lost()
         self._give_up(self._handed_on.take_all(), f"{self._node} is stopping")
+        self.watches.close(f"{self._node} is stopping: ask another")
 
     def refuse_overloaded(self, pending: Pending, why: str = "has a full queue") -> None:
         """Say that it can't be taken now, and when to come back."""
@@ -274,6 +288,15 @@ class RequestDesk:
             self.refuse_overloaded(pending)
         else:
             self.waiting.append(pending)
+
+    def _take_watch(self, pending: Pending, watch: Watch) -> None:
+        """Serve it here, whoever leads; where it begins now, a read round tells what that is."""
+        if watch.from_rev is not None or pending.request.local:
+            self.watches.take(pending, watch, watch.from_rev)
+        elif self._raft.state.leader_id is None:
+            self._let_wait(pending)
+        else:
+            self._take_read(pending)
 
     def _take_read(self, pending: Pending) -> None:
         if self._read_count >= WAITING_MAX:

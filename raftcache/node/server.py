@@ -125,8 +125,7 @@ class Server:
         self._repeats = Repeats()
         self._first_term = self._seen_term = self.raft.current_term
         self._seen_leader: ServerId | None = None
-        self._seen_role = Role.FOLLOWER
-        self._was_ready = False
+        self._seen_role, self._was_ready = Role.FOLLOWER, False
         self._header_leader: ServerId | None = None
 
     def start(self, now_ms: int) -> None:
@@ -237,7 +236,8 @@ class Server:
     @property
     def has_more(self) -> bool:
         """Tell whether another turn has work to do without any new input."""
-        return self.raft.has_more or (self.keeper is not None and self.keeper.has_more)
+        keeper_has = self.keeper is not None and self.keeper.has_more
+        return self.raft.has_more or self.desk.watches.has_more or keeper_has
 
     def replace_store(self, store: StateMachine) -> None:
         """Go on with another state machine: an empty one, then what a snapshot restored."""

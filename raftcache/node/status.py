@@ -34,6 +34,7 @@ def status_fields(server: "Server") -> dict[str, Any]:
         "election": _election(server),
         "leader_contact_ms": _leader_contact_ms(server),
         "clients": server.client_count,
+        "watches": len(server.desk.watches),
         "longest_turn_ms": round(server.longest_turn_ms, 1),
         "uptime_ms": server.now_ms - server.started_ms,
         "pid": server.about.pid,

@@ -12,14 +12,13 @@ import msgspec
 
 from ..store.commands import TTL_MS_MAX
 from .fields import id_of
-from .limits import TIMEOUT_MS_MAX, FieldError, Refused, shown
+from .limits import TIMEOUT_MS_MAX, WAIT_MS_MAX, FieldError, Refused, shown
 from .wire import OPERATION_WIRES, REQUEST_WIRES, UNDECODABLE, AnyWire, Wire
 
 LATER_OPS: Final = frozenset(
     {
         "delete_range",
         "txn",
-        "watch",
         "session_open",
         "session_keepalive",
         "session_close",
@@ -44,6 +43,8 @@ _RULES: Final = {
     "if_mod_rev": "a whole number from 0 (leave it out for no condition)",
     "at_rev": "a whole number from 0",
     "at": "a whole number from 0",
+    "from_rev": "a whole number from 0 (leave it out to begin now)",
+    "wait_ms": f"a whole number of milliseconds from 0 to {WAIT_MS_MAX}",
     "limit": "a whole number from 1",
     "ttl_ms": f"a whole number of milliseconds from 1 to {TTL_MS_MAX}",
     "by": "a whole number that fits in signed 64 bits",

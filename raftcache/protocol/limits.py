@@ -10,6 +10,8 @@ RANGE_LIMIT_DEFAULT: Final = 1000
 RANGE_LIMIT_MAX: Final = 10_000
 TIMEOUT_MS_DEFAULT: Final = 5_000
 TIMEOUT_MS_MAX: Final = 600_000
+WAIT_MS_DEFAULT: Final = 5_000
+WAIT_MS_MAX: Final = 60_000
 ID_BYTES_MAX: Final = 1024
 NAME_SHOWN_MAX: Final = 40
 """How much of a client's own text a message repeats."""

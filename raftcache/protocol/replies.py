@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from ..store.events import Event, WatchResult
 from ..store.results import (
     BatchResult,
     DeleteResult,
@@ -34,7 +35,10 @@ PROTOCOL_VERSIONS: Final = [1, 1]
 """The oldest and the newest version of the protocol that this release speaks."""
 
 JSON_INTEGER_MAX: Final = 2**53
-_REVISIONS: Final = frozenset({"store_rev", "mod_rev", "create_rev", "at_rev", "oldest"})
+_REVISIONS: Final = frozenset(
+    {"store_rev", "mod_rev", "create_rev", "at_rev", "oldest", "rev", "next_rev"}
+)
+_NESTED: Final = frozenset({"items", "results", "events"})
 
 
 class Leader(msgspec.Struct, frozen=True, gc=False):
@@ -103,7 +107,7 @@ _encode_json = msgspec.json.Encoder().encode
 def encode_reply(
     request: Answerable,
     header: ReplyHeader,
-    result: Result | dict[str, Any],
+    result: Result | WatchResult | dict[str, Any],
     *,
     age_ms: int | None = None,
 ) -> bytes:
@@ -214,7 +218,7 @@ def _for_json(fields: dict[str, Any], *, b64: bool) -> dict[str, Any]:
             shown[name] = _text(value, b64=b64)
         elif type(value) is int and value > JSON_INTEGER_MAX and name in _REVISIONS:
             shown[name] = str(value)
-        elif name in {"items", "results"}:
+        elif name in _NESTED:
             shown[name] = [_for_json(item, b64=b64) for item in value]
         else:
             shown[name] = value
@@ -283,6 +287,28 @@ def _item_fields(item: Item) -> dict[str, Any]:
     return fields
 
 
+def _watch_fields(result: WatchResult) -> dict[str, Any]:
+    prev = result.prev
+    return {
+        "events": [_event_fields(event, prev=prev) for event in result.events],
+        "next_rev": result.next_rev,
+    }
+
+
+def _event_fields(event: Event, *, prev: bool) -> dict[str, Any]:
+    fields = {
+        "kind": event.kind,
+        "rev": event.rev,
+        "key": event.key,
+        "value": event.value,
+    }
+    if event.prev_omitted:
+        fields["prev_omitted"] = True
+    elif prev:
+        fields["prev"] = event.prev
+    return fields
+
+
 def _failure_fields(failure: Failure) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "error": failure.error,
@@ -316,6 +342,7 @@ _FIELDS: Final[dict[type, Callable[[Any], dict[str, Any]]]] = {
     IncrResult: _incr_fields,
     ExpireResult: _expire_fields,
     RangeResult: _range_fields,
+    WatchResult: _watch_fields,
     Failure: _failure_fields,
     BatchResult: _batch_fields,
 }

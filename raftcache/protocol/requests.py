@@ -29,10 +29,11 @@ from ..store.commands import (
 )
 from ..store.commands import Range as RangeQuery
 from ..store.commands import Set as SetCommand
+from ..store.events import Watch
 from .diagnosis import diagnose, diagnose_operation, read_id
 from .faults import rules_of
 from .fields import bound_of, id_of, key_of, operations_of, prefix_end, revision_of, value_of
-from .limits import RANGE_LIMIT_MAX, FieldError, Limits, Refused
+from .limits import RANGE_LIMIT_MAX, TIMEOUT_MS_DEFAULT, FieldError, Limits, Refused
 from .wire import (
     ADMIN_WIRES,
     FROM_JSON,
@@ -51,6 +52,7 @@ from .wire import (
     IncrWire,
     RangeWire,
     SetWire,
+    WatchWire,
     Wire,
 )
 
@@ -69,7 +71,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     b64: bool
     """In a JSON reply, show keys and values as base64 even where they are text."""
     timeout_ms: int
-    """How long the server may hold the request; 1 to 600,000."""
+    """How long the server may hold the request; 1 to 600,000. Of a watch: up to when it knows
+    from which revision on it is."""
     local: bool
     """``read: local``: answer from this node's own state at once. Of no meaning to mutations."""
     forward: bool
@@ -80,6 +83,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """What to read; None: this is no read of the store."""
     arguments: dict[str, Any]
     """The own fields of ``hash`` and of administration that were given; else empty."""
+    watch: Watch | None = None
+    """What to watch; None: this is no watch."""
 
     @property
     def is_mutation(self) -> bool:
@@ -89,7 +94,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_own(self) -> bool:
         """Tell whether the request is about the node or the cluster, not about data."""
-        return self.command is None and self.query is None
+        return self.command is None and self.query is None and self.watch is None
 
 
 def decode_request(frame: bytes, limits: Limits) -> Request:
@@ -121,18 +126,22 @@ def decode_request(frame: bytes, limits: Limits) -> Request:
             json=json,
             b64=wire.b64,
         ) from None
+    watch = None
+    if kind is WatchWire:
+        watch, operation = operation, None
     changes = operation.changes() if kind is BatchWire else kind in _MUTATIONS
     return Request(
         _OP_OF_WIRE[kind],
         request_id,
         json,
         wire.b64,
-        wire.timeout_ms,
+        wire.timeout_ms if kind is not WatchWire else _watch_ms(wire),
         wire.read == "local",
         wire.forward,
         operation if changes else None,
         None if changes else operation,
         arguments,
+        watch,
     )
 
 
@@ -242,6 +251,23 @@ def _operation(raw: msgspec.Raw, limits: Limits, *, json: bool) -> Operation:
     return operation
 
 
+def _watch(wire: WatchWire[Any, Any], _limits: Limits, *, json: bool) -> Watch:
+    if (wire.key is UNSET) == (wire.prefix is UNSET):
+        raise FieldError("bad_request", "a watch needs either `key` or `prefix`")
+    is_prefix = wire.key is UNSET
+    if is_prefix:
+        key = bound_of(wire.prefix, json=json, name="prefix")
+    else:
+        key = key_of(wire.key, json=json)
+    from_rev = revision_of(wire.from_rev, json=json, name="from_rev")
+    return Watch(key, is_prefix, from_rev, wire.wait_ms, wire.prev)
+
+
+def _watch_ms(wire: WatchWire[Any, Any]) -> int:
+    """Return how long a watch may take; to find out what "now" is, as long as any other read."""
+    return wire.wait_ms if wire.from_rev is not UNSET else max(wire.wait_ms, TIMEOUT_MS_DEFAULT)
+
+
 def _arguments(wire: AnyWire, *, json: bool) -> dict[str, Any]:
     if type(wire) is HashWire:
         at = revision_of(wire.at, json=json, name="at")
@@ -261,10 +287,13 @@ _BUILDERS: Final[dict[type, Callable[..., Any]]] = {
     GetWire: _get,
     RangeWire: _range,
     BatchWire: _batch,
+    WatchWire: _watch,
 }
 _MUTATIONS: Final = frozenset({SetWire, DeleteWire, IncrWire, ExpireWire})
 _OP_OF_WIRE: Final[dict[type, str]] = {wire: op for op, wire in REQUEST_WIRES.items()}
 _NO_ARGUMENTS: Final[dict[str, Any]] = {}
 _COMMON_DEFAULTS: Final = (1, None, 5000, "linearizable", True, False)
 
-assert set(_BUILDERS) == {*OPERATION_WIRES.values(), BatchWire}, "every operation has its builder"
+assert set(_BUILDERS) == {*OPERATION_WIRES.values(), BatchWire, WatchWire}, (
+    "every operation has its builder"
+)

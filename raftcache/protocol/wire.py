@@ -20,7 +20,13 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ..store.commands import TTL_MS_MAX
-from .limits import RANGE_LIMIT_DEFAULT, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX
+from .limits import (
+    RANGE_LIMIT_DEFAULT,
+    TIMEOUT_MS_DEFAULT,
+    TIMEOUT_MS_MAX,
+    WAIT_MS_DEFAULT,
+    WAIT_MS_MAX,
+)
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -127,6 +133,16 @@ class BatchWire(Wire[Id, Text], kw_only=True, gc=False, tag="batch"):
     """``batch``. Its operations are decoded one by one, as one that is ill-formed fails alone."""
 
     ops: Raw
+
+
+class WatchWire(Wire[Id, Text], kw_only=True, gc=False, tag="watch"):
+    """``watch``. How long it may wait is said by ``wait_ms`` alone."""
+
+    key: Text = UNSET  # type: ignore[assignment]
+    prefix: Text = UNSET  # type: ignore[assignment]
+    from_rev: Revision | UnsetType = UNSET
+    wait_ms: Annotated[int, Meta(ge=0, le=WAIT_MS_MAX)] = WAIT_MS_DEFAULT
+    prev: bool = False
 
 
 class PingWire(Wire[Id, Text], kw_only=True, gc=False, tag="ping"):
@@ -240,7 +256,7 @@ ADMIN_WIRES: Final = _by_op(
 
 REQUEST_WIRES: Final = {
     **OPERATION_WIRES,
-    **_by_op(BatchWire, PingWire, StatusWire, MembersWire, HashWire),
+    **_by_op(BatchWire, WatchWire, PingWire, StatusWire, MembersWire, HashWire),
     **ADMIN_WIRES,
 }
 """What may stand alone."""

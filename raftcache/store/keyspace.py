@@ -95,6 +95,8 @@ class Keyspace:
         self._open_rev = 0
         """The revision that the changes share which are made now; 0: each takes its own."""
         self._watcher: Watcher | None = None
+        self.fresh: list[Change] | None = None
+        """Where every change is put from now on, for those who watch; None: nobody does."""
         self.bindings: Bindings | None = None
         """Who is told of keys that are bound; None: nobody needs to know."""
         self.get = self._records.get
@@ -232,7 +234,10 @@ class Keyspace:
             self._watcher.on_change(key, before)
         self.store_rev = rev
         history = self._history
-        history.append(Change(rev, key, before, kind))
+        change = Change(rev, key, before, kind)
+        history.append(change)
+        if self.fresh is not None:
+            self.fresh.append(change)
         self._history_bytes += len(key) + (0 if before is None else len(before.value))
         if not self._open_rev:
             self._forget()

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from .commands import Get, Range
+from .feed import EventFeed
 from .keyspace import Keyspace
 from .records import Record, Span
 from .results import Failure, GetResult, Item, RangeResult, SingleResult
@@ -48,6 +49,11 @@ class Reader:
         self._budget = 0
         self._shown_ms = 0
         """The cluster time from which on what is left of a key's time is counted."""
+
+    @property
+    def feed(self) -> EventFeed:
+        """What watches are told of: what happens to this state, and what has."""
+        return EventFeed(self._keyspace)
 
     def _get(self, query: Get) -> SingleResult:
         record = self._keyspace.get(query.key)

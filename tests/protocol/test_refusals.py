@@ -15,6 +15,7 @@ SET: dict[str, Any] = {"op": "set", "key": "k", "value": "v"}
 DELETE = {"op": "delete", "key": "k"}
 GET = {"op": "get", "key": "k"}
 RANGE = {"op": "range", "prefix": "k"}
+WATCH = {"op": "watch", "key": "k"}
 INCR = {"op": "incr", "key": "k"}
 ADD = {"op": "member_add", "peer": "tcp://a:1", "client": "tcp://a:2"}
 
@@ -55,10 +56,19 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
     (INCR | {"seq": 2}, "unsupported", "`seq` is not available"),
     ({"op": "delete_range", "prefix": "k"}, "unsupported", "`delete_range` is not available"),
     ({"op": "txn"}, "unsupported", "`txn` is not available"),
-    ({"op": "watch", "key": "k"}, "unsupported", "`watch` is not available"),
     ({"op": "session_open", "ttl_ms": 1}, "unsupported", "`session_open` is not available"),
     ({"op": "session_keepalive"}, "unsupported", "`session_keepalive` is not available"),
     ({"op": "session_close"}, "unsupported", "`session_close` is not available"),
+    # Watches
+    (WATCH | {"prefix": "k"}, "bad_request", "a watch needs either `key` or `prefix`"),
+    ({"op": "watch"}, "bad_request", "a watch needs either `key` or `prefix`"),
+    (WATCH | {"key": ""}, "bad_request", "`key` is empty"),
+    (WATCH | {"wait_ms": 60_001}, "bad_request", "`wait_ms` must be a whole number of millisec"),
+    (WATCH | {"wait_ms": -1}, "bad_request", "`wait_ms` must be"),
+    (WATCH | {"from_rev": -1}, "bad_request", "`from_rev` must be a whole number from 0 (leave it"),
+    (WATCH | {"from_rev": None}, "bad_request", "`from_rev` must be"),
+    (WATCH | {"prev": 1}, "bad_request", "`prev` must be true or false"),
+    (WATCH | {"start": "a"}, "unsupported", "unknown field `start` of `watch`"),
     # Times to live
     (SET | {"ttl_ms": 0}, "bad_request", "`ttl_ms` must be a whole number of milliseconds from 1"),
     (SET | {"ttl_ms": -1}, "bad_request", "`ttl_ms` must be"),

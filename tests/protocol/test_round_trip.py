@@ -255,7 +255,7 @@ def test_an_ill_formed_operation_of_a_batch_fails_alone(server: Server, text: An
         None,
         "unsupported",
         "unsupported",
-        "unsupported",
+        "bad_request",
         "bad_request",
         "bad_request",
         "bad_request",

@@ -1,0 +1,101 @@
+"""Watches at their bounds: of the history, of a node, of a turn, of what all nodes know."""
+
+import pytest
+
+from orchestrator.simulation.cluster import SimulatedCluster
+from raftcache.node import watches
+from raftcache.node.watches import GRACE_MS
+from raftcache.store.commands import COMMAND_VERSION
+
+from .watching import at, follow, is_empty, let_wait, raised, told, versions
+
+
+def test_what_the_history_no_longer_has_is_compacted_and_never_silence() -> None:
+    """At any node, also one that has it from a snapshot (failures B14, B16)."""
+    cluster, leader, _ = raised()
+    ops = [{"op": "set", "key": b"k%d" % (number % 7), "value": b""} for number in range(1_000)]
+    for _ in range(11):
+        assert cluster.ask(leader, "batch", ops=ops)["ok"]
+    cluster.run_ms(1_000)
+
+    for node in cluster.names:
+        gone = cluster.ask(node, "watch", prefix=b"k", from_rev=1_000)
+        assert (gone["error"], gone["applied"], gone["oldest"]) == ("compacted", "no", 1_001)
+        found, next_rev = follow(cluster, node, 1_001, prefix=b"k")
+        assert [event[1] for event in found] == list(range(1_001, 11_001))
+        assert next_rev == 11_001
+
+
+def test_a_watch_that_waits_is_told_of_more_than_the_history_keeps() -> None:
+    """One entry may replace more bytes than that; only what happened *before* is forgotten."""
+    cluster, leader, _ = raised()
+    large = [{"op": "set", "key": b"k%d" % number, "value": b"x" * 999_000} for number in range(3)]
+    for start in range(0, 12, 3):
+        for number, op in enumerate(large):
+            op["key"] = b"k%02d" % (start + number)
+        assert cluster.ask(leader, "batch", ops=large)["ok"]
+    cluster.run_ms(1_000)
+    calls = {node: let_wait(cluster, node, prefix=b"k") for node in cluster.names}
+
+    ops = [{"op": "delete", "key": b"k%02d" % number} for number in range(12)]
+    assert cluster.ask(leader, "batch", ops=ops)["ok"]
+    cluster.run_until(lambda: all(call.done for call in calls.values()))
+
+    for node, call in calls.items():
+        assert [event[:2] for event in told(call.reply)] == [
+            ("delete", rev) for rev in range(13, 25)
+        ]
+        assert cluster.ask(node, "watch", prefix=b"k", from_rev=13)["error"] == "compacted"
+
+
+def test_more_watches_than_a_node_holds_are_overloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "WATCHES_MAX", 3)
+    cluster, leader, (other, _) = raised()
+    calls = [let_wait(cluster, leader, key=b"a") for _ in range(3)]
+
+    reply = cluster.ask(leader, "watch", key=b"a", from_rev=1)
+
+    assert (reply["error"], reply["applied"]) == ("overloaded", "no")
+    assert reply["retry_after_ms"] == watches.RETRY_AFTER_MS
+    let_wait(cluster, other, key=b"a")
+    cluster.ask(leader, "set", key=b"a", value=b"1")
+    cluster.run_until(lambda: all(call.done for call in calls))
+    let_wait(cluster, leader, key=b"a")
+
+
+def test_those_who_get_no_turn_are_told_in_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many watch one key, a turn stays short; and nobody is forgotten (failure B14)."""
+    monkeypatch.setattr(watches, "TURN_COST_MAX", 30)
+    cluster, leader, _ = raised()
+    calls = [let_wait(cluster, leader, key=b"a") for _ in range(20)]
+    calls += [let_wait(cluster, leader, prefix=b"a") for _ in range(20)]
+
+    for number in range(3):
+        cluster.ask(leader, "set", key=b"a", value=b"%d" % number)
+    cluster.run_until(lambda: all(call.done for call in calls))
+
+    everything = [("set", number + 1, b"a", b"%d" % number) for number in range(3)]
+    for call in calls:
+        answered = told(call.reply)
+        assert answered == everything[: len(answered)]
+        assert call.reply["next_rev"] == len(answered) + 1
+    assert is_empty(at(cluster, leader))
+
+
+@pytest.mark.parametrize("node", ["n1", "n3"])
+def test_a_cluster_of_mixed_releases_has_no_watches_yet(node: str) -> None:
+    """Its history does not tell the kinds of changes (failure E15)."""
+    cluster = SimulatedCluster(1).up()
+    cluster.process("n1").server.upkeep.versions.own = 2
+    cluster.elect()
+    cluster.run_ms(1_000)
+
+    refused = cluster.ask(node, "watch", key=b"a", from_rev=1, wait_ms=0)
+    assert (refused["error"], refused["applied"]) == ("unsupported", "no")
+    call = cluster.request(node, "watch", key=b"a", from_rev=1, wait_ms=60_000 - GRACE_MS)
+    cluster.process("n1").server.upkeep.versions.own = COMMAND_VERSION
+    cluster.run_until(lambda: versions(cluster) == {COMMAND_VERSION})
+    cluster.ask("n2", "set", key=b"a", value=b"1")
+    cluster.run_until(lambda: call.done)
+
+    assert told(call.reply) == [("set", 1, b"a", b"1")]
