@@ -153,7 +153,6 @@ class AsyncClient(AsyncCommands[V]):
             Compacted: (from the iterator) so many changes came since that revision that they are
                 no longer kept: read the keys anew, and watch from there.
         """
-        self._own_loop()
         cursor = Cursor(self._plans.codec, key, prefix, from_rev=from_rev, prev=prev)
         watch = AsyncWatch(cursor, self._exchange)
         self._watches.add(watch)

@@ -53,8 +53,9 @@ class Caller:
         self._bell = bell
         self._last_id = 0
         self._connections: dict[str, Connection] = {}
-        self._silent: dict[int, Connection] = {}
-        """Sendings of the present call that met silence: an answer may still come."""
+        self._unanswered: dict[int, Connection] = {}
+        """Sendings of the present call, by id; of all but the last nobody expects much any more.
+        When the call ends they go: nothing of it may stay, to be sent late or answered late."""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 
     def perform(self, call: routing.Call, op: str, fields: Fields) -> Fields:
@@ -76,9 +77,9 @@ class Caller:
                 if reply is not None:
                     return reply
         finally:
-            for connection in self._silent.values():
+            for connection in self._unanswered.values():
                 connection.close()
-            self._silent.clear()
+            self._unanswered.clear()
 
     def close(self) -> None:
         """Close all connections, by the thread that performs calls or after it has ended."""
@@ -88,7 +89,7 @@ class Caller:
         self._context.term()
 
     def _pause(self, call: routing.Call, until_ms: float) -> Fields | None:
-        if not self._silent:
+        if not self._unanswered:
             time.sleep(_left_ms(until_ms) / 1_000)
             return None
         return self._listen(call, None, 0, until_ms)
@@ -108,37 +109,27 @@ class Caller:
         except zmq.ZMQError as error:
             call.settle(now_ms(), routing.NotSent(str(error)), endpoint)
             return None
-        # Until it has answered nothing of this may stay, to be sent late or to be answered late,
-        # whatever happens, an interrupt included.
-        del self._connections[endpoint]
-        try:
-            if not connection.send(request, _left_ms(step.connect_by_ms)):
-                reason = "refused" if connection.has_ended() else "no connection in time"
-                connection.close()
-                call.settle(now_ms(), routing.NotSent(reason), endpoint)
-                return None
+        self._unanswered[request_id] = self._connections.pop(endpoint)
+        if connection.send(request, _left_ms(step.connect_by_ms)):
             return self._listen(call, connection, request_id, step.answer_by_ms)
-        except BaseException:
-            if self._connections.get(endpoint) is not connection:
-                connection.close()
-            raise
+        del self._unanswered[request_id]
+        reason = "refused" if connection.has_ended() else "no connection in time"
+        connection.close()
+        call.settle(now_ms(), routing.NotSent(reason), endpoint)
+        return None
 
     def _listen(
         self, call: routing.Call, current: Connection | None, current_id: int, by_ms: float
     ) -> Fields | None:
         """Wait for an answer to any sending of this call; None: time for another step."""
-        listening = dict(self._silent)
-        if current is not None:
-            listening[current_id] = current
         strays = 0
         while True:
-            for request_id, connection in [*listening.items()]:
+            for request_id, connection in [*self._unanswered.items()]:
                 outcome, reply, others = _take_reply(connection, request_id)
                 strays += others
                 if outcome is None:
                     continue
-                del listening[request_id]
-                self._silent.pop(request_id, None)
+                del self._unanswered[request_id]
                 self._keep_or_close(connection, outcome)
                 if call.settle(now_ms(), outcome, connection.endpoint):
                     return reply
@@ -147,10 +138,9 @@ class Caller:
             left_ms = _left_ms(by_ms)
             if left_ms <= 0:
                 break
-            self._wait(listening, left_ms)
+            self._wait(left_ms)
             self._heed_bell()
         if current is not None:
-            self._silent[current_id] = current
             call.settle(now_ms(), routing.Silent(strays), current.endpoint)
         return None
 
@@ -174,14 +164,14 @@ class Caller:
             self._connections[endpoint] = connection
         return connection
 
-    def _wait(self, listening: dict[int, Connection], left_ms: float) -> None:
-        """Wait until something may have come over one of these connections."""
-        if len(listening) == 1:
-            [connection] = listening.values()
+    def _wait(self, left_ms: float) -> None:
+        """Wait until an answer may have come."""
+        if len(self._unanswered) == 1:
+            [connection] = self._unanswered.values()
             connection.wait(left_ms)
             return
         poller = zmq.Poller()
-        for connection in listening.values():
+        for connection in self._unanswered.values():
             connection.listen_with(poller)
         poller.poll(math.ceil(left_ms))
 
