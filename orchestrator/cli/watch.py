@@ -14,6 +14,7 @@ from .verbs import Verb
 
 _VALUE_CHARACTERS = 200
 _KEY_WIDTHS = (12, 40)
+_REV_WIDTH = 5
 _COLOURS = {"set": "green", "delete": "red", "expire": "yellow", "evict": "yellow"}
 
 
@@ -81,7 +82,7 @@ class _Teller:
         self._console = console
         self._prev = prev
         self._key_width = _KEY_WIDTHS[0]
-        self._rev_width = 1
+        self._rev_width = _REV_WIDTH
 
     def tell(self, event: dict[str, Any]) -> None:
         """Print one change, at once: whoever reads along in a pipe waits for it."""
@@ -92,16 +93,12 @@ class _Teller:
         self._key_width = max(self._key_width, min(len(key), _KEY_WIDTHS[1]))
         self._rev_width = max(self._rev_width, len(rev))
         kind = self._console.paint(f"{event['kind']:<6}", _COLOURS.get(event["kind"], "bold"))
-        line = f"{rev:>{self._rev_width}}  {kind}  {key:<{self._key_width}}  {_value(event)}"
+        cells = [f"{rev:>{self._rev_width}}", kind, f"{key:<{self._key_width}}"]
+        if event["value"] is not None:
+            cells.append(one_line(event["value"], characters_max=_VALUE_CHARACTERS))
         if self._prev:
-            line = f"{line.rstrip()}  {self._console.paint(_before(event), 'dim')}"
-        print(line.rstrip(), flush=True)
-
-
-def _value(event: dict[str, Any]) -> str:
-    if event["value"] is None:
-        return ""
-    return one_line(event["value"], characters_max=_VALUE_CHARACTERS)
+            cells.append(self._console.paint(_before(event), "dim"))
+        print("  ".join(cells).rstrip(), flush=True)
 
 
 def _before(event: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from .nodes import ANSWER_MS, Nodes
 from .recording import Load
+from .watching import Watchers
 
 pytestmark = pytest.mark.processes
 
@@ -26,10 +27,11 @@ def test_ten_kills_of_the_leader_lose_nothing_and_count_nothing_twice(nodes: Nod
     """Failures A1, A2, B6, B19, E12: the promise of the whole thing.
 
     And some of the deaths are noticed by what the kernel says of the port, not by a timeout.
+    Whoever watches, from node to node, has seen every change once and in order (failures B14, B15).
     """
     windows_ms = []
     reasons = set()
-    with Load(nodes.endpoints, "leader") as load:
+    with Watchers(nodes) as watchers, Load(nodes.endpoints, "leader") as load:
         for _ in range(LEADER_KILLS):
             leader = nodes.wait_ready()
             load.wait_for_success(time.monotonic())
@@ -46,6 +48,7 @@ def test_ten_kills_of_the_leader_lose_nothing_and_count_nothing_twice(nodes: Nod
         nodes.wait_ready()
     assert "connection refused" in reasons, reasons
     load.verify()
+    watchers.verify()
     nodes.assert_equal_hashes()
     nodes.assert_no_defects()
     print(  # noqa: T201 - figures, shown with `pytest -s`
