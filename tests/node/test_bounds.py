@@ -30,6 +30,10 @@ def crowd(cluster: SimulatedCluster, node: str, op: str, **fields: Any) -> list[
 
 
 def outcomes(calls: list[Call]) -> list[str]:
+    """Return what came of each; whoever is turned away is told when to come back."""
+    for call in calls:
+        if call.outcome == "overloaded/no":
+            assert call.reply["retry_after_ms"] > 0
     return [call.outcome for call in calls]
 
 

@@ -19,7 +19,7 @@ BLOCK = re.compile(
 ANYTHING = "…"
 """Stands on the page for whatever there may be."""
 VOLATILE = frozenset({"node", "term", "leader", "message", "digest", "at", "build", "cluster"})
-AT_MOST = frozenset({"ttl_ms", "store_rev"})
+AT_MOST = frozenset({"ttl_ms", "store_rev", "next_rev"})
 """A time is shown as it begins; a node that answers by itself may not have applied all yet."""
 
 
