@@ -31,6 +31,8 @@ class Call:
         replies: all answers that came; more than one is a defect.
         answered_us: when the first came; None while none has.
         on_answer: called with this call when an answer has come.
+        is_fresh_read: it changes nothing, and must tell of all that was done before it came.
+        floor_rev: the newest revision that any node had applied when it came.
     """
 
     number: int
@@ -42,6 +44,8 @@ class Call:
     replies: list[dict[str, Any]] = field(default_factory=list)
     answered_us: int | None = None
     on_answer: Callable[["Call"], None] | None = None
+    is_fresh_read: bool = False
+    floor_rev: int = 0
 
     @property
     def done(self) -> bool:

@@ -25,16 +25,20 @@ from raftcache.raft.messages import (
     InstallSnapshotResponse,
     RequestVoteResponse,
 )
-from raftcache.raft.quorum import has_quorum
 from raftcache.raft.types import EntryKind, HardState, Index, Role, ServerId, Term
 from raftcache.storage.recovery import Recovered
 from raftcache.storage.wal import Batch
 
-from .calls import peer_frame
+from .calls import Call, peer_frame
+from .elections import Elections
+from .majorities import have_majority
+from .matches import Matches
 
 if TYPE_CHECKING:
     from .process import Process
 
+LOOK_BACK_ENTRIES = 50
+"""So many of the entries committed last are looked for in a new leader's log."""
 FULL_CHECK_TURNS = 200
 """Turns between two looks at whole logs; the cheap checks run at each turn."""
 
@@ -48,6 +52,8 @@ class DurableLog:
 
     def __init__(self, newest_snapshot: Callable[[], Index]) -> None:
         self.hard_state = HardState()
+        self.votes: dict[Term, ServerId] = {}
+        """Every vote that was ever on it."""
         self.base: Index = 0
         """What comes after it was written entry by entry; for the rest a snapshot stands."""
         self.terms: list[Term] = []
@@ -62,7 +68,7 @@ class DurableLog:
 
     def reset(self, recovered: Recovered) -> None:
         """Begin again with what a start of the node has found."""
-        self.hard_state = recovered.hard_state
+        self._set_hard_state(recovered.hard_state)
         base = recovered.base[0]
         if base > self.base and self.term_at(base) is None:
             self.restarted = base  # Or not, if that much was written and nobody was told.
@@ -74,7 +80,7 @@ class DurableLog:
         for batch in batches:
             if batch.hard_state is not None:
                 _check_hard_state(self.hard_state, batch.hard_state)
-                self.hard_state = batch.hard_state
+                self._set_hard_state(batch.hard_state)
             if batch.base is not None:
                 self.base, self.terms = batch.base[0], []
                 self.restarted = self.base
@@ -85,6 +91,11 @@ class DurableLog:
             if batch.entries:
                 del self.terms[batch.entries[0].index - self.base - 1 :]
                 self.terms += [entry.term for entry in batch.entries]
+
+    def _set_hard_state(self, hard_state: HardState) -> None:
+        self.hard_state = hard_state
+        if hard_state.voted_for is not None:
+            self.votes[hard_state.current_term] = hard_state.voted_for
 
     def reaches(self, index: Index) -> bool:
         """Tell whether something stands for everything up to ``index``, log or snapshot."""
@@ -121,6 +132,12 @@ class Checks:
         self.time_ms = 0
         """The latest cluster time that any leader has told."""
         self.enabled = True
+        self.committed_in: dict[Index, Term] = {}
+        """The term of whoever first knew of it."""
+        self.newest_rev = 0
+        """The newest revision that any node has applied: whatever is read from now on has it."""
+        self.elections = Elections(self.log_of)
+        self._matches = Matches(self.log_of)
         self._cluster = ClusterChecks()
         self._before: dict[str, tuple[Process, Snapshot]] = {}
         self._marks: dict[str, tuple[Process, Marks]] = {}
@@ -167,7 +184,15 @@ class Checks:
         if not self.enabled:
             return
         durable, state = self.durable[source.name], source.server.raft.state
-        for message in peer_frame(frame).messages:
+        life, before = self._marks.get(source.name, (None, None))
+        before = before if life is source else None
+        decoded = peer_frame(frame)
+        for request in decoded.handed_on:
+            assert request.frame in source.requests_taken, (
+                f"{source.name} hands on what a client gave it, and nothing a second time (B20)"
+            )
+        for message in decoded.messages:
+            self.elections.on_message(source, message, before)
             if isinstance(message, RequestVoteResponse) and message.vote_granted:
                 vote = HardState(message.term, message.target)
                 # A later term on disk rules out any other vote in this one just as well.
@@ -186,8 +211,19 @@ class Checks:
                 kept = durable.reaches(message.match_index)
                 assert kept, f"a snapshot is durable before it is acknowledged: {message}"
 
-    def on_reply(self, source: "Process", reply: dict[str, Any]) -> None:
-        """Check that the term and the revision that a node tells of itself never fall."""
+    def on_reply(self, source: "Process", reply: dict[str, Any], call: Call) -> None:
+        """Check that no read is stale, and that what a node tells of itself never falls.
+
+        Whatever was applied anywhere when a read came was committed by then, and the index to read
+        at is asked for after that (thesis §6.4).
+        """
+        if not self.enabled:
+            return
+        if call.is_fresh_read and reply["ok"]:
+            assert reply["store_rev"] >= call.floor_rev, (
+                f"a read tells of all that was applied when it came, up to revision "
+                f"{call.floor_rev}: {reply}"
+            )
         if reply["node"] != source.name:
             return  # Another's answer, handed on.
         term, revision = reply["term"], reply["store_rev"]
@@ -218,18 +254,22 @@ class Checks:
         if life is process and before is not None:
             check_movement(before, state)
         self._marks[process.name] = (process, marks(state))
+        self.newest_rev = max(self.newest_rev, store.store_rev)
         self._check_persisted(process)
         while self.committed_index < state.commit_index:
             self.committed_index += 1
             term = state.log.term_at(self.committed_index)
             assert term is not None, "what is committed is in the log"
             self.committed_terms[self.committed_index] = term
+            self.committed_in[self.committed_index] = state.current_term
             entry = state.log.entry(self.committed_index)
             if entry.kind is EntryKind.CONFIGURATION:
                 self._note_configuration(decode_configuration(entry.data))
             self._check_majority(
                 self.committed_index, term, [one for _, one in state.configurations]
             )
+        self.elections.on_turn(process, self._committed_before)
+        self._matches.on_turn(process)
         if self._bases.get(process.name) != state.log.base_index:
             self._bases[process.name] = state.log.base_index
             check(state)
@@ -276,6 +316,22 @@ class Checks:
                         f"{voter} has the log up to this term when it gets its vote (§4.2.1)"
                     )
 
+    def log_of(self, server_id: ServerId) -> DurableLog | None:
+        """Return what an incarnation has on its disk, or had on it at its end."""
+        name = server_id.partition("#")[0]
+        if server_id == server_id_of(name, self.incarnations.get(name, 0)):
+            return self.durable[name]
+        return self.former.get(server_id)
+
+    def _committed_before(self, term: Term) -> dict[Index, Term]:
+        """Return some entries that were committed in earlier terms, the last ones of all."""
+        first = max(1, self.committed_index - LOOK_BACK_ENTRIES)
+        return {
+            index: self.committed_terms[index]
+            for index in range(first, self.committed_index + 1)
+            if self.committed_in[index] < term
+        }
+
     def _check_persisted(self, process: "Process") -> None:
         """Check that what a node takes for durable is, and in this very term (failure A10)."""
         state = process.server.raft.state
@@ -293,16 +349,13 @@ class Checks:
         """Check that some configuration that is in force, or was just now, has a majority."""
 
         def has(server_id: ServerId) -> bool:
-            name = server_id.partition("#")[0]
-            if server_id == server_id_of(name, self.incarnations.get(name, 0)):
-                return self.durable[name].has(index, term)
-            former = self.former.get(server_id)
-            return former is not None and former.has(index, term)
+            disk = self.log_of(server_id)
+            return disk is not None and disk.has(index, term)
 
         holders = sorted(
             {voter for one in configurations for voter in one.everyone() if has(voter)}
         )
-        assert any(has_quorum(one, has) for one in configurations), (
+        assert any(have_majority(one, has) for one in configurations), (
             f"entry {index}@{term} is committed and on the disks of {holders} only"
         )
 

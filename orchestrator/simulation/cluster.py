@@ -16,21 +16,27 @@ from raftcache.node.values import ADMIN_SOCKET, CLIENT_SOCKET
 from raftcache.protocol.joining import is_join_frame
 from raftcache.protocol.peer import decode_peer_frame
 from raftcache.raft.configuration import bootstrap_configuration
-from raftcache.storage.directory import bootstrap
-from raftcache.storage.identity import Identity
 from raftcache.storage.wal import Batch
 
 from .calls import Call, call_number, decode_reply, describe_frame, request_frames
 from .checks import Checks, DurableLog
 from .detection import Detection
-from .host import SimulatedHost, member_at, name_at, newest_snapshot_in_memory
+from .host import (
+    CLUSTER_ID,
+    SimulatedHost,
+    first_host,
+    member_at,
+    name_at,
+    newest_snapshot_in_memory,
+)
 from .network import Network
 from .process import Killed, Process
 from .profile import CALM, Profile
 from .record import Record
 from .scheduler import Scheduler
 
-CLUSTER_ID = "0123456789abcdef0123456789abcdef"
+FRESH_READS = ("get", "range")
+"""What tells of all that was done before it was asked, unless it is asked to be ``local``."""
 NOTICE_US = 5_000
 """How long a connection to a dead process still takes what is sent."""
 
@@ -81,22 +87,7 @@ class SimulatedCluster:
         self.hosts: dict[str, SimulatedHost] = {}
         self._retired: set[str] = set()
         for number, member in enumerate(members):
-            host = SimulatedHost(
-                member, capacity_bytes=capacity_bytes, clock_rate=profile.clock_rate(number)
-            )
-            host.durability = profile.durability
-            bootstrap(
-                host.directory,
-                Identity(
-                    cluster_id=CLUSTER_ID,
-                    node_id=member.node_id,
-                    incarnation=member.incarnation,
-                    configuration=configuration,
-                    durability=profile.durability,
-                ),
-                segment_bytes=profile.segment_bytes,
-                files=host.disk,
-            )
+            host = first_host(member, number, profile, configuration, capacity_bytes)
             self.hosts[member.node_id] = host
             self.checks.durable[member.node_id] = DurableLog(host.newest_snapshot)
 
@@ -168,6 +159,7 @@ class SimulatedCluster:
         host = self.hosts[name]
         assert host.process is None or not host.process.alive, f"{name} runs"
         host.disk.crash(Random(f"{self.seed}/{name}/{host.lives}/cut"))
+        host.boot_id = f"after life {host.lives}"
         self.note(f"{name} lost power")
 
     def stop(self, name: str) -> None:
@@ -203,7 +195,9 @@ class SimulatedCluster:
         """Send a request to a node, over a connection of its own."""
         number = len(self.calls) + 1
         frames = request_frames(number, {"op": op, **fields}, json=json)
-        return self.send(node, frames, socket=ADMIN_SOCKET if admin else CLIENT_SOCKET)
+        call = self.send(node, frames, socket=ADMIN_SOCKET if admin else CLIENT_SOCKET)
+        call.is_fresh_read = op in FRESH_READS and fields.get("read") != "local"
+        return call
 
     def send(self, node: str, frames: list[bytes], *, socket: int = CLIENT_SOCKET) -> Call:
         """Send any frames to a node; the first is the routing id."""
@@ -215,6 +209,7 @@ class SimulatedCluster:
             host = self.hosts[node]
             if host.process is not None and host.process.alive:
                 call.life = host.lives
+                call.floor_rev = self.checks.newest_rev
                 host.process.on_client(socket, frames)
 
         self.scheduler.after(self.random.randint(*self.profile.delay_us), arrive)
@@ -349,7 +344,7 @@ class SimulatedCluster:
         assert (call.node, call.socket) == (name, socket), "a reply leaves where the request came"
         assert envelope == call.frames[: len(envelope)], "the envelope comes back as it was"
         decoded = decode_reply(reply)
-        self.checks.on_reply(self.process(name), decoded)
+        self.checks.on_reply(self.process(name), decoded, call)
 
         def arrive() -> None:
             call.replies.append(decoded)
@@ -389,6 +384,7 @@ class SimulatedCluster:
         if self.record.verbose:
             self.record.message(f"{source} -> {target}  {describe_frame(data)}")
         if process is not None:
+            process.heard[source] = process.ticks
             process.on_peer_frame(data)
 
     def retire(self, name: str) -> None:

@@ -2,8 +2,8 @@
 
 It stands in for ``raftcache.storage.files.OsFiles``. Rules: what a process sees is the cache; what
 a power cut leaves is what was synced, and of the rest whatever the seed says: any subset of
-sectors in any file, and of the changes to names a beginning. It is stricter than most disks, since
-a name is durable only after ``sync_directory``.
+sectors in any file, and of the changes to names any that do not build upon a lost one. It is
+stricter than most disks, since a name is durable only after ``sync_directory``.
 """
 
 import errno
@@ -82,9 +82,11 @@ class SimulatedDisk:
         """
         self._faults.append(_Fault(call, code, after, times))
 
-    def fail_path(self, call: str, path_part: str, code: int, *, times: int = 1) -> None:
+    def fail_path(
+        self, call: str, path_part: str, code: int, *, after: int = 0, times: int = 1
+    ) -> None:
         """Let ``times`` calls named ``call`` fail whose path has ``path_part`` in it."""
-        self._faults.append(_Fault(call, code, 0, times, path_part))
+        self._faults.append(_Fault(call, code, after, times, path_part))
 
     def stop_failing(self) -> None:
         """Let no call fail any more that has not failed yet."""
@@ -103,10 +105,23 @@ class SimulatedDisk:
 
     def crash(self, random: Random) -> None:
         """Cut the power: of what was not synced, a random part survives."""
+        self._lose_names(random)
         self.cut_power(
             keep=lambda _path, _sector: bool(random.getrandbits(1)),
-            names_kept=random.randint(0, len(self._renames)),
+            names_kept=len(self._renames),
         )
+
+    def _lose_names(self, random: Random) -> None:
+        """Let some changes to names be lost, and with each all later ones to the same names."""
+        lost: set[str] = set()
+        kept = []
+        share = random.choice((0.0, 0.5, 0.9, 1.0))
+        for old, new, file in self._renames:
+            if {old, new} & lost or random.random() >= share:
+                lost |= {old, new}
+            else:
+                kept.append((old, new, file))
+        self._renames = kept
 
     def lose_cache(self) -> None:
         """Cut the power: nothing survives that was not synced."""
@@ -133,6 +148,10 @@ class SimulatedDisk:
             file.cache = bytearray(file.disk)
             file.dirty.clear()
         self._names = dict(self._durable_names)
+
+    def has_directory(self, path: str) -> bool:
+        """Tell whether a directory was ever made."""
+        return path in self._directories
 
     def content(self, path: str) -> bytes:
         """Return what a process would read from a file."""
@@ -171,6 +190,20 @@ class SimulatedDisk:
         file = self._file(path)
         file.cache[offset : offset + len(data)] = data
         file.disk[offset : offset + len(data)] = data
+
+    def take_away(self, directory: str) -> dict[str, bytes]:
+        """Return what the files in a directory hold, by their names, and leave it empty."""
+        files = {name: self.content(f"{directory}/{name}") for name in self.names(directory)}
+        for name in files:
+            del self._names[f"{directory}/{name}"]
+        self._durable_names = dict(self._names)
+        self._renames.clear()
+        return files
+
+    def bring(self, directory: str, files: dict[str, bytes]) -> None:
+        """Let a directory hold these files, durably, besides what it holds."""
+        for name, data in files.items():
+            self.put(f"{directory}/{name}", data)
 
     def truncate(self, path: str, size: int) -> None:
         """Cut a file short behind everybody's back, in the cache and on the disk."""

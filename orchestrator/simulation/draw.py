@@ -12,10 +12,17 @@ from typing import Any, Final
 
 import msgspec
 
-from .kinds import GROUPS, KINDS
+from .kinds import COMPANIONS, GROUPS, KINDS
 from .points import NEEDS, POINTS
 from .profile import Profile
 
+_LOSSES = ("lose_state", "lose_state")
+_POWER_GOES = frozenset(
+    ("power", "doom", "kill_all", "kill_majority", "blink", "lose_sync", "rot_log")
+)
+"""What may cut a host's power."""
+_PROCESSES_END = _POWER_GOES | {"kill", "away", "stop", "overthrow", "misplace", "revive"}
+_DISKS_ARE_USED = frozenset(GROUPS["disk"])
 NEVER_BYTES = 64 * 1024 * 1024
 """More log than a run ever writes."""
 
@@ -36,7 +43,23 @@ def draw_profile(seed: int | str, name: str = "swarm") -> Profile:
 
 def draw_swarm(random: Random) -> Profile:
     """Draw anything: mostly wild, sometimes with peace enough for snapshots to come and go."""
-    return draw_busy(random) if random.random() < 0.35 else draw_wild(random)
+    number = random.random()
+    if number < 0.12:
+        return draw_office(random)
+    return draw_busy(random) if number < 0.42 else draw_wild(random)
+
+
+def draw_office(random: Random) -> Profile:
+    """Draw a world in which leaders fall one after the other, with time to lead in between."""
+    return msgspec.structs.replace(
+        draw_busy(random),
+        nodes=random.choice((3, 3, 5)),
+        durability="fsync",
+        faults=("overthrow", *_draw_kinds(random)[:2], "overthrow"),
+        points=(),
+        think_us=(0, 2_000),
+        away_us=(10_000, 300_000),
+    )
 
 
 def draw_wild(random: Random) -> Profile:
@@ -52,6 +75,7 @@ def draw_wild(random: Random) -> Profile:
         disk_us=random.choice(((50, 500), (500, 10_000), (2_000, 40_000))),
         slow_disk=random.choice((0, 0, 10)),
         delay_us=random.choice(((50, 500), (50, 500), (200, 20_000))),
+        append_bytes=random.choice((1024 * 1024, 1024 * 1024, 400, 1)),
         loss=0 if quiet else random.choice((0, 0, 20, 200)),
         duplicate=0 if quiet else random.choice((0, 50, 300)),
         reorder=0 if quiet else random.choice((0, 50, 300)),
@@ -79,7 +103,7 @@ def draw_wild(random: Random) -> Profile:
         detect=random.choice((0, 700, 1000, 1000)),
         detect_us=random.choice(((2_000, 13_000), (0, 100), (0, 300_000))),
     )
-    return _with_needs(drawn)
+    return _with_values(_with_durability(_with_needs(drawn), random), random)
 
 
 def draw_busy(random: Random) -> Profile:
@@ -98,7 +122,7 @@ def draw_busy(random: Random) -> Profile:
         think_us=random.choice(((0, 2_000), (0, 20_000))),
         snapshot_log_bytes=random.choice((300, 1_000, 3_000)),
     )
-    return _with_needs(busy)
+    return _with_values(_with_durability(_with_needs(busy), random), random)
 
 
 def draw_calm(_random: Random) -> Profile:
@@ -112,7 +136,10 @@ def _of_group(group: str) -> Callable[[Random], Profile]:
 
     def draw(random: Random) -> Profile:
         drawn = msgspec.structs.replace(
-            draw_wild(random), faults=_draw_kinds(random, kinds), points=()
+            draw_wild(random),
+            faults=_draw_kinds(random, kinds),
+            points=(),
+            durability="fsync",
         )
         if group == "link":
             return drawn
@@ -125,6 +152,7 @@ def draw_pointed(random: Random) -> Profile:
     """Draw a world in which nothing goes wrong but what is forced at named points."""
     pointed = msgspec.structs.replace(
         draw_busy(random),
+        durability="fsync",
         faults=(),
         loss=0,
         duplicate=0,
@@ -152,8 +180,43 @@ def _draw_kinds(random: Random, kinds: tuple[str, ...] = tuple(KINDS)) -> tuple[
     """Draw which kinds of fault there are, and how often each is named."""
     share = random.choice((0.1, 0.3, 0.6))
     chosen = [kind for kind in kinds if random.random() < share]
-    return tuple(
+    drawn = [
         kind for kind in chosen or [random.choice(kinds)] for _ in range(random.choice((1, 1, 4)))
+    ]
+    return (*drawn, *(more for kind in chosen for more in COMPANIONS.get(kind, ())))
+
+
+def _with_durability(profile: Profile, random: Random) -> Profile:
+    """Let some clusters promise less; there nothing strikes that takes all that was promised."""
+    number = random.random()
+    if number < 0.05:
+        kinds = set(KINDS) - _PROCESSES_END - _DISKS_ARE_USED
+        return msgspec.structs.replace(
+            profile,
+            durability="memory",
+            faults=(*(kind for kind in profile.faults if kind in kinds), *_LOSSES),
+            points=tuple(name for name in profile.points if POINTS[name].group != "stopping"),
+            point_effects=("pause", "isolate"),
+        )
+    if number < 0.10:
+        return msgspec.structs.replace(
+            profile,
+            durability="os",
+            faults=(*(kind for kind in profile.faults if kind not in _POWER_GOES), *_LOSSES),
+            point_effects=tuple(
+                "crash" if effect == "power" else effect for effect in profile.point_effects
+            ),
+        )
+    return profile
+
+
+def _with_values(profile: Profile, random: Random) -> Profile:
+    """Let values be long enough for frames of many sectors; snapshots are then cut less finely."""
+    value_bytes = random.choice((0, 0, 0, 0, 600, 2_500))
+    if value_bytes == 0:
+        return msgspec.structs.replace(profile, value_bytes=0)
+    return msgspec.structs.replace(
+        profile, value_bytes=value_bytes, slice_bytes=4_096, chunk_bytes=4_096, job_us=(50, 500)
     )
 
 

@@ -42,6 +42,14 @@ class Faults:
         """How to undo what was done to a dead node's files, where it refuses to start with them."""
         self.lost: set[ServerId] = set()
         """The members whose state is gone for good."""
+        self.misplaced: set[str] = set()
+        """The nodes that must not start: what they have is not theirs."""
+        self.rotten: set[str] = set()
+        """The nodes that lost all their snapshots, and have to be sent one."""
+        self.whole: set[str] = set()
+        """The nodes that lost a snapshot, and have an older one that does."""
+        self.former_files: dict[str, tuple[int, dict[str, bytes]]] = {}
+        """What nodes had when they lost it: incarnation, and files by their names."""
         self.member_call: Call | None = None
         """The last change of the members that was asked for."""
         self._seed = seed
@@ -87,10 +95,24 @@ class Faults:
                 self.cluster.record.fault("damage refused")
                 repair()
             return False
+        assert name not in self.misplaced, f"{name} starts with what is not its own (failure C11)"
         self.repairs.pop(name, None)
+        process = self.cluster.process(name)
+        if name in self.whole and process.is_open:
+            self.whole.discard(name)
+            assert not process.recovered.lacks_snapshot, (
+                f"{name} has an older snapshot, and the log behind that (failure E10)"
+            )
         return True
 
     # For the kinds
+
+    def still_rotten(self) -> set[str]:
+        """Return who lost all snapshots and has not been sent one since."""
+        for process in self.cluster.running:
+            if process.name in self.rotten and not process.server.raft.state.needs_snapshot:
+                self.rotten.discard(process.name)
+        return self.rotten
 
     def later(self, random: Random, action: Callable[[], None]) -> None:
         """Do something when the present strike is over, unless all are over by then."""

@@ -5,14 +5,18 @@ from random import Random
 
 from raftcache.node.joining import Errand
 from raftcache.node.opening import Home, Opened
-from raftcache.raft.configuration import Member, server_id_of
+from raftcache.raft.configuration import Configuration, Member, server_id_of
 from raftcache.raft.types import Index
-from raftcache.storage.identity import Durability
+from raftcache.storage.directory import bootstrap
+from raftcache.storage.identity import Durability, Identity
 from raftcache.storage.snapshots import snapshot_name, snapshot_position
 
 from .disk import SimulatedDisk
 from .lodging import Lodging
 from .process import Process
+from .profile import Profile
+
+CLUSTER_ID = "0123456789abcdef0123456789abcdef"
 
 
 class SimulatedHost:
@@ -24,6 +28,7 @@ class SimulatedHost:
         self.clock_rate = clock_rate
         self.durability: Durability = "fsync"
         self.boot_id = "simulated"
+        """Which run of its kernel this is."""
         self.join_peers: list[str] = []
         """Whom it asks for a place when it has no state; empty: then it does not start."""
         self.disk = SimulatedDisk(capacity_bytes)
@@ -53,6 +58,10 @@ class SimulatedHost:
         errand = Errand("", self.join_peers, member.peer_endpoint, member.client_endpoint)
         return Lodging(home, self.disk, errand if self.join_peers else None, self.clock_rate)
 
+    def files(self) -> list[str]:
+        """Return the names of the files in the directory; none if it was never made."""
+        return self.disk.names(self.directory) if self.disk.has_directory(self.directory) else []
+
     def snapshots(self) -> list[Index]:
         """Return the positions of the snapshots in the directory, rising."""
         names = self.disk.names(self.directory)
@@ -65,13 +74,40 @@ class SimulatedHost:
 
     def damage_newest_snapshot(self, random: Random) -> str:
         """Change one byte of the newest snapshot on the disk; return its path."""
+        return self.damage_snapshot(random, -1)
+
+    def damage_snapshot(self, random: Random, number: int) -> str:
+        """Change one byte of a snapshot, counted from the oldest; return its path."""
         names = self.disk.names(self.directory)
-        newest = max(position for name in names if (position := snapshot_position(name)))
-        path = f"{self.directory}/{snapshot_name(*newest)}"
+        positions = sorted(position for name in names if (position := snapshot_position(name)))
+        path = f"{self.directory}/{snapshot_name(*positions[number])}"
         data = self.disk.content(path)
         offset = random.randrange(len(data))
         self.disk.overwrite(path, offset, bytes([data[offset] ^ 1 << random.randrange(8)]))
         return path
+
+
+def first_host(
+    member: Member,
+    number: int,
+    profile: Profile,
+    configuration: Configuration,
+    capacity_bytes: int | None,
+) -> SimulatedHost:
+    """Return a host on which a node's directory was made as the cluster's first start makes it."""
+    host = SimulatedHost(
+        member, capacity_bytes=capacity_bytes, clock_rate=profile.clock_rate(number)
+    )
+    host.durability = profile.durability
+    identity = Identity(
+        cluster_id=CLUSTER_ID,
+        node_id=member.node_id,
+        incarnation=member.incarnation,
+        configuration=configuration,
+        durability=profile.durability,
+    )
+    bootstrap(host.directory, identity, segment_bytes=profile.segment_bytes, files=host.disk)
+    return host
 
 
 def name_at(hosts: Mapping[str, SimulatedHost], endpoint: str | None) -> str | None:

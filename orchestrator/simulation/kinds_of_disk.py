@@ -18,6 +18,8 @@ from .faults import Faults, Kind
 CALLS = ("write", "sync", "create", "allocate", "rename", "sync_directory", "remove", "read")
 """File calls that may fail."""
 ROOM_BYTES_MAX = 16_384
+LOOK_US = 2_000
+POWER_WITHIN_US = 2_000_000
 
 
 def fail_sync(faults: Faults, random: Random) -> bool:
@@ -88,6 +90,64 @@ def rot_snapshot(faults: Faults, random: Random) -> bool:
         return False
     faults.cluster.note(f"{name}: snapshot {positions[-1]} rots")
     host.damage_newest_snapshot(random)
+    faults.whole.add(name)
+    return True
+
+
+def rot_snapshots(faults: Faults, random: Random) -> bool:
+    """Kill a process, and let all its snapshots rot: another node must send it one (failure E10).
+
+    That takes others which have what it lost: it strikes one node at a time.
+    """
+    cluster = faults.cluster
+    name, present = faults.some_node(random), cluster.checks.configuration
+    voters = {voter.partition("#")[0] for voter in present.voters}
+    if name not in voters or len(voters) < 3 or present.is_joint:
+        return False
+    if faults.lost & set(present.voters) or faults.still_rotten():
+        return False
+    state = cluster.process(name).server.raft.state
+    if not cluster.hosts[name].snapshots() or state.needs_snapshot:
+        return False
+    cluster.kill(name)
+    for index in range(len(cluster.hosts[name].snapshots())):
+        cluster.hosts[name].damage_snapshot(random, index)
+    cluster.note(f"{name}: all its snapshots rot")
+    cluster.members_changed = True  # Nobody can be left out who has what it lacks.
+    faults.whole.discard(name)
+    faults.rotten.add(name)
+    return True
+
+
+def lose_sync(faults: Faults, random: Random) -> bool:
+    """Let a sync of a node's log fail, and cut its power when it has been started again.
+
+    What the failed sync left in the cache alone is gone then, unless the start has seen to it
+    (failure E6).
+    """
+    name = faults.some_node(random)
+    if name is None:
+        return False
+    cluster, host = faults.cluster, faults.cluster.hosts[name]
+    process = host.process
+    host.disk.fail_path("sync", "wal-", errno.EIO, after=random.randint(0, 4))
+    end_us = cluster.scheduler.now_us + POWER_WITHIN_US
+    unharmed_us = random.choice((20_000, 100_000))
+
+    def look() -> None:
+        if not faults.running or host.process is None or cluster.scheduler.now_us > end_us:
+            return
+        is_back = host.process is not process and host.process.alive
+        if is_back or (process is not None and process.alive):
+            faults.cluster.scheduler.after(random.randint(0, unharmed_us), cut)
+        else:
+            cluster.scheduler.after(LOOK_US, look)
+
+    def cut() -> None:
+        if faults.running and host.process is not None and host.process.alive:
+            cluster.kill(name, power=True)
+
+    cluster.scheduler.after(random.randint(5_000, unharmed_us), look)
     return True
 
 
@@ -131,7 +191,9 @@ KINDS: Final[MappingProxyType[str, Kind]] = MappingProxyType(
         "fail_call": fail_call,
         "fill_disk": fill_disk,
         "hang_disk": hang_disk,
+        "lose_sync": lose_sync,
         "rot_snapshot": rot_snapshot,
+        "rot_snapshots": rot_snapshots,
         "rot_log": rot_log,
     }
 )

@@ -8,7 +8,11 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from raftcache.protocol.peer import PeerFrame, encode_peer_frame
+from raftcache.raft.messages import AppendEntries, RequestVote, TimeoutNow
+
 from .calls import peer_frame
+from .elections import STRANGE_TERM
 from .faults import Faults, Kind
 
 Links: TypeAlias = set[tuple[str, str]]
@@ -155,6 +159,27 @@ def lose_type(faults: Faults, random: Random) -> bool:
     return True
 
 
+def stranger(faults: Faults, random: Random) -> bool:
+    """Let a node hear a node of another cluster, which has the same names (failure C12)."""
+    running = faults.cluster.running
+    if len(running) < 2:
+        return False
+    source, target = random.sample(running, 2)
+    sender, receiver = source.server.server_id, target.server.server_id
+    log = target.server.raft.state.log
+    term = STRANGE_TERM + random.randrange(10)
+    message = random.choice(
+        (
+            AppendEntries(sender, receiver, term, log.last_index, log.last_term, (), 0),
+            RequestVote(sender, receiver, term, log.last_index + 9, log.last_term, True),
+            TimeoutNow(sender, receiver, target.server.raft.current_term),
+        )
+    )
+    frame = PeerFrame("f" * 32, sender, receiver, [message])
+    target.on_peer_frame(encode_peer_frame(frame))
+    return True
+
+
 def _between(sources: list[str], targets: list[str]) -> Links:
     return set(product(sources, targets))
 
@@ -165,5 +190,6 @@ KINDS: Final[MappingProxyType[str, Kind]] = MappingProxyType(
         "any_cuts": any_cuts,
         "storm": storm,
         "lose_type": lose_type,
+        "stranger": stranger,
     }
 )

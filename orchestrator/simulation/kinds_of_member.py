@@ -61,12 +61,33 @@ def lose_state(faults: Faults, random: Random) -> bool:
     server_id = random.choice(present.voters)
     name = server_id.partition("#")[0]
     process = faults.cluster.hosts[name].process
-    if process is not None and process.alive:
+    runs = process is not None and process.alive
+    if runs:
         faults.cluster.kill(name)
-    wipe(faults.cluster, name)
+    _forget(faults, random, name, int(server_id.partition("#")[2]), runs=runs)
     faults.lost.add(server_id)
     faults.cluster.members_changed = True
     return True
+
+
+def _forget(faults: Faults, random: Random, name: str, incarnation: int, *, runs: bool) -> None:
+    """Let a node lose its state: its disk, or what its promise of durability does not cover."""
+    host = faults.cluster.hosts[name]
+    repair = faults.repairs.pop(name, None)
+    if repair is not None:
+        repair()
+    faults.whole.discard(name)
+    faults.rotten.discard(name)
+    if host.durability == "memory" and runs:
+        return  # It ended with its process.
+    if host.durability == "os" and runs and random.random() < 0.7:
+        faults.cluster.cut_power(name)
+        return
+    files = host.files()
+    if host.durability == "fsync" and name not in faults.former_files:
+        contents = {one: host.disk.content(f"{host.directory}/{one}") for one in files}
+        faults.former_files[name] = (incarnation, contents)
+    wipe(faults.cluster, name)
 
 
 def _settled(faults: Faults) -> Configuration | None:
@@ -74,6 +95,8 @@ def _settled(faults: Faults) -> Configuration | None:
     cluster = faults.cluster
     leader, present = cluster.leader(), cluster.checks.configuration
     if leader is None or present.voters_outgoing or faults.lost & set(present.voters):
+        return None
+    if faults.still_rotten():
         return None
     raft = cluster.process(leader).server.raft
     planned = any(member.change for member in raft.state.configuration.members)

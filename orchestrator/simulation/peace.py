@@ -62,7 +62,8 @@ def _set_aside(cluster: SimulatedCluster, names: list[str], random: Random) -> N
     """Keep some nodes out of it: dead, or alive and cut off."""
     for name in names:
         process = cluster.hosts[name].process
-        if process is not None and process.alive and random.random() < 0.5:
+        keeps = cluster.profile.durability != "memory"
+        if process is not None and process.alive and random.random() < 0.5 and keeps:
             cluster.kill(name)
         others = [other for other in cluster.names if other != name]
         cluster.network.cuts |= isolated([name, *others])

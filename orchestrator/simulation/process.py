@@ -79,6 +79,12 @@ class Process:
         """Asked at each place, by its name, whether the process dies there."""
         self.power_goes = False
         """Its host loses its power when it dies at a place."""
+        self.ticks = 0
+        """How many ticks its server has counted."""
+        self.heard: dict[str, int] = {}
+        """At which of them a frame of each node came last."""
+        self.requests_taken: set[bytes] = set()
+        """What came from clients, as it came."""
         self.clock = Clock(world.scheduler, lodging.clock_rate)
         self._world = world
         self._watched = world.watched
@@ -178,6 +184,7 @@ class Process:
         if self.alive:
             self._world.record.event(self._mark + frames[-1])
             self._requests.append((socket, frames))
+            self.requests_taken.add(frames[-1])
             self._wake()
 
     def on_peer_gone(self, peer: ServerId) -> None:
@@ -253,6 +260,11 @@ class Process:
             self._turn_is_due = True
             delay_us = self._random.randint(*self._profile.turn_us)
             self._world.scheduler.after(delay_us, lambda: self.guarded(self._turn))
+
+    @property
+    def queued_bytes(self) -> int:
+        """How many bytes wait for the disk."""
+        return 0 if self._storage is None else self._storage.queued_bytes
 
     def calm_down(self) -> None:
         """Let disk and worker hang no longer, nor be slow."""
@@ -342,6 +354,7 @@ class Process:
         if not self._ticks.take(now_ms):
             return
         self._world.record.event(b"tick " + self._mark)
+        self.ticks += 1
         self._driven.on_tick()
         self._point("tick")
         self._wake_at_tick()

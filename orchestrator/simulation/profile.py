@@ -20,6 +20,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     segment_bytes: int = 8192
     durability: Durability = "fsync"
 
+    append_bytes: int = 1024 * 1024
+    """Bytes of entries in one message between nodes; one entry always fits."""
+
     snapshot_log_bytes: int = 64 * 1024 * 1024
     """How much log calls for a snapshot: by default more than a run ever writes."""
     snapshots_kept: int = 2
@@ -76,6 +79,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     clients: int = 4
     think_us: tuple[int, int] = (0, 20_000)
     """How long a client waits between an answer and its next request."""
+    value_bytes: int = 0
+    """How much longer than need be values are; a frame of the log with such ones has sectors."""
     mix: tuple[str, ...] = ("set", "set", "get", "get", "incr", "cas")
     """What clients do, each as often as it is named; ``workload.OPERATIONS`` has them all."""
 
@@ -85,6 +90,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             heartbeat_ticks=self.heartbeat_ticks,
             election_ticks_min=self.election_ticks_min,
             election_ticks_max=self.election_ticks_max,
+            append_bytes_max=self.append_bytes,
         )
 
     def sizes(self) -> SnapshotSizes:

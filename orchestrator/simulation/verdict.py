@@ -26,6 +26,8 @@ def pass_verdict(cluster: SimulatedCluster, history: Iterable[Operation]) -> Non
     """
     operations = list(history)
     cluster.checks.check_all(cluster.running)
+    profile = cluster.profile
+    cluster.checks.elections.on_end(profile.election_ticks_max - profile.election_ticks_min)
     _check_digests(cluster)
     _check_past(cluster)
     _check_answered(cluster)
@@ -74,7 +76,7 @@ def _waiting(cluster: SimulatedCluster) -> list[str]:
         waiting = {
             "requests": not server.desk.is_idle,
             "digests": bool(server.hash_waiting),
-            "bytes for the disk": bool(process.writer.queued_bytes),
+            "bytes for the disk": bool(process.queued_bytes),
             "reads": bool(server.raft.state.read_waiting),
         }
         found += [f"{what} wait in {process.name}" for what, is_left in waiting.items() if is_left]

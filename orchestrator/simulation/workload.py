@@ -135,7 +135,8 @@ class _Client:
 
     def new_value(self) -> str:
         """Return a value that nobody else ever writes."""
-        return f"{self._number}.{self._turn}.{self.random.randrange(1000)}"
+        value = f"{self._number}.{self._turn}.{self.random.randrange(1000)}"
+        return value + "." * self._cluster.profile.value_bytes
 
     def seen(self, key: str) -> int:
         """Return the revision in which this client last saw a key."""

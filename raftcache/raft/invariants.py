@@ -105,8 +105,10 @@ def check_configurations(state: RaftState) -> None:
         "the configuration in force is the newest in the log, committed or not (§6)"
     )
     # A server that joins is told of a configuration, while its log begins with the cluster's.
+    # One whose snapshots are all gone goes by what it began with until it is sent one.
     joined = base == 0 and not first.is_voter(state.server_id)
-    for (_, before), (_, after) in pairwise(later if joined else state.configurations):
+    unknown = joined or state.needs_snapshot > 0
+    for (_, before), (_, after) in pairwise(later if unknown else state.configurations):
         _check_change(before, after)
     if state.role is Role.LEADER:
         assert tuple(sorted(state.progress)) == state.peers(), "progress is kept of all members"

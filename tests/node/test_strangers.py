@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from orchestrator.simulation.cluster import CLUSTER_ID, SimulatedCluster
+from orchestrator.simulation.cluster import SimulatedCluster
+from orchestrator.simulation.host import CLUSTER_ID
 from raftcache.protocol.peer import Answer, HandedOn, PeerFrame, encode_peer_frame
 from raftcache.raft.messages import AppendEntries, Message, PreVote, RequestVote
 from raftcache.raft.types import Entry, EntryKind

@@ -2,7 +2,8 @@
 
 import pytest
 
-from orchestrator.simulation.cluster import CLUSTER_ID, SimulatedCluster
+from orchestrator.simulation.cluster import SimulatedCluster
+from orchestrator.simulation.host import CLUSTER_ID
 from orchestrator.simulation.members import new_host
 from raftcache.node.admission import CALLER_MS, CALLERS_MAX
 from raftcache.node.server import Server

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.simulation.cluster import SimulatedCluster
 from orchestrator.simulation.draw import PROFILES, draw_profile
 from orchestrator.simulation.judge import judge
-from orchestrator.simulation.kinds import KINDS
+from orchestrator.simulation.kinds import COMPANIONS, KINDS
 from orchestrator.simulation.points import NEEDS, POINTS
 from orchestrator.simulation.profile import Profile
 from orchestrator.simulation.run import Options, Outcome, run_seed
@@ -77,9 +77,9 @@ def told(outcome: Outcome) -> str:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_promises_are_kept_under_one_kind_of_fault_alone(kind: str) -> None:
-    """A crowd of faults hides what one alone would show."""
+    """A crowd of faults hides what one alone would show; some need a second one, though."""
     changes = {
-        "faults": [kind],
+        "faults": [kind, *COMPANIONS.get(kind, ())],
         "fault_pause_us": [50_000, 300_000],
         "snapshot_log_bytes": 700,
         "loss": 10,
