@@ -1,14 +1,12 @@
 """One life of a node: the shipped ``node/server.py`` and the shipped log, from open to death.
 
-What ``node/loop.py`` does with sockets and a poll is done here with lists and the scheduler, in the
-same order. A process may die at any *place* that it reports: around each input, before and after
-each frame or reply leaves, around each write and sync, before each change to a file. Whatever it
-had not handed over by then is gone.
+Turns are those of ``node/turns.py``, as they are where ``node/loop.py`` waits for sockets; what is
+around them are lists and the scheduler here. A process may die at any *place* that it reports:
+around each input, before and after each frame or reply leaves, around each write and sync, before
+each change to a file. Whatever it had not handed over by then is gone.
 """
 
-from collections import deque
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
 
@@ -17,9 +15,9 @@ from raftcache.node.joining import Joiner
 from raftcache.node.opening import Opened, begin_home, open_home
 from raftcache.node.outbox import Outgoing
 from raftcache.node.ports import Driven
-from raftcache.node.sending import Bulk
 from raftcache.node.server import Server
 from raftcache.node.stalls import LATE_ROUNDS_MAX, TickClock
+from raftcache.node.turns import take_turn
 from raftcache.node.values import Effects
 from raftcache.protocol.joining import JoinAnswer
 from raftcache.raft.types import ServerId
@@ -28,6 +26,7 @@ from raftcache.storage.wal import Batch
 
 from .clock import Clock
 from .lodging import Lodging, SimulatedMemoryLog, new_joiner, new_server
+from .outputs import Outputs
 from .profile import Profile
 from .worker import SimulatedWorker
 from .world import World
@@ -90,10 +89,11 @@ class Process:
         self._watched = world.watched
         self._random = random
         self._profile = profile
-        self._outputs: deque[Callable[[], None]] = deque()
+        self._outputs = Outputs(self, world)
         self._tick_wakes = 0
         self._peer_frames: list[bytes] = []
         self._requests: list[tuple[int, list[bytes]]] = []
+        self._gone: list[ServerId] = []
         self._disk_spoke = False
         self._turn_is_due = False
         self._on_hold: list[Callable[[], None]] = []
@@ -108,7 +108,7 @@ class Process:
             profile,
             notify=self._on_disk,
             guarded=self.guarded,
-            point=self._point,
+            point=self.point,
         )
         self._ticks = TickClock(profile.tick_ms, self.now_ms())
         self._driven: Driven = self._first_driven()
@@ -147,7 +147,7 @@ class Process:
                 notify=self._on_disk,
                 guarded=self.guarded,
                 on_durable=self._on_durable,
-                point=self._point,
+                point=self.point,
             )
         self._storage = storage
         self.server = new_server(
@@ -189,7 +189,7 @@ class Process:
 
     def on_peer_gone(self, peer: ServerId) -> None:
         """Let the peer's host say that nobody listens at its port."""
-        self.guarded(lambda: self._driven.on_peer_gone(peer, self.now_ms()))
+        self.guarded(lambda: self._gone.append(peer))
         self._wake()
 
     def request_stop(self) -> None:
@@ -234,7 +234,8 @@ class Process:
         """Die in the middle of a step; for those who are told of places."""
         raise Killed(place)
 
-    def _point(self, name: str, detail: Any = None) -> None:
+    def point(self, name: str, detail: Any = None) -> None:
+        """Report a place, by its name, and die there if somebody wants it."""
         if self.doom is not None and self.doom(name):
             raise Killed(name)
         if name in self._watched:
@@ -247,7 +248,7 @@ class Process:
             self._world.on_exit(self, defect)
 
     def _before_change(self, call: str, path: str) -> None:
-        self._point(f"disk {call}", path)
+        self.point(f"disk {call}", path)
         self.last_change = f"{call} {path}"
 
     def _on_disk(self) -> None:
@@ -296,48 +297,70 @@ class Process:
             self._world.scheduler.after(wait_us, lambda: self.guarded(self._wake))
 
     def _turn(self) -> None:
-        """Do what one turn of ``node/loop.py`` does."""
+        """Take a turn through the code that ``node/loop.py`` takes its turns through."""
         self._turn_is_due = False
         server = self._driven
         server.now_ms = self.now_ms()
-        self._point("turn")
-        self._hear_disk(server)
-        most = PEER_FRAMES_PER_TURN * (LATE_ROUNDS_MAX if self._ticks.is_late(server.now_ms) else 1)
-        frames, self._peer_frames = _split(self._peer_frames, most)
-        for frame in frames:
-            server.on_peer_frame(frame)
-            self._point("frame", frame)
-        requests, self._requests = _split(self._requests, REQUESTS_PER_TURN)
-        for socket, request in requests:
-            server.on_client(socket, request)
-            self._point("request", request)
-        self._tick_if_due(server.now_ms)
-        server.on_time(server.now_ms)
-        self._wake_after(server.due_ms)
+        self.point("turn")
         if self.stopping and self._stop_deadline_ms == 0:
             self._stop_deadline_ms = server.now_ms + STOP_MS
             server.begin_stop()
-        self._carry_out(server.turn())
+        take_turn(server, self._ticks, self)
+        self._wake_after(server.due_ms)
         if self.is_open:
             self._world.on_turn(self)
         self._end_turn(server)
 
-    def _hear_disk(self, server: Driven) -> None:
+    # What a turn needs: ``raftcache.node.turns.Ports``
+
+    def disk_has_spoken(self) -> bool:
+        """Tell whether the disk or the worker has; a failure ends the process."""
         if not self._disk_spoke:
-            return
+            return False
         self._disk_spoke = False
         if self._storage is not None and self._storage.failure is not None:
             raise self._storage.failure
-        server.on_persisted()
+        return True
+
+    def deliver_results(self) -> None:
+        """Hand out what the worker has done."""
         self.worker.deliver()
-        self._point("disk heard")
+        self.point("disk heard")
+
+    def peer_frames(self, *, is_late: bool) -> Iterator[bytes]:
+        """Take what has arrived from peers; the process may die behind each."""
+        most = PEER_FRAMES_PER_TURN * (LATE_ROUNDS_MAX if is_late else 1)
+        frames, self._peer_frames = _split(self._peer_frames, most)
+        for frame in frames:
+            yield frame
+            self.point("frame", frame)
+
+    def requests(self) -> Iterator[tuple[int, list[bytes]]]:
+        """Take what has arrived from clients; likewise."""
+        requests, self._requests = _split(self._requests, REQUESTS_PER_TURN)
+        for socket, request in requests:
+            yield socket, request
+            self.point("request", request)
+
+    def begin_tick(self) -> None:
+        """Count a tick."""
+        self._world.record.event(b"tick " + self._mark)
+        self.ticks += 1
+
+    def gone(self, *, has_ticked: bool) -> list[ServerId]:
+        """Take the peers that are known to be gone; after a tick the next one is waited for."""
+        if has_ticked:
+            self.point("tick")
+            self._wake_at_tick()
+        gone, self._gone = self._gone, []
+        return gone
 
     def _end_turn(self, server: Driven) -> None:
         """Stop, or begin a life that was granted, or see that the next turn comes."""
         if isinstance(server, Joiner) and server.granted is not None and not self.stopping:
             self._move_in(server.granted)
         elif self.stopping and (server.may_stop or server.now_ms >= self._stop_deadline_ms):
-            self._carry_out(server.finish_stop())
+            self.carry_out(server.finish_stop())
             if self._storage is not None:
                 self._storage.close(clean=True)
             self._exit(EXIT_STOPPED, None)
@@ -350,50 +373,25 @@ class Process:
         self._driven.start(self.now_ms())
         self._wake()
 
-    def _tick_if_due(self, now_ms: int) -> None:
-        if not self._ticks.take(now_ms):
-            return
-        self._world.record.event(b"tick " + self._mark)
-        self.ticks += 1
-        self._driven.on_tick()
-        self._point("tick")
-        self._wake_at_tick()
-
-    def _carry_out(self, effects: Effects) -> None:
-        self._point("turned", effects)
+    def carry_out(self, effects: Effects) -> None:
+        """Send and answer, one thing after the other; the process may die or stop between them."""
+        self.point("turned", effects)
         if effects.endpoints is not None:
             self.endpoints = effects.endpoints
-        for outgoing in effects.peer_frames:
-            self._outputs.append(partial(self._send, outgoing))
-        for chunk in effects.bulk:
-            self._outputs.append(partial(self._send_bulk, chunk))
-        for socket, envelope, reply in effects.replies:
-            self._outputs.append(partial(self._reply, socket, envelope, reply))
-        self._put_out()
+        self._outputs.take(effects)
+        self.put_out()
 
-    def _put_out(self) -> None:
+    def put_out(self) -> None:
         """Hand everything to the sockets; whoever is stopped in between does the rest later."""
-        while self._outputs:
+        while self._outputs.waiting:
             if self.paused:
-                self._on_hold.append(self._put_out)
+                self._on_hold.append(self.put_out)
                 return
-            self._outputs.popleft()()
+            self._outputs.put_out_one()
 
-    def _send(self, outgoing: Outgoing) -> None:
-        self._point("send", outgoing.frame)
-        if self._world.send_to_peer(self.name, outgoing.peer, outgoing.frame):
-            self._point("sent", outgoing.frame)
-        else:
-            self._driven.on_not_sent(outgoing)
-
-    def _send_bulk(self, chunk: Bulk) -> None:
-        self._point("send bulk", chunk.frame)
-        self._world.send_bulk(self.name, chunk.peer, chunk.frame)
-
-    def _reply(self, socket: int, envelope: list[bytes], reply: bytes) -> None:
-        self._point("reply", reply)
-        self._world.send_to_client(self.name, socket, envelope, reply)
-        self._point("replied", reply)
+    def on_not_sent(self, outgoing: Outgoing) -> None:
+        """Let the server know that a frame did not go."""
+        self._driven.on_not_sent(outgoing)
 
 
 def _split(items: list[Any], count: int) -> tuple[list[Any], list[Any]]:

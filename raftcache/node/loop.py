@@ -9,12 +9,14 @@ import contextlib
 import math
 import os
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 import zmq
 
 from ..parent import ParentWatch
+from ..raft.types import ServerId
 from ..transport.clients import ClientSocket
 from ..transport.crowd import ConnectionLimit
 from ..transport.disconnects import DisconnectWatch
@@ -24,6 +26,7 @@ from ..transport.publisher import Publisher
 from .ports import Disk, Driven
 from .server import SLOW_TURN_MS
 from .stalls import LATE_ROUNDS_MAX, Collector, TickClock, keep_what_was_restored
+from .turns import take_turn
 from .values import ADMIN_SOCKET, CLIENT_SOCKET, Effects
 from .worker import Worker
 
@@ -122,6 +125,7 @@ class Loop:
         self._disconnects: DisconnectWatch | None = None
         if detect_disconnects:
             self._disconnects = sockets.peers.watch_disconnects(self._poller)
+        self._ready: set[Socket | int] = set()
         self._ticks = TickClock(server.tick_ms, 0)
         self._collector = Collector(0)
         self.stop_requested = False
@@ -145,48 +149,87 @@ class Loop:
 
     def _turn(self) -> None:
         server = self._server
-        ready = self._wait()
+        self._ready = self._wait()
         began_ns, cpu_began_ns = time.monotonic_ns(), time.thread_time_ns()
         server.now_ms = began_ns // 1_000_000
-        if self._waker.read_fd in ready:
-            self._waker.clear()
-            if self._writer.failure is not None:
-                raise self._writer.failure
-            server.on_persisted()
-            self._worker.deliver()
-        # All sockets are drained before a tick counts: after a long turn, the heartbeats that
-        # wait in them must not be taken for silence.
-        if self._peers.router in ready:
-            self._take_peer_frames(LATE_ROUNDS_MAX if self._ticks.is_late(server.now_ms) else 1)
-        self._take_late_frames()
-        for number, socket in self._request_sockets.items():
-            if socket.router in ready:
-                for frames in socket.receive(REQUESTS_PER_TURN):
-                    server.on_client(number, frames)
-        self._tick_if_due(server.now_ms)
-        if self._disconnects is not None:
-            self._tell_who_is_gone(self._disconnects.take_gone())
-        server.on_time(server.now_ms)
-        self._carry_out(server.turn())
+        take_turn(server, self._ticks, self)
         turn_ms = (time.monotonic_ns() - began_ns) / 1e6
         if turn_ms > server.longest_turn_ms or turn_ms >= SLOW_TURN_MS:
             server.on_long_turn(turn_ms, (time.thread_time_ns() - cpu_began_ns) / 1e6)
-        self._collector.on_turn(server.now_ms, idle=not ready and not server.has_more)
+        self._collector.on_turn(server.now_ms, idle=not self._ready and not server.has_more)
 
-    def _take_peer_frames(self, rounds: int) -> None:
-        for _ in range(rounds):
-            frames = self._peers.receive(PEER_FRAMES_PER_TURN)
-            for frame in frames:
-                self._server.on_peer_frame(frame)
-            if not frames:
-                return
+    # What a turn needs: ``turns.Ports``
 
-    def _take_late_frames(self) -> None:
-        """Take what a fault has held back until now; there is none unless it is asked for."""
+    def disk_has_spoken(self) -> bool:
+        """Tell whether a thread woke the loop.
+
+        Raises:
+            DiskFailed: since it could not write.
+        """
+        if self._waker.read_fd not in self._ready:
+            return False
+        self._waker.clear()
+        if self._writer.failure is not None:
+            raise self._writer.failure
+        return True
+
+    def deliver_results(self) -> None:
+        """Hand out what the worker has done."""
+        self._worker.deliver()
+
+    def peer_frames(self, *, is_late: bool) -> Iterator[bytes]:
+        """Take what waits in the peers' socket, and what a fault has held back until now."""
+        if self._peers.router in self._ready:
+            for _ in range(LATE_ROUNDS_MAX if is_late else 1):
+                frames = self._peers.receive(PEER_FRAMES_PER_TURN)
+                yield from frames
+                if not frames:
+                    break
         faults = self._peers.faults
         if faults is not None and faults.active:
-            for frame in self._peers.release(faults):
-                self._server.on_peer_frame(frame)
+            yield from self._peers.release(faults)
+
+    def requests(self) -> Iterator[tuple[int, list[bytes]]]:
+        """Take what waits in the clients' socket and in the administration's."""
+        for number, socket in self._request_sockets.items():
+            if socket.router in self._ready:
+                for frames in socket.receive(REQUESTS_PER_TURN):
+                    yield number, frames
+
+    def begin_tick(self) -> None:
+        """See that the parent lives and that no socket is crowded."""
+        self._parent.check()
+        for limit in self._connection_limits:
+            limit.enforce()
+        self._server.client_count = self._request_sockets[CLIENT_SOCKET].connections.count
+
+    def gone(self, *, has_ticked: bool) -> list[ServerId]:
+        """Take the peers at whose ports nobody listens any more."""
+        if self._disconnects is None:
+            return []
+        found = self._disconnects.ask_again() if has_ticked else []
+        found += self._disconnects.take_gone()
+        faults = self._peers.faults
+        if faults is None or not found:
+            return found
+        # Behind a real cut, no host would answer.
+        return [peer for peer in found if not faults.is_cut(peer)]
+
+    def carry_out(self, effects: Effects) -> None:
+        """Hand everything to the sockets."""
+        if effects.endpoints is not None:
+            self._peers.follow(effects.endpoints)
+        for outgoing in effects.peer_frames:
+            if not self._peers.send(outgoing.peer, outgoing.frame):
+                self._server.on_not_sent(outgoing)
+        for chunk in effects.bulk:
+            self._peers.send_bulk(chunk.peer, chunk.frame)
+        sockets = self._request_sockets
+        for socket in sockets.values():
+            if socket.has_backlog():
+                socket.flush()
+        for number, envelope, reply in effects.replies:
+            sockets[number].send(envelope, reply)
 
     def _wait(self) -> set[Socket | int]:
         server = self._server
@@ -205,39 +248,6 @@ class Loop:
                 timeout_ms = math.ceil(min(timeout_ms, due_in_ms))
         return {source for source, _ in self._poller.poll(timeout_ms)}
 
-    def _tick_if_due(self, now_ms: int) -> None:
-        if not self._ticks.take(now_ms):
-            return
-        self._parent.check()
-        for limit in self._connection_limits:
-            limit.enforce()
-        self._server.client_count = self._request_sockets[CLIENT_SOCKET].connections.count
-        self._server.on_tick()
-        if self._disconnects is not None:
-            self._tell_who_is_gone(self._disconnects.ask_again())
-
-    def _tell_who_is_gone(self, peers: list[str]) -> None:
-        faults = self._peers.faults
-        for peer in peers:
-            if faults is not None and faults.is_cut(peer):
-                continue  # Behind a real cut, no host would answer.
-            self._server.on_peer_gone(peer, self._server.now_ms)
-
-    def _carry_out(self, effects: Effects) -> None:
-        if effects.endpoints is not None:
-            self._peers.follow(effects.endpoints)
-        for outgoing in effects.peer_frames:
-            if not self._peers.send(outgoing.peer, outgoing.frame):
-                self._server.on_not_sent(outgoing)
-        for chunk in effects.bulk:
-            self._peers.send_bulk(chunk.peer, chunk.frame)
-        sockets = self._request_sockets
-        for socket in sockets.values():
-            if socket.has_backlog():
-                socket.flush()
-        for number, envelope, reply in effects.replies:
-            sockets[number].send(envelope, reply)
-
     def _stop(self) -> None:
         """Hand the leadership over before going, so that nobody has to notice a silence."""
         server = self._server
@@ -246,4 +256,4 @@ class Loop:
         server.begin_stop()
         while not server.may_stop and monotonic_ms() < deadline_ms:
             self._turn()
-        self._carry_out(server.finish_stop())
+        self.carry_out(server.finish_stop())
