@@ -185,10 +185,10 @@ def test_a_snapshot_that_was_cut_short_is_found_out_while_it_is_read() -> None:
     """Not sent for ever in pieces of nothing (failure E10)."""
     cluster, leader, _, behind = left_behind(profile=SMALL_CHUNKS, writes=80)
     size = snapshot_size(cluster, leader)
-    cluster.start(behind)
-    cluster.run_until(lambda: cluster.bulk_bytes[leader, behind] > size // 3)
     host = cluster.hosts[leader]
     name = next(n for n in reversed(host.disk.names(host.directory)) if n.startswith("snapshot-0"))
+    cluster.start(behind)
+    cluster.run_until(lambda: cluster.bulk_bytes[leader, behind] > size // 3)
     host.disk.truncate(f"{host.directory}/{name}", size // 2)
 
     caught_up(cluster)
