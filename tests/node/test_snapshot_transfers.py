@@ -184,11 +184,13 @@ def test_a_leader_whose_newest_snapshot_is_damaged_takes_another(seed: int) -> N
 def test_a_snapshot_that_was_cut_short_is_found_out_while_it_is_read() -> None:
     """Not sent for ever in pieces of nothing (failure E10)."""
     cluster, leader, _, behind = left_behind(profile=SMALL_CHUNKS, writes=80)
-    size = snapshot_size(cluster, leader)
     host = cluster.hosts[leader]
-    name = next(n for n in reversed(host.disk.names(host.directory)) if n.startswith("snapshot-0"))
+    # Until none is being taken: it would take the place of the one that is sent.
+    cluster.run_until(lambda: "snapshot-next.tmp" not in host.disk.names(host.directory))
+    size = snapshot_size(cluster, leader)
     cluster.start(behind)
     cluster.run_until(lambda: cluster.bulk_bytes[leader, behind] > size // 3)
+    name = next(n for n in reversed(host.disk.names(host.directory)) if n.startswith("snapshot-0"))
     host.disk.truncate(f"{host.directory}/{name}", size // 2)
 
     caught_up(cluster)
