@@ -272,7 +272,7 @@ class Joiner:
             "snapshot_index": 0,
             "caught_up": False,
             "peers": [],
-            "sizes": {"keys": 0, "bytes": 0, "wal_bytes": 0, "log_entries": 0},
+            "sizes": {"keys": 0, "bytes": 0, "sessions": 0, "wal_bytes": 0, "log_entries": 0},
             "election": None,
             "leader_contact_ms": self.now_ms - self.started_ms,
             "clients": self.client_count,

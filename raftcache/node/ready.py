@@ -64,7 +64,8 @@ class ReadyCycle:
             if entry.kind is EntryKind.COMMANDS:
                 self._desk.on_applied(entry, self.store.apply(entry.index, entry.data))
             else:
-                self.store.apply_empty(entry.index)
+                begins_term = entry.kind is EntryKind.NOOP
+                self.store.apply_empty(entry.index, begins_term=begins_term)
         for index, groups in ready.reads_released:
             self._desk.on_reads_released(index, groups)
         self._desk.answer_reads()

@@ -28,6 +28,7 @@ def status_fields(server: "Server") -> dict[str, Any]:
         "sizes": {
             "keys": server.store.key_count,
             "bytes": server.store.data_bytes,
+            "sessions": server.store.session_count,
             "wal_bytes": server.storage.size_bytes,
             "log_entries": len(state.log.entries),
         },

@@ -11,25 +11,31 @@ from typing import Any, Final
 import msgspec
 
 from ..store.commands import TTL_MS_MAX
+from ..store.sessions import SESSION_TTL_MS_MAX
 from .fields import id_of
 from .limits import TIMEOUT_MS_MAX, WAIT_MS_MAX, FieldError, Refused, shown
-from .wire import OPERATION_WIRES, REQUEST_WIRES, UNDECODABLE, AnyWire, Wire
+from .wire import (
+    OPERATION_WIRES,
+    REQUEST_WIRES,
+    SESSION_NUMBER_MAX,
+    UNDECODABLE,
+    AnyWire,
+    Wire,
+)
 
 LATER_OPS: Final = frozenset(
     {
         "delete_range",
         "txn",
-        "session_open",
-        "session_keepalive",
-        "session_close",
     }
 )
 """Operations of the protocol that this release does not have yet."""
 
-LATER_FIELDS: Final = frozenset({"sliding", "bind", "fence", "session", "seq", "ack"})
+LATER_FIELDS: Final = frozenset({"sliding", "bind", "fence"})
 """Fields of the protocol that this release does not have yet."""
 
-_COMMON_FIELDS: Final = frozenset(Wire.__struct_fields__)
+_COMMON_FIELDS: Final = frozenset(Wire.__struct_fields__) - {"session", "seq", "ack"}
+"""What stands at a batch, and not at an operation in it."""
 
 _RULES: Final = {
     "timeout_ms": f"a whole number from 1 to {TIMEOUT_MS_MAX}",
@@ -47,6 +53,9 @@ _RULES: Final = {
     "wait_ms": f"a whole number of milliseconds from 0 to {WAIT_MS_MAX}",
     "limit": "a whole number from 1",
     "ttl_ms": f"a whole number of milliseconds from 1 to {TTL_MS_MAX}",
+    "session": f"the id that `session_open` gave: a whole number from 1 to {SESSION_NUMBER_MAX}",
+    "seq": f"a whole number from 1 to {SESSION_NUMBER_MAX}",
+    "ack": f"a whole number from 0 to {SESSION_NUMBER_MAX}",
     "by": "a whole number that fits in signed 64 bits",
     "peer": "a text",
     "client": "a text",
@@ -55,6 +64,12 @@ _RULES: Final = {
     "remove": "a list of at most 32 names",
     "incarnation": "a whole number from 1",
 }
+
+
+_RULES_OF: Final = {
+    ("session_open", "ttl_ms"): f"a whole number of milliseconds from 1 to {SESSION_TTL_MS_MAX}",
+}
+"""Where a field has another rule than elsewhere."""
 
 
 class _Identified(msgspec.Struct):
@@ -161,7 +176,7 @@ def _wrong_field(
                 return "bad_request", f"`{name}` is missing: `{op}` needs it"
             continue
         if name != "id" and not _fits(fields[name], field.type, json=json):
-            rule = _RULES.get(name, "well-formed")
+            rule = _RULES_OF.get((op, name)) or _RULES.get(name, "well-formed")
             never = ", or null to let it stay" if (op, name) == ("expire", "ttl_ms") else ""
             return "bad_request", f"`{name}` must be {rule}{never}"
     return None

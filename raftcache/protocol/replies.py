@@ -20,6 +20,7 @@ from ..store.events import Event, WatchResult
 from ..store.results import (
     BatchResult,
     DeleteResult,
+    Dropped,
     ExpireResult,
     Failure,
     GetResult,
@@ -27,6 +28,7 @@ from ..store.results import (
     Item,
     RangeResult,
     Result,
+    SessionResult,
     SetResult,
 )
 from .limits import Refused
@@ -35,6 +37,8 @@ PROTOCOL_VERSIONS: Final = [1, 1]
 """The oldest and the newest version of the protocol that this release speaks."""
 
 JSON_INTEGER_MAX: Final = 2**53
+_APPLIED: Final = {"session_expired": "unknown", "stale_seq": "unknown"}
+"""The failures of the store after which a client can't know what an earlier send did."""
 _REVISIONS: Final = frozenset(
     {"store_rev", "mod_rev", "create_rev", "at_rev", "oldest", "rev", "next_rev"}
 )
@@ -313,7 +317,7 @@ def _failure_fields(failure: Failure) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "error": failure.error,
         "message": failure.message,
-        "applied": "no",
+        "applied": _APPLIED.get(failure.error, "no"),
     }
     if failure.mod_rev is not None:
         fields["mod_rev"] = failure.mod_rev
@@ -323,7 +327,17 @@ def _failure_fields(failure: Failure) -> dict[str, Any]:
             fields["value"] = failure.value
     if failure.oldest is not None:
         fields["oldest"] = failure.oldest
+    if failure.retry_after_ms is not None:
+        fields["retry_after_ms"] = failure.retry_after_ms
     return fields
+
+
+def _session_fields(result: SessionResult) -> dict[str, Any]:
+    return {"session": result.session, "ttl_ms": result.ttl_ms}
+
+
+def _dropped_fields(_result: Dropped) -> dict[str, Any]:
+    return {"reply_dropped": True}
 
 
 def _batch_fields(batch: BatchResult) -> dict[str, Any]:
@@ -343,6 +357,8 @@ _FIELDS: Final[dict[type, Callable[[Any], dict[str, Any]]]] = {
     ExpireResult: _expire_fields,
     RangeResult: _range_fields,
     WatchResult: _watch_fields,
+    SessionResult: _session_fields,
+    Dropped: _dropped_fields,
     Failure: _failure_fields,
     BatchResult: _batch_fields,
 }

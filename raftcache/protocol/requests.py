@@ -16,6 +16,7 @@ from msgspec import UNSET
 
 from ..store.commands import (
     Batch,
+    CloseSession,
     Command,
     Delete,
     Expire,
@@ -23,6 +24,8 @@ from ..store.commands import (
     Incr,
     IncrExpiring,
     Invalid,
+    KeepAlive,
+    OpenSession,
     Operation,
     Query,
     SetExpiring,
@@ -34,6 +37,7 @@ from .diagnosis import diagnose, diagnose_operation, read_id
 from .faults import rules_of
 from .fields import bound_of, id_of, key_of, operations_of, prefix_end, revision_of, value_of
 from .limits import RANGE_LIMIT_MAX, TIMEOUT_MS_DEFAULT, FieldError, Limits, Refused
+from .numbering import numbered, numbered_within
 from .wire import (
     ADMIN_WIRES,
     FROM_JSON,
@@ -51,6 +55,9 @@ from .wire import (
     HashWire,
     IncrWire,
     RangeWire,
+    SessionCloseWire,
+    SessionKeepaliveWire,
+    SessionOpenWire,
     SetWire,
     WatchWire,
     Wire,
@@ -117,6 +124,11 @@ def decode_request(frame: bytes, limits: Limits) -> Request:
         request_id = id_of(wire.id, json=json)
         build = _BUILDERS.get(kind)
         operation: Any = None if build is None else build(wire, limits, json=json)
+        changes = operation.changes() if kind is BatchWire else kind in _MUTATIONS
+        if changes and (
+            wire.seq is not UNSET or wire.session is not UNSET or wire.ack is not UNSET
+        ):
+            operation = operation if kind in _OF_SESSIONS else numbered(wire, operation)
         arguments = _NO_ARGUMENTS if build is not None else _arguments(wire, json=json)
     except FieldError as error:
         raise Refused(
@@ -129,7 +141,6 @@ def decode_request(frame: bytes, limits: Limits) -> Request:
     watch = None
     if kind is WatchWire:
         watch, operation = operation, None
-    changes = operation.changes() if kind is BatchWire else kind in _MUTATIONS
     return Request(
         _OP_OF_WIRE[kind],
         request_id,
@@ -227,12 +238,13 @@ def _range(wire: RangeWire[Any, Any], _limits: Limits, *, json: bool) -> RangeQu
 
 
 def _batch(wire: BatchWire[Any, Any], limits: Limits, *, json: bool) -> Batch:
-    return Batch(
-        tuple([_operation(raw, limits, json=json) for raw in operations_of(wire.ops, json=json)])
-    )
+    raws = operations_of(wire.ops, json=json)
+    return Batch(tuple([_operation(raw, wire, limits, json=json) for raw in raws]))
 
 
-def _operation(raw: msgspec.Raw, limits: Limits, *, json: bool) -> Operation:
+def _operation(
+    raw: msgspec.Raw, batch: BatchWire[Any, Any], limits: Limits, *, json: bool
+) -> Operation:
     """Return an operation of a batch; one that is refused holds its place and fails alone."""
     decoders = FROM_JSON if json else FROM_MSGPACK
     try:
@@ -246,6 +258,7 @@ def _operation(raw: msgspec.Raw, limits: Limits, *, json: bool) -> Operation:
         return Invalid(*diagnose_operation(raw, None, json=json))
     try:
         operation: Operation = _BUILDERS[type(wire)](wire, limits, json=json)
+        operation = numbered_within(wire, batch, operation)
     except FieldError as error:
         return Invalid(error.code, error.message)
     return operation
@@ -279,6 +292,18 @@ def _arguments(wire: AnyWire, *, json: bool) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not UNSET}
 
 
+def _session_open(wire: Any, _limits: Limits, *, json: bool) -> OpenSession:  # noqa: ARG001 - as all builders
+    return OpenSession(wire.ttl_ms)
+
+
+def _session_keepalive(wire: Any, _limits: Limits, *, json: bool) -> KeepAlive:  # noqa: ARG001 - as all builders
+    return KeepAlive(wire.session)
+
+
+def _session_close(wire: Any, _limits: Limits, *, json: bool) -> CloseSession:  # noqa: ARG001 - as all builders
+    return CloseSession(wire.session)
+
+
 _BUILDERS: Final[dict[type, Callable[..., Any]]] = {
     SetWire: _set,
     DeleteWire: _delete,
@@ -288,12 +313,16 @@ _BUILDERS: Final[dict[type, Callable[..., Any]]] = {
     RangeWire: _range,
     BatchWire: _batch,
     WatchWire: _watch,
+    SessionOpenWire: _session_open,
+    SessionKeepaliveWire: _session_keepalive,
+    SessionCloseWire: _session_close,
 }
-_MUTATIONS: Final = frozenset({SetWire, DeleteWire, IncrWire, ExpireWire})
+_OF_SESSIONS: Final = frozenset({SessionOpenWire, SessionKeepaliveWire, SessionCloseWire})
+_MUTATIONS: Final = frozenset({SetWire, DeleteWire, IncrWire, ExpireWire}) | _OF_SESSIONS
 _OP_OF_WIRE: Final[dict[type, str]] = {wire: op for op, wire in REQUEST_WIRES.items()}
 _NO_ARGUMENTS: Final[dict[str, Any]] = {}
 _COMMON_DEFAULTS: Final = (1, None, 5000, "linearizable", True, False)
 
-assert set(_BUILDERS) == {*OPERATION_WIRES.values(), BatchWire, WatchWire}, (
+assert {*OPERATION_WIRES.values(), BatchWire, WatchWire, *_OF_SESSIONS} == set(_BUILDERS), (
     "every operation has its builder"
 )

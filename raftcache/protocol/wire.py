@@ -20,6 +20,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ..store.commands import TTL_MS_MAX
+from ..store.sessions import SESSION_TTL_MS_MAX
 from .limits import (
     RANGE_LIMIT_DEFAULT,
     TIMEOUT_MS_DEFAULT,
@@ -43,6 +44,14 @@ Incarnation: TypeAlias = Annotated[int, Meta(ge=1, le=INT64_MAX)]
 
 TimeToLive: TypeAlias = Annotated[int, Meta(ge=1, le=TTL_MS_MAX)]
 """Milliseconds. 0 would be gone before it is there: whoever means that deletes."""
+
+SESSION_NUMBER_MAX: Final = 2**53 - 1
+"""The largest id of a session, `seq` and `ack`: every parser of JSON keeps it exactly."""
+
+SessionId: TypeAlias = Annotated[int, Meta(ge=1, le=SESSION_NUMBER_MAX)]
+
+Sequence: TypeAlias = Annotated[int, Meta(ge=0, le=SESSION_NUMBER_MAX)]
+"""`seq` and `ack`."""
 
 Id = TypeVar("Id")
 """How a class takes the id."""
@@ -73,6 +82,9 @@ class Wire(
     read: Literal["linearizable", "local"] = "linearizable"
     forward: bool = True
     b64: bool = False
+    session: SessionId | UnsetType = UNSET
+    seq: Sequence | UnsetType = UNSET
+    ack: Sequence | UnsetType = UNSET
 
 
 class SetWire(Wire[Id, Text], kw_only=True, gc=False, tag="set"):
@@ -143,6 +155,24 @@ class WatchWire(Wire[Id, Text], kw_only=True, gc=False, tag="watch"):
     from_rev: Revision | UnsetType = UNSET
     wait_ms: Annotated[int, Meta(ge=0, le=WAIT_MS_MAX)] = WAIT_MS_DEFAULT
     prev: bool = False
+
+
+class SessionOpenWire(Wire[Id, Text], kw_only=True, gc=False, tag="session_open"):
+    """``session_open``."""
+
+    ttl_ms: Annotated[int, Meta(ge=1, le=SESSION_TTL_MS_MAX)]
+
+
+class SessionKeepaliveWire(Wire[Id, Text], kw_only=True, gc=False, tag="session_keepalive"):
+    """``session_keepalive``."""
+
+    session: SessionId
+
+
+class SessionCloseWire(Wire[Id, Text], kw_only=True, gc=False, tag="session_close"):
+    """``session_close``."""
+
+    session: SessionId
 
 
 class PingWire(Wire[Id, Text], kw_only=True, gc=False, tag="ping"):
@@ -256,7 +286,8 @@ ADMIN_WIRES: Final = _by_op(
 
 REQUEST_WIRES: Final = {
     **OPERATION_WIRES,
-    **_by_op(BatchWire, WatchWire, PingWire, StatusWire, MembersWire, HashWire),
+    **_by_op(BatchWire, SessionOpenWire, SessionKeepaliveWire, SessionCloseWire),
+    **_by_op(WatchWire, PingWire, StatusWire, MembersWire, HashWire),
     **ADMIN_WIRES,
 }
 """What may stand alone."""

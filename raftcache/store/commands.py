@@ -35,6 +35,7 @@ __all__ = [
     "TTL_MS_MAX",
     "Batch",
     "CheckDigest",
+    "CloseSession",
     "Command",
     "Delete",
     "Expire",
@@ -42,7 +43,10 @@ __all__ = [
     "Incr",
     "IncrExpiring",
     "Invalid",
+    "KeepAlive",
     "Mutation",
+    "Once",
+    "OpenSession",
     "Operation",
     "Query",
     "RaiseVersion",
@@ -50,6 +54,7 @@ __all__ = [
     "Set",
     "SetExpiring",
     "UnknownCommands",
+    "Unnumbered",
     "decode_commands",
     "decode_entry",
     "encode_commands",
@@ -68,8 +73,24 @@ TTL_MS_MAX: Final = 100 * 365 * 24 * 60 * 60 * 1000
 """The longest time to live: a hundred years."""
 
 
+class Once(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=16
+):
+    """Do ``op`` unless ``session`` has had ``seq`` done before; then give its answer again.
+
+    ``ack``: all of the session's ``seq`` up to this one are settled. ``digest`` stands for ``op``.
+    Since version 3.
+    """
+
+    session: int
+    seq: int
+    ack: int
+    digest: int
+    op: "Unnumbered"
+
+
 Operation: TypeAlias = (
-    Set | Delete | Incr | Get | Range | Invalid | SetExpiring | IncrExpiring | Expire
+    Set | Delete | Incr | Get | Range | Invalid | SetExpiring | IncrExpiring | Expire | Once
 )
 """What a batch may hold."""
 
@@ -88,6 +109,30 @@ class Batch(
     def changes(self) -> bool:
         """Tell whether an operation here may change the state, so that it needs the log."""
         return any(type(op) in _MUTATIONS for op in self.ops)
+
+
+class OpenSession(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=13
+):
+    """Begin a session that lives ``ttl_ms`` from its last keepalive. Since version 3."""
+
+    ttl_ms: int
+
+
+class KeepAlive(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=14
+):
+    """Let a session live for its time to live from now on. Since version 3."""
+
+    session: int
+
+
+class CloseSession(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=15
+):
+    """End a session, and remove the keys that are bound to it. Since version 3."""
+
+    session: int
 
 
 class RaiseVersion(
@@ -110,17 +155,21 @@ class CheckDigest(
     digest: int
 
 
-Mutation: TypeAlias = Set | Delete | Incr | Batch | SetExpiring | IncrExpiring | Expire
+Unnumbered: TypeAlias = Set | Delete | Incr | Batch | SetExpiring | IncrExpiring | Expire
+"""What may be done once, under a number."""
+
+Mutation: TypeAlias = Unnumbered | Once
 """What clients ask for."""
 
-Command: TypeAlias = Mutation | RaiseVersion | CheckDigest
+Command: TypeAlias = Mutation | OpenSession | KeepAlive | CloseSession | RaiseVersion | CheckDigest
 """What the log holds."""
 
 Query: TypeAlias = Get | Range | Batch
 """What is read outside the log. A batch here changes nothing."""
 
 _TIMED: Final = frozenset({SetExpiring, IncrExpiring, Expire})
-_MUTATIONS: Final = frozenset({Set, Delete, Incr}) | _TIMED
+_OF_SESSIONS: Final = frozenset({OpenSession, KeepAlive, CloseSession, Once})
+_MUTATIONS: Final = frozenset({Set, Delete, Incr, Once}) | _TIMED
 
 
 class UnknownCommands(RaftCacheError):  # noqa: N818 - named for what is met, like the tree
@@ -265,5 +314,8 @@ def _version_of_kind(kind: type) -> int:
     return _VERSIONS.get(kind, 1)
 
 
-_VERSIONS: Final[dict[type, int]] = dict.fromkeys((*_TIMED, RaiseVersion, CheckDigest), 2)
+_VERSIONS: Final[dict[type, int]] = {
+    **dict.fromkeys((*_TIMED, RaiseVersion, CheckDigest), 2),
+    **dict.fromkeys(_OF_SESSIONS, 3),
+}
 """The version in which each command came; those of version 1 are left out."""

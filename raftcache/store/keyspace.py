@@ -38,6 +38,7 @@ from .records import (
     timed_digest,
     version_digest,
 )
+from .sessions import Sessions
 
 RECORD_OVERHEAD_BYTES: Final = 64
 """What a record weighs besides its key and value, by the formula of command version 1."""
@@ -97,7 +98,8 @@ class Keyspace:
         self._watcher: Watcher | None = None
         self.fresh: list[Change] | None = None
         """Where every change is put from now on, for those who watch; None: nobody does."""
-        self.bindings: Bindings | None = None
+        self.sessions = Sessions()
+        self.bindings: Bindings | None = self.sessions
         """Who is told of keys that are bound; None: nobody needs to know."""
         self.get = self._records.get
 
@@ -107,7 +109,8 @@ class Keyspace:
 
     def digest(self) -> int:
         """Return 64 bits that are equal for equal states and, but for chance, only for these."""
-        return state_digest(self._digest_sum, self.store_rev, self.time_ms)
+        digest_sum = self._digest_sum + self.sessions.digest()
+        return state_digest(digest_sum, self.store_rev, self.time_ms)
 
     def raise_version(self, version: int) -> None:
         """Note that entries and snapshots up to ``version`` can be read by all members.
@@ -370,8 +373,14 @@ class Keyspace:
         """
         history = self._history
         records_gone = self._records.dismantle(keys_max)
+        # A session may hold hundreds of answers.
+        sessions_gone = self.sessions.dismantle(1 + keys_max // 100)
         for _ in range(min(keys_max, len(history))):
             history.popleft()
         self._ordered.shed(keys_max)
         self._deadlines.shed(keys_max)
-        return records_gone and not (history or len(self._ordered) or len(self._deadlines))
+        return (
+            records_gone
+            and sessions_gone
+            and not (history or len(self._ordered) or len(self._deadlines))
+        )

@@ -19,13 +19,16 @@ from .commands import (
     COMMAND_VERSION,
     Batch,
     CheckDigest,
+    CloseSession,
     Delete,
     Expire,
     Get,
     Incr,
     IncrExpiring,
     Invalid,
-    Operation,
+    KeepAlive,
+    Once,
+    OpenSession,
     Query,
     RaiseVersion,
     Range,
@@ -37,9 +40,10 @@ from .commands import (
 from .keyspace import Keyspace
 from .reading import StoreLimits
 from .records import EXPIRE
-from .results import BatchResult, ExpireResult, Failure, Result, SingleResult
+from .results import ExpireResult, Failure, Result, SingleResult
+from .session_commands import SessionWriter
 from .snapshot import SnapshotRun
-from .writes import INTEGER_MAX, INTEGER_MIN, Writer
+from .writes import INTEGER_MAX, INTEGER_MIN
 
 __all__ = ["INTEGER_MAX", "INTEGER_MIN", "StateDiverged", "StateMachine", "StoreLimits"]
 
@@ -55,7 +59,7 @@ class StateDiverged(RaftCacheError):  # noqa: N818 - named for what has happened
     """This server's state is not what most servers had at the same index: it must stop."""
 
 
-class StateMachine(Writer):
+class StateMachine(SessionWriter):
     """The keyspace as the log has made it so far.
 
     ``last_applied`` is the index of the last entry that was applied (Figure 2); 0: none.
@@ -81,6 +85,10 @@ class StateMachine(Writer):
             Expire: self._expire,
             RaiseVersion: self._raise_version,
             CheckDigest: self._check_digest,
+            OpenSession: self._open_session,
+            KeepAlive: self._keep_alive,
+            CloseSession: self._close_session,
+            Once: self._once,
         }
 
     @classmethod
@@ -121,8 +129,14 @@ class StateMachine(Writer):
 
     @property
     def next_deadline_ms(self) -> int:
-        """The earliest cluster time at which a key is due to go; ``NEVER``: no key is."""
-        return self._keyspace.next_deadline_ms
+        """The earliest cluster time at which a key or session is due to go, or ``NEVER``."""
+        keyspace = self._keyspace
+        return min(keyspace.next_deadline_ms, keyspace.sessions.find_due_ms())
+
+    @property
+    def session_count(self) -> int:
+        """The number of sessions."""
+        return len(self._keyspace.sessions)
 
     @property
     def command_version(self) -> int:
@@ -144,7 +158,7 @@ class StateMachine(Writer):
             keyspace = self._keyspace
             assert stamp_ms >= keyspace.time_ms, "cluster time never falls"
             keyspace.time_ms = stamp_ms
-            if keyspace.next_deadline_ms <= stamp_ms:
+            if keyspace.next_deadline_ms <= stamp_ms or keyspace.sessions.due_ms <= stamp_ms:
                 self._let_go()
             # The answers to an entry's own reads must be the same on every server.
             self._shown_ms = stamp_ms
@@ -160,9 +174,15 @@ class StateMachine(Writer):
         self._advance(index)
         return results
 
-    def apply_empty(self, index: int) -> None:
-        """Pass over the entry at ``index``, which holds no commands: a no-op, a configuration."""
+    def apply_empty(self, index: int, *, begins_term: bool = False) -> None:
+        """Pass over the entry at ``index``, which holds no commands: a no-op, a configuration.
+
+        ``begins_term``: it is the no-op with which a leader takes office. Its clock begins at the
+        last stamp before, so sessions get their full time to live from this very leader.
+        """
         assert index == self.last_applied + 1, "entries are passed over in order and once"
+        if begins_term:
+            self._keyspace.sessions.begin_term(self._keyspace.time_ms)
         self._advance(index)
 
     def read(self, query: Query) -> Result:
@@ -215,20 +235,16 @@ class StateMachine(Writer):
         self._digests.append(self._keyspace.digest())
 
     def _let_go(self) -> None:
-        """Remove what is due, the earliest first.
+        """End the sessions that are due, and remove the keys that are, the earliest first.
 
         What is more than fits in one entry stays, visible, until the next one.
         """
+        room = self._end_sessions(EXPIRED_MAX)
         keyspace = self._keyspace
-        for key in keyspace.due(EXPIRED_MAX):
+        for key in keyspace.due(room):
             before = keyspace.get(key)
             assert before is not None, "what has a deadline exists"
             keyspace.remove(key, before, EXPIRE)
-
-    def _batch(self, ops: tuple[Operation, ...]) -> BatchResult:
-        self._budget = self._limits.reply_bytes
-        handlers = self._handlers
-        return BatchResult([handlers[type(op)](op) for op in ops])
 
     def _raise_version(self, command: RaiseVersion) -> SingleResult:
         if command.version > COMMAND_VERSION:

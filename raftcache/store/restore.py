@@ -20,6 +20,7 @@ from .keyspace import TELLING_VERSION, Keyspace
 from .machine import StateMachine
 from .reading import StoreLimits, empty_keyspace
 from .records import UNTOLD, Record, lived_record, record_digest
+from .session_slices import SessionLoader
 from .slices import (
     AnyChanges,
     AnyRecords,
@@ -32,6 +33,7 @@ from .slices import (
     Header,
     Part,
     Records,
+    SessionRows,
     Slice,
     TiedRecords,
     TimedRecords,
@@ -42,15 +44,22 @@ from .slices import (
 _ORDER: Final[dict[type, int]] = {
     Header: 0,
     Clock: 1,
-    Records: 2,
-    TimedRecords: 2,
-    TiedRecords: 2,
-    Changes: 3,
-    DatedChanges: 3,
-    Digests: 4,
-    End: 5,
+    SessionRows: 2,
+    Records: 3,
+    TimedRecords: 3,
+    TiedRecords: 3,
+    Changes: 4,
+    DatedChanges: 4,
+    Digests: 5,
+    End: 6,
 }
-_SINCE: Final[dict[type, int]] = {Clock: 2, TimedRecords: 2, TiedRecords: 3, DatedChanges: 3}
+_SINCE: Final[dict[type, int]] = {
+    Clock: 2,
+    TimedRecords: 2,
+    SessionRows: 3,
+    TiedRecords: 3,
+    DatedChanges: 3,
+}
 """The version of contents in which each kind of slice came."""
 
 
@@ -65,6 +74,7 @@ class Restorer:
         self.header: Header | None = None
         self._limits = limits or StoreLimits()
         self._keyspace: Keyspace = empty_keyspace(self._limits)
+        self._sessions = SessionLoader(self._keyspace.sessions)
         self._number = 0
         self._stage = 0
         self._checksum = 0
@@ -75,6 +85,7 @@ class Restorer:
         self._ended = False
         self._handlers: dict[type, Callable[[Any, Header], None]] = {
             Clock: self._on_clock,
+            SessionRows: self._on_sessions,
             Part: self._on_part,
             Records: self._on_records,
             TimedRecords: self._on_records,
@@ -157,6 +168,13 @@ class Restorer:
         self._keyspace.time_ms = clock.time_ms
         self._keyspace.raise_version(clock.command_version)
 
+    def _on_sessions(self, made: SessionRows, _header: Header) -> None:
+        parts = b"".join(self._parts)
+        self._parts.clear()
+        wrong = self._sessions.feed(made, parts, self._keyspace.time_ms)
+        if wrong is not None:
+            self._refuse(wrong)
+
     def _on_part(self, part: Part, _header: Header) -> None:
         if not part.data:
             self._refuse("it is a part of a value, and empty")
@@ -179,9 +197,14 @@ class Restorer:
             or not all(map(le, made.create_revs, made.mod_revs))
         ):
             self._refuse("it holds a record with revisions that can not be")
+        if isinstance(made, TiedRecords) and not all(map(self._may_bind, made.sessions)):
+            self._refuse("it holds a key that is bound to a session that is not there")
         records = _with_ties(made, _records(made))
         self._keyspace.load(keys, records, timed=not isinstance(made, Records))
         self._last_key = keys[-1]
+
+    def _may_bind(self, session: int) -> bool:
+        return not session or session in self._keyspace.sessions
 
     def _on_changes(self, made: AnyChanges, header: Header) -> None:
         self._join_parts(made)
@@ -214,6 +237,7 @@ class Restorer:
     def _on_end(self, end: End, header: Header) -> None:
         keyspace = self._keyspace
         keyspace.close_revision()
+        self._sessions.finish()
         if end.checksum != self._checksum:
             self._refuse("the checksum over all slices does not match")
         if self._parts:

@@ -88,7 +88,8 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
 
     ``error`` is the code on the wire. ``mod_rev`` and ``value``, of a ``conflict``: the key's
     own now (0 and None: it does not exist); ``value_omitted``: too large to tell. ``oldest``, of
-    ``compacted``: the oldest revision that can still be asked for.
+    ``compacted``: the oldest revision that can still be asked for. ``retry_after_ms``, of
+    ``overloaded``: when it may be tried again.
     """
 
     error: str
@@ -97,10 +98,30 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
     value: bytes | None = None
     value_omitted: bool = False
     oldest: int | None = None
+    retry_after_ms: int | None = None
+
+
+class SessionResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):
+    """A session, and what it has left to live; 0: it was closed."""
+
+    session: int
+    ttl_ms: int
+
+
+class Dropped(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12):
+    """What was sent again had been done; its answer was too large to keep."""
 
 
 SingleResult: TypeAlias = (
-    GetResult | SetResult | DeleteResult | IncrResult | RangeResult | ExpireResult | Failure
+    GetResult
+    | SetResult
+    | DeleteResult
+    | IncrResult
+    | RangeResult
+    | ExpireResult
+    | SessionResult
+    | Dropped
+    | Failure
 )
 
 

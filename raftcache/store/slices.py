@@ -5,6 +5,8 @@ and, but for the first, its number in the row:
 
     Header                     what the state was, in numbers
     Clock                      since version 2: cluster time, and the version of commands
+    Part* SessionRows …        since version 3: the sessions in the order of their ids, each with
+                               its answers; left out where there was no session ever
     Part* Records …            the keys in order, with their records; since version 2, where a key
                                of a slice has a deadline, TimedRecords instead; since version 3,
                                where one slides or is bound to a session, TiedRecords
@@ -216,9 +218,30 @@ class Clock(
     command_version: Annotated[int, msgspec.Meta(ge=1)]
 
 
+class SessionRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A session, and its answers by ``seq``: some of them, if they go on in the next slice."""
+
+    session_id: _Natural
+    ttl_ms: _Natural
+    renewed_ms: _Natural
+    ack: _Natural
+    seqs: list[_Natural] = []
+    digests: list[_Natural] = []
+    answers: list[bytes] = []
+
+
+class SessionRows(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=10):
+    """Sessions, in the order of their ids; and, in each slice, what belongs to the whole table."""
+
+    number: int
+    last_id: _Natural
+    floor_ms: _Natural
+    rows: list[SessionRow]
+
+
 AnyRecords: TypeAlias = Records | TimedRecords | TiedRecords
 AnyChanges: TypeAlias = Changes | DatedChanges
-Slice: TypeAlias = Header | Clock | Part | AnyRecords | AnyChanges | Digests | End
+Slice: TypeAlias = Header | Clock | SessionRows | Part | AnyRecords | AnyChanges | Digests | End
 
 
 class _Version(msgspec.Struct, array_like=True, gc=False):

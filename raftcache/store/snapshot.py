@@ -18,6 +18,7 @@ from zlib import crc32
 
 from .keyspace import TELLING_VERSION, Keyspace
 from .records import Record, state_digest, version_digest
+from .session_slices import SessionWalk
 from .slices import (
     ABSENT,
     BOUNDS,
@@ -31,12 +32,15 @@ from .slices import (
     End,
     Header,
     Part,
+    SessionRows,
     Slice,
     change_columns,
     encode_slice,
     record_columns,
 )
 
+SESSIONS_VERSION: Final = 3
+"""The first version of contents that may hold sessions."""
 _PASSED_OVER_MAX: Final = 4096
 """How many keys that are new since the beginning one slice may pass over: that costs time too."""
 
@@ -63,6 +67,8 @@ class SnapshotRun:
         self.over = False
         self._oldest_rev = keyspace.oldest_rev
         self._keyspace = keyspace
+        self._sessions = SessionWalk(keyspace.sessions)
+        self._sessions_digest = keyspace.sessions.digest()
         self._changes = keyspace.history()
         self._digests = tuple(digests)
         # Disjoint from the unchanged records, so that the two together are the state. A key is
@@ -110,6 +116,7 @@ class SnapshotRun:
     def _end(self) -> None:
         self.over = True
         self._keyspace.watch(None)
+        self._sessions.end()
         self._pre_images = []
         self._touched = set()
         self._changes = ()
@@ -145,6 +152,7 @@ class SnapshotRun:
         )
         if self.contents_version > 1:
             yield Clock(self._number, *self._clock)
+        yield from self._session_slices()
         yield from self._record_slices()
         yield from self._change_slices()
         digests = self._digests
@@ -156,9 +164,20 @@ class SnapshotRun:
         self._end()
         yield End(self._number, self._checksum)
 
+    def _session_slices(self) -> Iterator[Slice]:
+        walk = self._sessions
+        if not walk.last_id:
+            return
+        assert self.contents_version >= SESSIONS_VERSION, "older members could not read it"
+        while not walk.is_over:
+            while (part := walk.next_part(self._room)) is not None:
+                yield Part(self._number, part)
+            rows = walk.next_rows(self._room)
+            yield SessionRows(self._number, walk.last_id, walk.floor_ms, rows)
+
     def _record_slices(self) -> Iterator[Slice]:
         time_ms, command_version = self._clock
-        digest_sum, key_count = version_digest(command_version), 0
+        digest_sum, key_count = version_digest(command_version) + self._sessions_digest, 0
         while not self._walked:
             keys, records = self._fitting_records()
             digest_sum += sum([record.digest for record in records])

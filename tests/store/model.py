@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from raftcache.store.commands import (
     Batch,
     CheckDigest,
+    CloseSession,
     Command,
     Delete,
     Expire,
     Get,
     Incr,
     IncrExpiring,
+    KeepAlive,
+    Once,
+    OpenSession,
     Operation,
     Query,
     RaiseVersion,
@@ -69,6 +73,7 @@ class Model:
         if isinstance(command, Batch):
             return BatchResult([self.operate(op) for op in command.ops])
         assert not isinstance(command, RaiseVersion | CheckDigest), "no client asks for that"
+        assert not isinstance(command, OpenSession | KeepAlive | CloseSession), "see test_sessions"
         return self.operate(command)
 
     def operate(self, op: Operation) -> SingleResult:
@@ -87,6 +92,7 @@ class Model:
             case Set() | SetExpiring() | Delete():
                 return self.conflict(op) or self.change(op)
             case _:
+                assert not isinstance(op, Once), "see test_sessions"
                 return Failure(op.error, "")
 
     def get(self, key: bytes) -> GetResult:

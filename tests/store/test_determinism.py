@@ -57,6 +57,7 @@ def test_the_hash_seed_of_a_process_decides_nothing() -> None:
 ALLOWED_IMPORTS = {
     "collections",
     "collections.abc",
+    "dataclasses",
     "heapq",
     "itertools",
     "msgspec",
