@@ -51,7 +51,7 @@ class RaftCluster:
         self._endpoints = dict(site.endpoints)
         self._recording = Recording()
         self._recorders = 0
-        self._clients: list[Client] = []
+        self._clients: list[Client[bytes]] = []
         self._suspect = False
         """Whether a test has done something that may have to be mended."""
         self._deeds: list[str] = []
@@ -103,9 +103,9 @@ class RaftCluster:
 
     # Clients, and the verdict
 
-    def client(self, *, timeout: float = 5.0) -> Client:
+    def client(self, *, timeout: float = 5.0, exactly_once: bool = True) -> Client[bytes]:
         """Return a client of its own, that is closed after the test."""
-        client = Client(self.endpoints, timeout=timeout)
+        client = Client(self.endpoints, timeout=timeout, exactly_once=exactly_once)
         self._clients.append(client)
         return client
 

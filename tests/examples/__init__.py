@@ -1,0 +1,1 @@
+"""The programs of docs/examples, each at a real cluster."""
