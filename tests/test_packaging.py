@@ -111,7 +111,7 @@ def test_the_page_on_testing_runs_from_the_installed_wheel(complete: Path, tmp_p
     done = run(complete, "-m", "pytest", "-q", "-W", "error", str(tmp_path), cwd=tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout
+    assert "7 passed" in done.stdout
 
 
 def test_without_the_extra_the_plugin_says_what_to_install(fresh: Path, tmp_path: Path) -> None:
