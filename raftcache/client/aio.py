@@ -284,7 +284,7 @@ class AsyncClient(AsyncCommands[V]):
                 reply = await self._exchange.perform(call, op, sent)
                 codec.look_for_expired(sent, reply)
             except SessionExpired:
-                self._lose(session)
+                self._forget(session)
                 # Sent only once, and refused: nothing was done, and a new session may do it.
                 if call.in_doubt:
                     raise
@@ -344,7 +344,8 @@ class AsyncClient(AsyncCommands[V]):
             else:
                 session.renewed(now_ms)
 
-    def _lose(self, session: Session) -> None:
+    def _forget(self, session: Session) -> None:
+        """Give a session up: it ends by itself, and with it what is bound to it."""
         session.ended = True
         if session is self._session:
             self._tell(State.LOST)

@@ -239,6 +239,11 @@ class Client(Commands[V]):
             call = routing.Call(self._routing, plan.kind, deadline_ms, plan.pinned, plan.anyone)
             return plan.read(caller.perform(call, plan.op, plan.fields))
 
+    def _forget(self, session: Session) -> None:
+        """Give a session up: it ends by itself, and with it what is bound to it."""
+        session.ended = True
+        self._keeper.look()
+
     def _turn(self, deadline_ms: float) -> "_Turn":
         if self._pid != os.getpid():
             raise RuntimeError("this Client was made before a fork: make a new one in the child")
@@ -258,8 +263,7 @@ class Client(Commands[V]):
                 codec.look_for_dropped(reply)
                 codec.look_for_expired(fields, reply)
             except SessionExpired:
-                session.ended = True
-                self._keeper.look()
+                self._forget(session)
                 # Sent only once, and refused: nothing was done, and a new session may do it.
                 if call.in_doubt:
                     raise

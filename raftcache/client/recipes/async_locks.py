@@ -1,0 +1,149 @@
+"""Locks, semaphores and elections for asyncio: what :mod:`.locks` has, awaited."""
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ..aio import AsyncClient
+from ..sessions import State
+from ..values import Text
+from .async_steps import perform_async
+from .queue import Held, Queue
+
+T = TypeVar("T")
+
+
+class _Places:
+    """One of the places of a queue, for an ``async with`` block or by hand."""
+
+    def __init__(
+        self, client: AsyncClient[Any], queue: Queue, on_risk: Callable[[Held], None] | None
+    ) -> None:
+        self._client = client
+        self._queue = queue
+        self._on_risk = on_risk
+        self._entered: list[Held] = []
+        self._listeners: dict[int, Callable[[State], None]] = {}
+
+    async def acquire(self, timeout: float | None = None) -> Held | None:
+        """Wait for a place, no longer than ``timeout`` seconds (None: for ever); None: no place.
+
+        Raises:
+            Unsupported: the client has no session.
+            RequestError: the cluster could not be asked; nothing is held.
+        """
+        held = await perform_async(self._client, self._queue.enter(timeout))
+        if held is not None and self._on_risk is not None:
+            self._listen(held, self._on_risk)
+        return held
+
+    async def release(self, held: Held) -> None:
+        """Give a place back; one that was lost is nobody's of ours, and that is fine."""
+        listener = self._listeners.pop(id(held), None)
+        if listener is not None:
+            self._client.remove_listener(listener)
+        if not held.lost:
+            await perform_async(self._client, self._queue.leave(held))
+
+    async def __aenter__(self) -> Held:
+        """Wait for a place."""
+        held = await self.acquire()
+        assert held is not None, "a wait without an end ends with a place"
+        self._entered.append(held)
+        return held
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give it back.
+
+        Raises:
+            LeaseLost: it was lost meanwhile, and the block did not hear of it.
+        """
+        held = self._entered.pop()
+        was_lost = held.lost
+        await self.release(held)
+        if was_lost and kind is None:
+            held.check()
+
+    def _listen(self, held: Held, on_risk: Callable[[Held], None]) -> None:
+        def listener(state: State) -> None:
+            if state is not State.CONNECTED:
+                on_risk(held)
+
+        self._listeners[id(held)] = listener
+        self._client.add_listener(listener)
+
+
+class AsyncLock(_Places):
+    """A lock of the whole cluster, under a name.
+
+        async with AsyncLock(cache, "nightly") as held:
+            await cache.set("report", build(), fence=held.fence)
+
+    It is held through the client's session: whoever dies loses it ``session_ttl`` seconds later. It
+    is fair. A holder who stands still for longer loses it without noticing, like that of any lock
+    service; therefore ``held.fence``: a write with it is refused from then on. What has no fence
+    looks at ``held.check()``, ``held.at_risk`` or ``held.remaining`` before it goes on, or is told
+    by ``on_risk(held)``, called when a third of the lease is left, and
+    again when it is lost. With ``delay``, after a holder who did not give it back the next one
+    waits so many seconds more before it begins.
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient[Any],
+        name: str,
+        *,
+        delay: float = 0.0,
+        on_risk: Callable[[Held], None] | None = None,
+    ) -> None:
+        super().__init__(client, Queue("lock", name, delay=delay), on_risk)
+
+
+class AsyncSemaphore(_Places):
+    """At most ``places`` holders at a time, in the whole cluster; fair, and fenced as a lock is.
+
+    All who use a name agree on ``places``.
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient[Any],
+        name: str,
+        places: int,
+        *,
+        on_risk: Callable[[Held], None] | None = None,
+    ) -> None:
+        super().__init__(client, Queue("semaphore", name, places=places), on_risk)
+
+
+class AsyncElection(_Places):
+    """One leader among all candidates of a name; ``candidate`` is what others read of him.
+
+    async with AsyncElection(cache, "cron", candidate=hostname) as leadership:
+        while not leadership.at_risk:
+            ...
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient[Any],
+        name: str,
+        candidate: Text = b"",
+        *,
+        on_risk: Callable[[Held], None] | None = None,
+    ) -> None:
+        super().__init__(client, Queue("election", name, label=candidate), on_risk)
+
+    async def leader(self) -> bytes | None:
+        """Return what the present leader is called; None: there is none."""
+        return await perform_async(self._client, self._queue.first())
+
+    async def run(self, function: Callable[[Held], Awaitable[T]]) -> T:
+        """Wait to be the leader, call ``function``, step down; return what it returned."""
+        async with self as leadership:
+            return await function(leadership)
