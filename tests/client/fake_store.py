@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
 
 from .fake_node import FakeNode, Fields, Request, refusal
@@ -41,7 +42,10 @@ class FakeStore:
                 fields = self._answer(request)
             if fields is None or self.trouble(node, request):
                 return None
-            return {"store_rev": self.rev, **fields}
+            reply = {"store_rev": self.rev, **fields}
+        if reply.get("events") == []:
+            time.sleep(0.005)  # a node would hold it for longer
+        return reply
 
     def ops(self) -> list[str]:
         """Return the names of all requests."""
