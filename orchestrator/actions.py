@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from .errors import BadConfiguration, OrchestratorError, UsageError
 from .failover import Failover, await_new_leader
 from .hands import await_quiet
+from .links import picture_of, rules_from
 from .memory import refuse_to_forget
 from .paths import Paths
 from .ports import is_free, owner_of
@@ -222,8 +223,15 @@ def _wait(paths: Paths, state: ClusterState, names: list[str], seconds: float) -
 
 def _report(site: _Site, names: list[str], began_ms: float, *, wait: bool) -> Failover:
     before = site.view
+    rules = {name: rules_from(held) for name, held in before.faults.items() if name not in names}
     failover = await_new_leader(
-        site.state, site.prober, before=before, lost=names, began_ms=began_ms, wait=wait
+        site.state,
+        site.prober,
+        before=before,
+        lost=names,
+        began_ms=began_ms,
+        wait=wait,
+        picture=picture_of(rules),
     )
     if failover.leader is not None and failover.term is not None:
         site.state.saw_leader(failover.leader, failover.term)

@@ -10,7 +10,7 @@ import signal
 import time
 import zlib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from .gateway import GatewayView
 from .memory import forget_memory
 from .node_settings import write_settings
 from .paths import FILE_NAME, Paths
-from .ports import find_base, is_free, owner_of
+from .ports import claim_base, is_free, owner_of
 from .probe import Prober
 from .processes import identify, sample, send
 from .readiness import await_ready
@@ -35,6 +35,11 @@ from .teardown import delete_data, end_run, kill_leftovers
 from .view import ClusterView, endpoints, observe_once
 
 READY_SECONDS_MAX = 60.0
+
+
+def _at_once(release: Callable[[], None]) -> None:
+    """Hold nothing."""
+    release()
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -82,26 +87,16 @@ def bring_up(
     began = time.monotonic()
     reading = read_spec(file_of(paths))  # before a folder is made for it
     paths.make()
-    with locked(paths, "up"):
-        if wipe:
-            wipe_data(paths, tell)
-            paths.make()
-        drop_unasked(paths, tell)
-        forget_memory(paths, reading.spec, tell)
-        plan = make_plan(paths, nodes=nodes, slow=slow, tell=tell)
-        outdated, started = _carry_out(paths, plan, tell)
-    with closing(Prober(endpoints(plan.state))) as prober:
-        try:
-            view = await_ready(
-                paths,
-                plan.state,
-                prober,
-                seconds=seconds * plan.state.slowness,
-                names=_lasting(plan.state),
-            )
-        except OrchestratorError:
-            gateway.adjust(paths, plan.state, plan.spec)  # in front of what is left running
-            raise
+    with ExitStack() as held:  # a row of ports is ours from its choice until nodes listen there
+        with locked(paths, "up"):
+            if wipe:
+                wipe_data(paths, tell)
+                paths.make()
+            drop_unasked(paths, tell)
+            forget_memory(paths, reading.spec, tell)
+            plan = make_plan(paths, nodes=nodes, slow=slow, tell=tell, hold=held.callback)
+            outdated, started = _carry_out(paths, plan, tell)
+        view = _await_ready(paths, plan, seconds)
     _remember_leader(paths, view)
     if plan.state.change is not None:
         settle_unfinished(paths, tell, seconds=seconds)
@@ -115,6 +110,17 @@ def bring_up(
         outdated=outdated,
         seconds=time.monotonic() - began,
     )
+
+
+def _await_ready(paths: Paths, plan: Plan, seconds: float) -> ClusterView:
+    state = plan.state
+    seconds *= state.slowness
+    with closing(Prober(endpoints(state))) as prober:
+        try:
+            return await_ready(paths, state, prober, seconds=seconds, names=_lasting(state))
+        except OrchestratorError:
+            gateway.adjust(paths, state, plan.spec)  # in front of what is left running
+            raise
 
 
 def _bring_up_gateway(paths: Paths, plan: Plan) -> GatewayView | None:
@@ -138,10 +144,12 @@ def make_plan(
     slow: int = 1,
     look_only: bool = False,
     tell: Callable[[str], None] = lambda _: None,
+    hold: Callable[[Callable[[], None]], object] = _at_once,
 ) -> Plan:
     """Decide what `up` would do, and check that it can; start and write nothing.
 
-    What a killed supervisord left behind is ended on the way, unless ``look_only``.
+    What a killed supervisord left behind is ended on the way, unless ``look_only``. ``hold`` is
+    given what lets go of a row of ports that was chosen.
 
     Raises:
         BadConfiguration: cluster.yaml, the existing state or this host does not allow it.
@@ -151,7 +159,7 @@ def make_plan(
     raise_descriptor_limit(spec.clients + DESCRIPTORS_BESIDE_CLIENTS)
     known = load(paths)
     if known is None:
-        state = fresh_state(paths, spec, nodes or spec.nodes)
+        state = fresh_state(paths, spec, nodes or spec.nodes, hold)
     else:
         state = known
         _refuse_half_restored(state)
@@ -222,8 +230,15 @@ def wipe_data(paths: Paths, tell: Callable[[str], None]) -> None:
         tell("the old cluster and its data are deleted")
 
 
-def fresh_state(paths: Paths, spec: Spec, nodes: int) -> ClusterState:
+def fresh_state(
+    paths: Paths,
+    spec: Spec,
+    nodes: int,
+    hold: Callable[[Callable[[], None]], object] = _at_once,
+) -> ClusterState:
     """Return the state of a new cluster, with an identity and ports of its own; write nothing.
+
+    ``hold``: see :func:`make_plan`.
 
     Raises:
         BadConfiguration: there is data of which nobody knows whose it is, or no port is free.
@@ -237,9 +252,11 @@ def fresh_state(paths: Paths, spec: Spec, nodes: int) -> ClusterState:
     if base_port is None:
         start = zlib.crc32(str(paths.state).encode()) + time.monotonic_ns()
         offsets = [*port_offsets(nodes), *([GATEWAY_OFFSET] if spec.gateway_host else [])]
-        base_port = find_base(spec.host, offsets, start=start)
-        if base_port is None:
+        claim = claim_base(spec.host, offsets, start=start)
+        if claim is None:
             raise BadConfiguration("base_port: auto found no free row of ports on this host")
+        hold(claim.close)
+        base_port = claim.base
     return new_state(spec, nodes, base_port)
 
 

@@ -1,10 +1,11 @@
 """What happened after nodes were lost: who led, who leads now, by whose votes, after how long."""
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from .links import Picture, circles
 from .probe import Prober
 from .state import ClusterState
 from .view import ClusterView
@@ -35,7 +36,9 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
     waited_seconds: float
     """How long a new leader was waited for at most; 0: not at all."""
     up: int
-    """Nodes that can still answer."""
+    """Voters that can still answer, and hear each other."""
+    alive: int
+    """Voters that run: more than ``up`` where links are cut."""
     size: int
     quorum: int
 
@@ -49,7 +52,7 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_quorum(self) -> bool:
-        """Whether enough nodes are left to decide anything."""
+        """Whether enough nodes are left, and hear each other, to decide anything."""
         return self.up >= self.quorum
 
 
@@ -61,39 +64,25 @@ def await_new_leader(
     lost: list[str],
     began_ms: float,
     wait: bool,
-    together: int | None = None,
+    picture: Picture | None = None,
 ) -> Failover:
     """Look until the leadership is settled: two seconds at most, not at all without a quorum.
 
     Where elections are slower than by default, the two seconds are as many times longer.
 
-    ``together``: how many voters can still talk with each other, where it is not all survivors.
+    ``picture``: which links are cut; None: none is.
 
     ``began_ms`` is the moment of the blow on CLOCK_MONOTONIC, which all processes of a host share.
     """
-    survivors = [
-        node.name
-        for node in before.nodes
-        if node.name not in lost and node.has_process and node.state != "paused"
-    ]
-    leader_lost = before.leader is None or before.leader in lost
-    voting = {*survivors} & {*state.voters()}
-    up = len(voting) if together is None else together
-    possible = up >= state.quorum()
-    found: dict[str, Any] | None = None
-    seconds = WAIT_SECONDS * state.slowness if wait and leader_lost and possible else 0.0
-    deadline = time.monotonic() + seconds
-    while possible and leader_lost:
-        found = _find_leader(prober, survivors, before.term or 0)
-        if found is not None or time.monotonic() >= deadline:
-            break
-        time.sleep(POLL_SECONDS)
-    if not leader_lost:
-        node = before.leader if possible else None
-        return _failover(before, lost, up, at_ms=began_ms, leader=node, term=before.term)
+    left = _what_is_left(state, before, lost, picture or Picture())
+    # One that is cut off from the others leads no more, though it may not know yet.
+    if before.leader in left.able:
+        return _failover(before, lost, left, at_ms=began_ms, leader=before.leader, term=before.term)
+    seconds = WAIT_SECONDS * state.slowness if wait and left.able else 0.0
+    found = _await_leader(prober, left.able, before.term or 0, seconds) if left.able else None
     if found is None:
         return _failover(
-            before, lost, up, at_ms=began_ms, leader=None, term=None, waited_seconds=seconds
+            before, lost, left, at_ms=began_ms, leader=None, term=None, waited_seconds=seconds
         )
     election = found.get("election") or {}
     won_ms = election.get("won_ms") or 0
@@ -102,7 +91,7 @@ def await_new_leader(
     return _failover(
         before,
         lost,
-        up,
+        left,
         at_ms=began_ms,
         leader=found["node"],
         term=found["term"],
@@ -113,19 +102,55 @@ def await_new_leader(
     )
 
 
+class _Left(NamedTuple):
+    """The voters that live on after the blow."""
+
+    alive: int
+    together: int
+    """The most of them that any can talk with, itself included."""
+    able: list[str]
+    """Those that hear enough others to lead."""
+
+
+def _what_is_left(
+    state: ClusterState, before: ClusterView, lost: list[str], picture: Picture
+) -> _Left:
+    voters = {*state.voters()} - {*lost}
+    alive = [
+        node.name
+        for node in before.nodes
+        if node.name in voters and node.has_process and node.state != "paused"
+    ]
+    talk = circles(picture, alive)
+    able = [name for name in alive if len(talk[name]) >= state.quorum()]
+    return _Left(len(alive), max(map(len, talk.values()), default=0), able)
+
+
+def _await_leader(
+    prober: Prober, names: list[str], old_term: int, seconds: float
+) -> dict[str, Any] | None:
+    deadline = time.monotonic() + seconds
+    while True:
+        found = _find_leader(prober, names, old_term)
+        if found is not None or time.monotonic() >= deadline:
+            return found
+        time.sleep(POLL_SECONDS)
+
+
 def _find_leader(prober: Prober, names: list[str], old_term: int) -> dict[str, Any] | None:
     statuses = prober.statuses(names, 0.1)
     leaders = [s for s in statuses.values() if s.get("role") == "leader" and s["term"] > old_term]
     return max(leaders, key=lambda status: int(status["term"]), default=None)
 
 
-def _failover(before: ClusterView, lost: list[str], up: int, **found: Any) -> Failover:
+def _failover(before: ClusterView, lost: list[str], left: _Left, **found: Any) -> Failover:
     settled = {"votes": [], "reason": None, "after_ms": None, "waited_seconds": 0.0, **found}
     return Failover(
         nodes=lost,
         old_leader=before.leader,
         old_term=before.term,
-        up=up,
+        up=left.together,
+        alive=left.alive,
         size=before.size,
         quorum=before.quorum,
         **settled,

@@ -136,6 +136,11 @@ class Work:
         if change.step == PLANNED:
             self._hands.hand_over([*change.removed, *change.replaced])
             self._at("handed over")
+            if change.replaced:
+                members = self._hands.members()
+                for name in change.replaced:
+                    if lives := [one.incarnation for one in members.of(name)]:
+                        change.former[name] = min(lives)
             self._reach(ASKED)
         if change.step == ASKED:
             self._commit_or_drop(change)
@@ -214,8 +219,10 @@ class Work:
     def _commit(self, change: Change) -> None:
         for name in change.replaced:
             record = self._state.node(name)
-            place = {"id": name, "peer": record.peer, "client": record.client}
-            self._hands.ask({"op": "member_replace", **place})
+            fields: dict[str, Any] = {"id": name, "peer": record.peer, "client": record.client}
+            if name in change.former:  # else an `up` of an older version wrote the change down
+                fields["incarnation"] = change.former[name]
+            self._hands.ask({"op": "member_replace", **fields})
             self._tell(f"{name} gets a new life: the cluster has agreed")
         if change.added or change.removed:
             records = [self._state.node(name) for name in change.added]

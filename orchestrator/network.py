@@ -285,7 +285,7 @@ def carry_out(paths: Paths, change: Change, verb: str, *, wait: bool = True) -> 
             lost=[name for name in network.everybody if name not in able],
             began_ms=began_ms,
             wait=wait,
-            together=max(map(len, talk.values()), default=0),
+            picture=picture,
         )
         if failover.leader is not None and failover.term is not None:
             network.state.saw_leader(failover.leader, failover.term)

@@ -42,16 +42,51 @@ def owner_of(port: int) -> str:
     return "a process that can't be seen from here"
 
 
-def find_base(host: str, offsets: Iterable[int], *, start: int) -> int | None:
-    """Return the first base port from which all ``offsets`` are free, or None.
+class Claim:
+    """A row of ports that nobody else who asks for one gets, until this is closed, or we end.
 
-    ``start`` (any number) says where to begin looking, so that two clusters that look at the same
-    moment look in different places.
+    The port at its base, which no node uses, is bound and never listened on.
+
+    Raises:
+        OSError: another has it.
+    """
+
+    def __init__(self, host: str, base: int) -> None:
+        self.base = base
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            self._socket.bind((host, base))
+        except OSError:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of it: by now the nodes listen there, or the row is not used."""
+        self._socket.close()
+
+
+def claim_base(host: str, offsets: Iterable[int], *, start: int) -> Claim | None:
+    """Claim the first row in which all ``offsets`` are free; None: there is none on this host.
+
+    ``start`` (any number) says where to begin looking.
     """
     wanted = sorted(offsets)
     count = (AUTO_LAST - AUTO_FIRST) // AUTO_STEP
     for step in range(count):
-        base = AUTO_FIRST + (start + step) % count * AUTO_STEP
-        if all(is_free(host, base + offset) for offset in wanted):
-            return base
+        try:
+            claim = Claim(host, AUTO_FIRST + (start + step) % count * AUTO_STEP)
+        except OSError:
+            continue
+        if all(is_free(host, claim.base + offset) for offset in wanted):
+            return claim
+        claim.close()
     return None
+
+
+def find_base(host: str, offsets: Iterable[int], *, start: int) -> int | None:
+    """Return the first base port from which all ``offsets`` are free now, or None."""
+    claim = claim_base(host, offsets, start=start)
+    if claim is None:
+        return None
+    claim.close()
+    return claim.base

@@ -54,6 +54,8 @@ class Change(msgspec.Struct, kw_only=True):
     added: list[str] = []
     removed: list[str] = []
     replaced: list[str] = []
+    former: dict[str, int] = {}
+    """Which life of a node is replaced, by its name: asked again, the next one is left alone."""
     aside: dict[str, str] = {}
     """Where the directory of a node that goes is kept, by its name; written down before it is
     moved, so that an old one is never taken for a new one."""

@@ -21,7 +21,7 @@ from .cluster import Cluster
 from .errors import BadConfiguration, CheckFailed, NoCluster
 from .guardian import Guardian
 from .paths import FILE_NAME
-from .ports import find_base
+from .ports import Claim, claim_base
 from .spec import parse_spec
 from .state import NodeRecord, new_state, port_offsets
 
@@ -60,6 +60,8 @@ class Throwaway:
         self._folder = Path(tempfile.mkdtemp(prefix=prefix))
         self._handlers: dict[int, Any] = {}
         self._guardian: Guardian | None = None
+        self._claim: Claim | None = None
+        """The ports, until the nodes listen there: no other command gets the same."""
         try:
             self.records = self._describe(nodes, clients, shape)
         except BaseException:
@@ -89,6 +91,7 @@ class Throwaway:
             TryAgain: they were not, in time.
         """
         self.cluster.up(seconds=UP_SECONDS_MAX)
+        self._let_go_of_ports()
 
     def kill(self, node: str) -> None:
         """Send SIGKILL to a node; it stays down. Waits for no election."""
@@ -108,6 +111,7 @@ class Throwaway:
         Raises:
             CheckFailed: something is left; the message names it, and nothing is deleted.
         """
+        self._let_go_of_ports()
         try:
             ended = self.cluster.down(wipe=not self.keep)
         except NoCluster:
@@ -151,11 +155,17 @@ class Throwaway:
             f"cluster: throwaway\nnodes: {nodes}\nlimits: {{clients: {clients}}}\n{_CHAOS}{shape}"
         )
         spec = parse_spec(text.encode()).spec
-        base_port = find_base(spec.host, port_offsets(nodes), start=zlib.crc32(bytes(self._folder)))
-        if base_port is None:
+        start = zlib.crc32(bytes(self._folder))
+        self._claim = claim_base(spec.host, port_offsets(nodes), start=start)
+        if self._claim is None:
             raise BadConfiguration("found no free row of ports on this host")
+        base_port = self._claim.base
         (self._folder / FILE_NAME).write_text(f"{text}base_port: {base_port}\n")
         return new_state(spec, nodes, base_port).nodes
+
+    def _let_go_of_ports(self) -> None:
+        if self._claim is not None:
+            self._claim.close()
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

@@ -25,7 +25,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     state: str
-    """ready, behind, paused, silent, starting, killed, stopped, crashed or down."""
+    """ready, behind, removed, paused, silent, starting, killed, stopped, crashed or down."""
     role: str | None
     term: int | None
     commit: int | None
@@ -187,7 +187,7 @@ def _node_view(
         resident_bytes=seen.resident_bytes if seen and pid else None,
         supervisor=child.state if child else None,
         status=status,
-        voter=node.voter,
+        voter=node.voter and not _is_removed(status),
     )
 
 
@@ -196,9 +196,16 @@ def _role_of(node: NodeRecord, status: Reply | None) -> str | None:
     return "learner" if role == "follower" and not node.voter else role
 
 
+def _is_removed(status: Reply | None) -> bool:
+    """Tell whether the others have removed a node whose process still runs."""
+    return status is not None and status.get("role") == "removed"
+
+
 def _state_of(
     node: NodeRecord, child: Child | None, seen: Sample | None, status: Reply | None
 ) -> str:
+    if _is_removed(status):
+        return "removed"
     if status is not None:
         return "ready" if status.get("caught_up") and status.get("leader") else "behind"
     if seen is not None and seen.paused:

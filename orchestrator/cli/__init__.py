@@ -115,7 +115,10 @@ def _spell_out_what_has_no_letter() -> None:
 
 def _open_what_is_closed() -> None:
     """Send what was closed, as by ``>&-``, nowhere, before a socket takes its number."""
+    from .console import closed_streams  # noqa: PLC0415 - as everything of ours
+
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
+            closed_streams.add(name)
             nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: its own
             setattr(sys, name, os.fdopen(nowhere, "r" if name == "stdin" else "w"))

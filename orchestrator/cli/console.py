@@ -10,6 +10,9 @@ SCHEMA = 1
 _IN_SOURCE_TREE = (__package__ or "").startswith("orchestrator.")
 PROGRAM = "bin/cluster" if _IN_SOURCE_TREE else "raftcache"
 
+closed_streams: set[str] = set()
+"""Which of our standard streams were closed when we began: they lead nowhere now."""
+
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
 
 

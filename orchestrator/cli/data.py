@@ -11,7 +11,7 @@ from ..errors import EXIT_CHECK_FAILED, EXIT_OK, UsageError
 from ..state import load_existing
 from ..units import parse_duration_ms
 from .call import Call
-from .console import as_json_value, one_line, printable
+from .console import as_json_value, closed_streams, one_line, printable
 from .status import seconds_of
 from .verbs import Verb
 
@@ -118,7 +118,7 @@ def _configure_set(parser: argparse.ArgumentParser) -> None:
 def _run_set(call: Call) -> int:
     fields: dict[str, Any] = {"key": _key(call.options.key)}
     if call.options.value == "-":
-        fields["value"] = sys.stdin.buffer.read(STDIN_BYTES_MAX)
+        fields["value"] = _stdin()
     else:
         fields["value"] = os.fsencode(call.options.value)
     if call.options.if_rev is not None:
@@ -131,6 +131,15 @@ def _run_set(call: Call) -> int:
     call.console.say(f"{what} at revision {reply['mod_rev']}")
     call.console.document(created=reply["created"], mod_rev=reply["mod_rev"])
     return EXIT_OK
+
+
+def _stdin() -> bytes:
+    if "stdin" in closed_streams:
+        raise UsageError(
+            "`-` reads the value from standard input, which is closed; nothing was written",
+            hint="bin/cluster set KEY - < FILE\nbin/cluster set KEY ''   writes an empty value",
+        )
+    return sys.stdin.buffer.read(STDIN_BYTES_MAX)
 
 
 def _configure_delete(parser: argparse.ArgumentParser) -> None:

@@ -101,11 +101,14 @@ def _report(console: Console, did: str, failover: Failover) -> None:
 def who_leads(console: Console, failover: Failover, back: str) -> list[str]:
     """Return what became of the leadership, a line or two; ``back`` is the verb that mends it."""
     if not failover.has_quorum:
-        up = f"{failover.up} of {failover.size} nodes up, {failover.quorum} must agree"
-        return [
-            f"{console.paint('no quorum', 'red')}: writes will wait ({up})",
-            f"  bin/cluster {back}   brings them back",
-        ]
+        up = f"{failover.alive} of {failover.size} nodes up"
+        lines = [f"  bin/cluster {back}   brings them back"]
+        if failover.up < failover.alive:
+            talk = f"at most {failover.up} of them hear each other"
+            up += f", {'none of which hears another' if failover.up == 1 else talk}"
+            lines.append("  bin/cluster heal   makes all links whole")
+        up += f", {failover.quorum} must agree"
+        return [f"{console.paint('no quorum', 'red')}: writes will wait ({up})", *lines]
     if not failover.changed and failover.leader is not None:
         return [f"{failover.leader} still leads term {failover.term}"]
     if failover.leader is None:
@@ -124,13 +127,13 @@ def document_failover(console: Console, failover: Failover, **more: Any) -> None
     fields = {
         name: value
         for name, value in msgspec.structs.asdict(failover).items()
-        if name not in {"up", "size", "at_ms"}
+        if name not in {"up", "alive", "size", "at_ms"}
     }
     console.document(
         **fields,
         changed=failover.changed,
         has_quorum=failover.has_quorum,
-        nodes_up=failover.up,
+        nodes_up=failover.alive,
         nodes_total=failover.size,
         **more,
     )

@@ -194,6 +194,9 @@ def _advice(view: ClusterView) -> list[str]:
         advice.append(f"{names} crashed:  bin/cluster logs {names.split(',')[0]}")
     if names := named("silent"):
         advice.append(f"{names} does not answer:  bin/cluster logs {names.split(',')[0]}")
+    if names := named("removed"):
+        one = names.replace(", ", ",")
+        advice.append(f"{names} removed, and still running:  bin/cluster remove {one}   ends that")
     without_state = {name for name, alarm in view.alarms if alarm.startswith("snapshot_lost:")}
     if len(without_state) == len(view.nodes):
         advice.append("no node has its state any more:  bin/cluster snapshot restore FILE --wipe")

@@ -10,6 +10,7 @@ from .console import Console
 _STATE_COLOURS = {
     "ready": "green",
     "behind": "yellow",
+    "removed": "yellow",
     "starting": "yellow",
     "paused": "yellow",
     "silent": "red",

@@ -2,7 +2,8 @@
 
 Rules: what can't end well is refused before anything happens; proposals wait for one election
 timeout at most (``raft/transfer.py``); the answer comes when another leads, or when this node leads
-on and takes proposals again, and then nothing has changed.
+on and takes proposals again. Then nothing has changed, unless the target was told to campaign: that
+word may be lost, or late, so what comes of it is unknown.
 """
 
 from typing import TYPE_CHECKING
@@ -59,12 +60,7 @@ class Transfers:
                 )
                 server.answers.refuse(pending, "conflict", message, applied="yes")
         elif state.current_term == term and server.raft.accepts_proposals:
-            self._waiting = None
-            self._refuse(
-                pending,
-                f"{name_of(target)} did not take over within an election timeout: "
-                f"{server.about.node_id} leads on, and nothing has changed",
-            )
+            self._give_back(pending, name_of(target))
         elif server.now_ms >= pending.deadline_ms:
             self.give_up("nobody leads yet: look at `status`")
 
@@ -74,6 +70,17 @@ class Transfers:
             pending, _, _ = self._waiting
             self._waiting = None
             self._server.answers.refuse(pending, "timeout", why, applied=UNKNOWN)
+
+    def _give_back(self, pending: Pending, target: str) -> None:
+        """Answer that this node leads on; the word to campaign may be under way still."""
+        self._waiting = None
+        server = self._server
+        late = f"{target} did not take over within an election timeout: {server.about.node_id}"
+        if server.raft.state.transfer_sent:
+            message = f"{late} leads on, and {target} may have been told to take over all the same"
+            server.answers.refuse(pending, "timeout", message, applied=UNKNOWN)
+        else:
+            self._refuse(pending, f"{late} leads on, and nothing has changed")
 
     def _begin(self, pending: Pending, wanted: object) -> None:
         server = self._server

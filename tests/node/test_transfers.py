@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from raftcache.node import transfers
+from raftcache.protocol.peer import PeerFrame
+from raftcache.raft.messages import TimeoutNow
 
 from .builders import elected, left_behind, lose
 
@@ -87,6 +89,23 @@ def test_a_second_transfer_is_refused_while_one_is_under_way() -> None:
     assert (reply["error"], reply["applied"]) == ("conflict", "no")
     cluster.run_until(lambda: first.done)
     assert cluster.ask(leader, "leader_transfer", admin=True, to=other)["ok"]
+
+
+def test_whether_a_target_that_was_told_to_campaign_does_is_unknown() -> None:
+    """The word may be lost, or only late; who asked must not take it for a no (failure C13)."""
+    cluster, leader, (target, _) = elected()
+    call = cluster.request(leader, "leader_transfer", admin=True, to=target)
+    lose(cluster, lambda source, _to, frame: source == leader and says_timeout_now(frame))
+
+    cluster.run_until(lambda: call.done)
+
+    assert call.outcome == "timeout/unknown"
+    assert cluster.leader() == leader
+    assert cluster.process(leader).server.raft.accepts_proposals
+
+
+def says_timeout_now(frame: PeerFrame) -> bool:
+    return any(isinstance(one, TimeoutNow) for one in frame.messages)
 
 
 def test_a_leader_that_loses_its_office_during_a_transfer_says_what_it_knows() -> None:

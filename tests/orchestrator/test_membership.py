@@ -134,10 +134,10 @@ class FakeHands:
         world = self._world
         world.event(fields["op"])
         if fields["op"] == "member_replace":
-            self._learn(fields["id"], replaced=True)
+            self._learn(fields["id"], replaces=fields["incarnation"])
         else:
             for one in fields["add"]:
-                self._learn(one["id"], replaced=False)
+                self._learn(one["id"], replaces=None)
             for name in fields["remove"]:
                 world.votes.pop(name, None)
                 world.learns.pop(name, None)
@@ -145,12 +145,10 @@ class FakeHands:
         world.event(f"{fields['op']} done")
         return world.members()
 
-    def _learn(self, name: str, *, replaced: bool) -> None:
+    def _learn(self, name: str, *, replaces: int | None) -> None:
         world = self._world
-        if name in world.learns or (name in world.votes and not replaced):
-            return
-        if replaced and world.directories.get(name, 0) > 1:
-            return  # it was replaced already
+        if name in world.learns or (name in world.votes and world.votes[name] != replaces):
+            return  # so it was asked for before
         world.mark += 1
         world.learns[name] = world.mark
 
@@ -299,6 +297,16 @@ def test_a_change_that_nobody_interrupts_is_done(plan: Plan) -> None:
     assert check(world, plan)
     assert {*world.gateway} == AFTERWARDS[plan]
     assert len(world.aside) == (1 if plan in (removing, replacing) else 0)
+
+
+def test_a_node_that_was_removed_over_the_wire_is_ended_by_its_removal() -> None:
+    """The cluster does without it already; its process and directory are what is left to do."""
+    world = World()
+    del world.votes["n1"]
+
+    begin(world, removing)
+
+    assert check(world, removing)
 
 
 @pytest.mark.parametrize("plan", ALL)

@@ -6,10 +6,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from orchestrator.ports import find_base, is_free, owner_of
+from orchestrator import bringup
+from orchestrator.bringup import Plan
+from orchestrator.paths import Paths
+from orchestrator.ports import (
+    AUTO_FIRST,
+    AUTO_STEP,
+    claim_base,
+    find_base,
+    is_free,
+    owner_of,
+)
 from orchestrator.processes import (
     RUN_ID_VARIABLE,
     Process,
@@ -121,3 +132,41 @@ def test_a_row_of_free_ports_avoids_one_that_is_taken() -> None:
 
     assert other is not None
     assert other > base
+
+
+def test_two_that_look_for_ports_at_once_get_different_ones() -> None:
+    """Nobody listens yet on what each has chosen."""
+    first = claim_base("127.0.0.1", [1, 2, 3], start=7)
+    second = claim_base("127.0.0.1", [1, 2, 3], start=7)
+    assert first is not None
+    assert second is not None
+
+    assert first.base != second.base
+    first.close()
+    second.close()
+
+
+def test_up_keeps_its_ports_until_nodes_listen_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two `up` at once under `base_port: auto` would else start nodes on the same ones."""
+    (tmp_path / "cluster.yaml").write_text("cluster: demo\nbase_port: auto\n")
+    drawn: list[int] = []
+
+    def draw_in_between(_paths: Paths, plan: Plan, _tell: object) -> None:
+        other = claim_base("127.0.0.1", [1, 2, 3], start=start_of(plan.state.base_port))
+        assert other is not None
+        other.close()
+        drawn.extend([plan.state.base_port, other.base])
+        raise InterruptedError
+
+    monkeypatch.setattr(bringup, "_carry_out", draw_in_between)
+    with pytest.raises(InterruptedError):
+        bringup.bring_up(Paths(tmp_path / ".cluster", tmp_path / "cluster.yaml"))
+
+    assert drawn[0] != drawn[1]
+
+
+def start_of(base: int) -> int:
+    """Return where to begin looking in order to find that row first."""
+    return (base - AUTO_FIRST) // AUTO_STEP

@@ -97,6 +97,15 @@ def test_streams_that_are_closed_disturb_nothing(closed: str) -> None:
     assert run("frobnicate", closed, stderr=subprocess.DEVNULL).wait(timeout=60) == 64
 
 
+def test_a_value_is_not_read_from_where_nothing_can_come() -> None:
+    """A script whose standard input is closed by mistake would store an empty value."""
+    process = run("set greeting -", "<&-", stderr=subprocess.PIPE)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 64
+    assert "standard input, which is closed; nothing was written" in err
+
+
 SAYS = """
 import sys
 import orchestrator.cli, orchestrator.cli.run
