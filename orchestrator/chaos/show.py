@@ -94,6 +94,7 @@ class Teller:
         after = ""
         if self._fault_ms is not None and 0 <= election.won_ms - self._fault_ms < 5_000:
             after = f", {election.won_ms - self._fault_ms:.0f} ms after the blow"
+            self._fault_ms = None  # an election after that one has another cause
         votes = f", by the votes of {listed(election.votes)}" if election.votes else ""
         self._line(
             election.won_ms, f"{election.leader} leads in term {election.term}{votes}{after}"
