@@ -175,7 +175,7 @@ NODE_BUGS = (
         "thesis §6.4, step 4: once the read index is applied",
         (
             Edit(
-                f"{_REQUESTS}:RequestDesk.answer_reads",
+                f"{_REQUESTS}:RequestDesk._answer_released",
                 "if index > applied:",
                 "if index > applied + 2:",
             ),

@@ -64,8 +64,9 @@ STORE_BUGS = (
         (
             Edit(
                 f"{_MACHINE}:StateMachine._batch",
-                "return BatchResult([handlers[type(op)](op) for op in ops])",
-                "order = sorted(range(len(ops)), key=lambda at: type(ops[at]) is not Get)\n"
+                "return BatchResult([handlers[type(op)](op) for op in command.ops])",
+                "ops = command.ops\n"
+                "    order = sorted(range(len(ops)), key=lambda at: type(ops[at]) is not Get)\n"
                 "    done = {at: handlers[type(ops[at])](ops[at]) for at in order}\n"
                 "    return BatchResult([done[at] for at in range(len(ops))])",
             ),

@@ -23,17 +23,6 @@ from .wire import (
     Wire,
 )
 
-LATER_OPS: Final = frozenset(
-    {
-        "delete_range",
-        "txn",
-    }
-)
-"""Operations of the protocol that this release does not have yet."""
-
-LATER_FIELDS: Final = frozenset({"sliding", "bind", "fence"})
-"""Fields of the protocol that this release does not have yet."""
-
 _COMMON_FIELDS: Final = frozenset(Wire.__struct_fields__) - {"session", "seq", "ack"}
 """What stands at a batch, and not at an operation in it."""
 
@@ -43,6 +32,12 @@ _RULES: Final = {
     "forward": "true or false",
     "b64": "true or false",
     "prev": "true or false",
+    "sliding": "true or false",
+    "bind": "true or false",
+    "fence": 'a map {"key", "create_rev"}: a key, and a whole number',
+    "compare": "an array of comparisons",
+    "then": "an array of operations",
+    "else": "an array of operations",
     "keys_only": "true or false",
     "count_only": "true or false",
     "learner": "true or false",
@@ -152,8 +147,6 @@ def _wrong_op(
         return "bad_request", "`op` must be a text: it names the operation, such as `get`"
     if op in wires:
         return None
-    if op in LATER_OPS:
-        return "unsupported", f"`{op}` is not available in this release"
     if op in REQUEST_WIRES:
         return "bad_request", f"`{op}` can't stand in a batch: only {', '.join(sorted(wires))} can"
     return "bad_request", f"unknown `op` {shown(op)}{_nearest(op, wires)}"
@@ -166,7 +159,7 @@ def _wrong_field(
     op: str = _decoded(fields["op"], str, json=json)
     # As Raw, keys and values pass here: ``fields`` has more to say of them.
     patient: Any = wires[op][msgspec.Raw, msgspec.Raw]  # type: ignore[index] # mypy sees a value
-    known = {field.name: field for field in msgspec.structs.fields(patient)}
+    known = {field.encode_name: field for field in msgspec.structs.fields(patient)}
     for name in fields:
         if name != "op" and name not in known:
             return "unsupported", _unknown_field(name, op, known)
@@ -183,8 +176,6 @@ def _wrong_field(
 
 
 def _unknown_field(name: str, op: str, known: dict[str, Any]) -> str:
-    if name in LATER_FIELDS:
-        return f"`{name}` is not available in this release: nothing was done"
     return f"unknown field {shown(name)} of `{op}`{_nearest(name, known)}: nothing was done"
 
 

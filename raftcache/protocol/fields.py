@@ -82,8 +82,8 @@ def prefix_end(prefix: bytes) -> bytes | None:
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
 
 
-def operations_of(raw: msgspec.Raw, *, json: bool) -> Sequence[msgspec.Raw]:
-    """Return the operations of a batch, each yet to be decoded."""
+def operations_of(raw: msgspec.Raw, *, json: bool, name: str = "ops") -> Sequence[msgspec.Raw]:
+    """Return the operations of a batch, or what else there is a list of, each to be decoded yet."""
     try:
         if not json:
             return _ops_from_msgpack(raw)
@@ -93,9 +93,9 @@ def operations_of(raw: msgspec.Raw, *, json: bool) -> Sequence[msgspec.Raw]:
     except UNDECODABLE:
         if memoryview(raw)[0] in (_JSON_ARRAYS if json else _MSGPACK_ARRAYS):
             raise FieldError(
-                "too_large", f"`ops` may have {BATCH_OPS_MAX} operations at most"
+                "too_large", f"`{name}` may have {BATCH_OPS_MAX} operations at most"
             ) from None
-        raise FieldError("bad_request", "`ops` must be an array of operations") from None
+        raise FieldError("bad_request", f"`{name}` must be an array of operations") from None
 
 
 _FEW_OPS_BYTES: Final = 64 * 1024

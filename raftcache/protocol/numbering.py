@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from ..store.commands import Batch, Get, Mutation, Once, Operation, Range, Unnumbered
+from ..store.commands import Batch, Fenced, Get, Mutation, Once, Operation, Range, Txn, Unnumbered
 from .limits import FieldError
 from .wire import AnyWire
 
 _READS = frozenset({Get, Range})
+_WHOLES = frozenset({Batch, Txn})
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -29,8 +30,9 @@ def numbered(wire: AnyWire, mutation: Unnumbered) -> Mutation:
         FieldError: the fields do not go together.
     """
     if wire.seq is UNSET:
-        # The operations of a batch have numbers of their own.
-        if type(mutation) is not Batch or wire.session is UNSET:
+        # The operations of a batch have numbers of their own; those of a txn may bind keys.
+        inner = mutation.op if type(mutation) is Fenced else mutation
+        if type(inner) not in _WHOLES or wire.session is UNSET:
             _check_unnumbered(wire)
         return mutation
     return _once(wire.session, wire.seq, wire.ack, mutation)

@@ -19,6 +19,7 @@ import msgspec
 from ..store.events import Event, WatchResult
 from ..store.results import (
     BatchResult,
+    DeleteRangeResult,
     DeleteResult,
     Dropped,
     ExpireResult,
@@ -30,6 +31,8 @@ from ..store.results import (
     Result,
     SessionResult,
     SetResult,
+    SingleResult,
+    TxnResult,
 )
 from .limits import Refused
 
@@ -90,7 +93,7 @@ class _GetReply(msgspec.Struct, gc=False):
     create_rev: int
     key_version: int
     ttl_ms: int | None
-    session: None = None
+    session: int | None
 
 
 class _SetReply(msgspec.Struct, gc=False):
@@ -180,6 +183,7 @@ def _encode_get(request: Answerable, header: ReplyHeader, result: GetResult) -> 
             result.create_rev,
             result.key_version,
             result.ttl_ms,
+            result.session,
         )
     )
 
@@ -246,7 +250,7 @@ def _get_fields(result: GetResult) -> dict[str, Any]:
         "create_rev": result.create_rev,
         "key_version": result.key_version,
         "ttl_ms": result.ttl_ms,
-        "session": None,
+        "session": result.session,
     }
 
 
@@ -256,6 +260,10 @@ def _set_fields(result: SetResult) -> dict[str, Any]:
 
 def _delete_fields(result: DeleteResult) -> dict[str, Any]:
     return {"deleted": result.deleted, **_prev_fields(result)}
+
+
+def _delete_range_fields(result: DeleteRangeResult) -> dict[str, Any]:
+    return {"deleted": result.deleted}
 
 
 def _prev_fields(result: SetResult | DeleteResult) -> dict[str, Any]:
@@ -341,12 +349,17 @@ def _dropped_fields(_result: Dropped) -> dict[str, Any]:
 
 
 def _batch_fields(batch: BatchResult) -> dict[str, Any]:
-    return {
-        "results": [
-            {"ok": type(result) is not Failure, **_FIELDS[type(result)](result)}
-            for result in batch.results
-        ]
-    }
+    return {"results": _results(batch.results)}
+
+
+def _txn_fields(txn: TxnResult) -> dict[str, Any]:
+    return {"succeeded": txn.succeeded, "results": _results(txn.results)}
+
+
+def _results(results: list[SingleResult]) -> list[dict[str, Any]]:
+    return [
+        {"ok": type(result) is not Failure, **_FIELDS[type(result)](result)} for result in results
+    ]
 
 
 _FIELDS: Final[dict[type, Callable[[Any], dict[str, Any]]]] = {
@@ -354,6 +367,7 @@ _FIELDS: Final[dict[type, Callable[[Any], dict[str, Any]]]] = {
     SetResult: _set_fields,
     DeleteResult: _delete_fields,
     IncrResult: _incr_fields,
+    DeleteRangeResult: _delete_range_fields,
     ExpireResult: _expire_fields,
     RangeResult: _range_fields,
     WatchResult: _watch_fields,
@@ -361,4 +375,5 @@ _FIELDS: Final[dict[type, Callable[[Any], dict[str, Any]]]] = {
     Dropped: _dropped_fields,
     Failure: _failure_fields,
     BatchResult: _batch_fields,
+    TxnResult: _txn_fields,
 }

@@ -66,6 +66,22 @@ class Base64(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     b64: str
 
 
+class FenceWire(msgspec.Struct, Generic[Text], frozen=True, gc=False, forbid_unknown_fields=True):
+    """``fence``: the operation is done only if this key is still the one that was made then."""
+
+    key: Text
+    create_rev: Revision
+
+
+class CompareWire(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """One comparison of a ``txn``. It is always decoded patiently."""
+
+    key: Raw
+    field: Literal["value", "mod_rev", "create_rev", "key_version", "exists"]
+    cmp: Literal["=", "!=", "<", ">"]
+    to: Raw
+
+
 class Wire(
     msgspec.Struct,
     Generic[Id, Text],
@@ -93,9 +109,12 @@ class SetWire(Wire[Id, Text], kw_only=True, gc=False, tag="set"):
     key: Text
     value: Text
     ttl_ms: TimeToLive | UnsetType = UNSET
+    sliding: bool = False
+    bind: bool = False
     if_mod_rev: Revision | UnsetType = UNSET
     if_value: Text = UNSET  # type: ignore[assignment]
     prev: bool = False
+    fence: FenceWire[Text] | UnsetType = UNSET
 
 
 class DeleteWire(Wire[Id, Text], kw_only=True, gc=False, tag="delete"):
@@ -105,6 +124,16 @@ class DeleteWire(Wire[Id, Text], kw_only=True, gc=False, tag="delete"):
     if_mod_rev: Revision | UnsetType = UNSET
     if_value: Text = UNSET  # type: ignore[assignment]
     prev: bool = False
+    fence: FenceWire[Text] | UnsetType = UNSET
+
+
+class DeleteRangeWire(Wire[Id, Text], kw_only=True, gc=False, tag="delete_range"):
+    """``delete_range``."""
+
+    prefix: Text = UNSET  # type: ignore[assignment]
+    start: Text = UNSET  # type: ignore[assignment]
+    end: Text = UNSET  # type: ignore[assignment]
+    fence: FenceWire[Text] | UnsetType = UNSET
 
 
 class IncrWire(Wire[Id, Text], kw_only=True, gc=False, tag="incr"):
@@ -113,6 +142,7 @@ class IncrWire(Wire[Id, Text], kw_only=True, gc=False, tag="incr"):
     key: Text
     by: Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)] = 1
     ttl_ms: TimeToLive | UnsetType = UNSET
+    fence: FenceWire[Text] | UnsetType = UNSET
 
 
 class ExpireWire(Wire[Id, Text], kw_only=True, gc=False, tag="expire"):
@@ -120,6 +150,7 @@ class ExpireWire(Wire[Id, Text], kw_only=True, gc=False, tag="expire"):
 
     key: Text
     ttl_ms: TimeToLive | None
+    fence: FenceWire[Text] | UnsetType = UNSET
 
 
 class GetWire(Wire[Id, Text], kw_only=True, gc=False, tag="get"):
@@ -145,6 +176,16 @@ class BatchWire(Wire[Id, Text], kw_only=True, gc=False, tag="batch"):
     """``batch``. Its operations are decoded one by one, as one that is ill-formed fails alone."""
 
     ops: Raw
+    fence: FenceWire[Text] | UnsetType = UNSET
+
+
+class TxnWire(Wire[Id, Text], kw_only=True, gc=False, tag="txn"):
+    """``txn``. Its comparisons and operations are decoded one by one, as those of a batch."""
+
+    compare: Raw = UNSET  # type: ignore[assignment]
+    then: Raw = UNSET  # type: ignore[assignment]
+    otherwise: Raw = msgspec.field(default=UNSET, name="else")  # type: ignore[assignment]
+    fence: FenceWire[Text] | UnsetType = UNSET
 
 
 class WatchWire(Wire[Id, Text], kw_only=True, gc=False, tag="watch"):
@@ -267,7 +308,9 @@ def _by_op(*wires: type[AnyWire]) -> dict[str, type[AnyWire]]:
     return {str(wire.__struct_config__.tag): wire for wire in wires}
 
 
-OPERATION_WIRES: Final = _by_op(SetWire, DeleteWire, IncrWire, ExpireWire, GetWire, RangeWire)
+OPERATION_WIRES: Final = _by_op(
+    SetWire, DeleteWire, DeleteRangeWire, IncrWire, ExpireWire, GetWire, RangeWire
+)
 """What may stand in a batch, by name."""
 
 ADMIN_WIRES: Final = _by_op(
@@ -286,7 +329,7 @@ ADMIN_WIRES: Final = _by_op(
 
 REQUEST_WIRES: Final = {
     **OPERATION_WIRES,
-    **_by_op(BatchWire, SessionOpenWire, SessionKeepaliveWire, SessionCloseWire),
+    **_by_op(BatchWire, TxnWire, SessionOpenWire, SessionKeepaliveWire, SessionCloseWire),
     **_by_op(WatchWire, PingWire, StatusWire, MembersWire, HashWire),
     **ADMIN_WIRES,
 }

@@ -13,11 +13,12 @@ of version 3. A command is an array that begins with its number. Rules of this f
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, get_args
 
 import msgspec
 
 from ..errors import RaftCacheError
+from .extensions import Compare, DeleteRange, Evict, SetFully, Touch
 from .operations import (
     Delete,
     Expire,
@@ -37,8 +38,12 @@ __all__ = [
     "CheckDigest",
     "CloseSession",
     "Command",
+    "Compare",
     "Delete",
+    "DeleteRange",
+    "Evict",
     "Expire",
+    "Fenced",
     "Get",
     "Incr",
     "IncrExpiring",
@@ -53,6 +58,10 @@ __all__ = [
     "Range",
     "Set",
     "SetExpiring",
+    "SetFully",
+    "Step",
+    "Touch",
+    "Txn",
     "UnknownCommands",
     "Unnumbered",
     "decode_commands",
@@ -89,9 +98,25 @@ class Once(
     op: "Unnumbered"
 
 
-Operation: TypeAlias = (
-    Set | Delete | Incr | Get | Range | Invalid | SetExpiring | IncrExpiring | Expire | Once
+class Fenced(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=17
+):
+    """Do ``op`` only if ``key`` exists and was made at ``create_rev``. Since version 3."""
+
+    key: bytes
+    create_rev: int
+    op: "Fencible"
+
+
+Single: TypeAlias = (
+    Set | Delete | Incr | SetExpiring | IncrExpiring | Expire | SetFully | DeleteRange
 )
+"""What changes something, and holds nothing else that does."""
+
+Step: TypeAlias = Single | Get | Range
+"""What a branch of a transaction may hold."""
+
+Operation: TypeAlias = Step | Invalid | Fenced | Once
 """What a batch may hold."""
 
 
@@ -109,6 +134,27 @@ class Batch(
     def changes(self) -> bool:
         """Tell whether an operation here may change the state, so that it needs the log."""
         return any(type(op) in _MUTATIONS for op in self.ops)
+
+
+class Txn(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=21
+):
+    """Do ``then`` if all of ``compares`` hold, else ``otherwise``: all of it, or nothing.
+
+    What is done sees what was done before it in the same branch; all changes share one revision,
+    and if one operation fails nothing is done. Since version 3.
+    """
+
+    compares: tuple[Compare, ...]
+    then: tuple[Step, ...]
+    otherwise: tuple[Step, ...]
+
+
+Fencible: TypeAlias = Single | Batch | Txn
+"""What may stand behind a fence."""
+
+Unnumbered: TypeAlias = Fencible | Fenced
+"""What may be done once, under a number."""
 
 
 class OpenSession(
@@ -155,21 +201,33 @@ class CheckDigest(
     digest: int
 
 
-Unnumbered: TypeAlias = Set | Delete | Incr | Batch | SetExpiring | IncrExpiring | Expire
-"""What may be done once, under a number."""
-
 Mutation: TypeAlias = Unnumbered | Once
 """What clients ask for."""
 
-Command: TypeAlias = Mutation | OpenSession | KeepAlive | CloseSession | RaiseVersion | CheckDigest
+Command: TypeAlias = (
+    Mutation | OpenSession | KeepAlive | CloseSession | RaiseVersion | CheckDigest | Touch | Evict
+)
 """What the log holds."""
 
 Query: TypeAlias = Get | Range | Batch
 """What is read outside the log. A batch here changes nothing."""
 
 _TIMED: Final = frozenset({SetExpiring, IncrExpiring, Expire})
-_OF_SESSIONS: Final = frozenset({OpenSession, KeepAlive, CloseSession, Once})
-_MUTATIONS: Final = frozenset({Set, Delete, Incr, Once}) | _TIMED
+_OF_VERSION_3: Final = frozenset(
+    {
+        OpenSession,
+        KeepAlive,
+        CloseSession,
+        Once,
+        Fenced,
+        SetFully,
+        Touch,
+        DeleteRange,
+        Txn,
+        Evict,
+    }
+)
+_MUTATIONS: Final = frozenset({*get_args(Single), Fenced, Once})
 
 
 class UnknownCommands(RaftCacheError):  # noqa: N818 - named for what is met, like the tree
@@ -316,6 +374,6 @@ def _version_of_kind(kind: type) -> int:
 
 _VERSIONS: Final[dict[type, int]] = {
     **dict.fromkeys((*_TIMED, RaiseVersion, CheckDigest), 2),
-    **dict.fromkeys(_OF_SESSIONS, 3),
+    **dict.fromkeys(_OF_VERSION_3, 3),
 }
 """The version in which each command came; those of version 1 are left out."""

@@ -201,6 +201,17 @@ class Keyspace:
             self._unbind(key, before)
         self._remember(self._open_rev or self.store_rev + 1, key, before, kind)
 
+    def remove_all(self, items: list[tuple[bytes, Record]]) -> None:
+        """Take away ``items``, which are keys and what is under them, at the next revision."""
+        self.open_revision()
+        for key, before in items:
+            self.remove(key, before)
+        self.close_revision()
+
+    def pass_over(self, key: bytes, kind: int) -> None:
+        """Note a change, of the next revision, that has come and gone: ``key`` is not there."""
+        self._remember(self._open_rev or self.store_rev + 1, key, None, kind)
+
     def touch(self, key: bytes, before: Record, deadline_ms: int, ttl_ms: int = 0) -> None:
         """Give ``key``, where ``before`` is now, another deadline (0: none); nothing else.
 

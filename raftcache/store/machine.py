@@ -11,8 +11,7 @@ Rules of this file:
 """
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from ..errors import RaftCacheError
 from .commands import (
@@ -21,7 +20,10 @@ from .commands import (
     CheckDigest,
     CloseSession,
     Delete,
+    DeleteRange,
+    Evict,
     Expire,
+    Fenced,
     Get,
     Incr,
     IncrExpiring,
@@ -34,6 +36,9 @@ from .commands import (
     Range,
     Set,
     SetExpiring,
+    SetFully,
+    Touch,
+    Txn,
     UnknownCommands,
     decode_entry,
 )
@@ -43,6 +48,7 @@ from .records import EXPIRE
 from .results import ExpireResult, Failure, Result, SingleResult
 from .session_commands import SessionWriter
 from .snapshot import SnapshotRun
+from .transactions import DELETED_MAX
 from .writes import INTEGER_MAX, INTEGER_MIN
 
 __all__ = ["INTEGER_MAX", "INTEGER_MIN", "StateDiverged", "StateMachine", "StoreLimits"]
@@ -73,7 +79,7 @@ class StateMachine(SessionWriter):
         self.last_applied = 0
         self.heard_ms = 0
         self._digests: deque[int] = deque([0], maxlen=self._limits.digests)
-        self._handlers: dict[type, Callable[[Any], SingleResult]] = {
+        self._handlers = {
             Set: self._set,
             Delete: self._delete,
             Incr: self._incr,
@@ -83,6 +89,13 @@ class StateMachine(SessionWriter):
             SetExpiring: self._set_expiring,
             IncrExpiring: self._incr_expiring,
             Expire: self._expire,
+            SetFully: self._set_fully,
+            Fenced: self._fenced,
+            Touch: self._touch,
+            DeleteRange: self._delete_range,
+            Txn: self._txn,
+            Evict: self._evict,
+            Batch: self._batch,
             RaiseVersion: self._raise_version,
             CheckDigest: self._check_digest,
             OpenSession: self._open_session,
@@ -101,7 +114,7 @@ class StateMachine(SessionWriter):
         """
         assert digests[-1] == keyspace.digest(), "the last digest is the state's"
         machine = cls(limits)
-        machine._keyspace = keyspace
+        machine._keyspace = machine._view = keyspace
         machine.last_applied = last_applied
         machine._digests.clear()
         machine._digests.extend(digests)
@@ -166,11 +179,9 @@ class StateMachine(SessionWriter):
         handlers = self._handlers
         reply_bytes = self._limits.reply_bytes
         for command in commands:
-            if type(command) is Batch:
-                results.append(self._batch(command.ops))
-            else:
-                self._budget = reply_bytes
-                results.append(handlers[type(command)](command))
+            self._budget = reply_bytes
+            self._deletable = DELETED_MAX
+            results.append(handlers[type(command)](command))
         self._advance(index)
         return results
 
@@ -194,10 +205,11 @@ class StateMachine(SessionWriter):
         self._shown_ms = max(self._keyspace.time_ms, self.heard_ms)
         if type(query) is Batch:
             assert not query.changes(), "a batch that changes something goes through the log"
-            return self._batch(query.ops)
-        assert type(query) in _QUERIES, "what changes something goes through the log"
+        else:
+            assert type(query) in _QUERIES, "what changes something goes through the log"
         self._budget = self._limits.reply_bytes
-        return self._handlers[type(query)](query)
+        result: Result = self._handlers[type(query)](query)
+        return result
 
     def digest(self) -> int:
         """Return 64 bits that stand for the state: equal on all servers at equal indexes."""

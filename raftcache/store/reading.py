@@ -7,14 +7,15 @@ Rules of this file:
   neither stall a server nor fill its memory.
 """
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 import msgspec
 
 from .commands import Get, Range
 from .feed import EventFeed
 from .keyspace import Keyspace
-from .records import Record, Span
+from .records import DELETE, Record, Span
 from .results import Failure, GetResult, Item, RangeResult, SingleResult
 
 ITEM_OVERHEAD_BYTES: Final = 64
@@ -40,12 +41,60 @@ class StoreLimits(msgspec.Struct, frozen=True):
     """How many applied entries back ``digest_at`` can look."""
 
 
+class View(Protocol):
+    """What commands work on: the keyspace, or a draft of changes to it."""
+
+    time_ms: int
+    oldest_rev: int
+
+    @property
+    def store_rev(self) -> int:
+        """The store's revision."""
+
+    def get(self, key: bytes) -> Record | None:
+        """See :meth:`Keyspace.get`; so for all below."""
+
+    def put(
+        self,
+        key: bytes,
+        value: bytes,
+        before: Record | None,
+        deadline_ms: int = 0,
+        *,
+        ttl_ms: int = 0,
+        session: int = 0,
+    ) -> Record:
+        """Store a value."""
+
+    def remove(self, key: bytes, before: Record, kind: int = DELETE, /) -> None:
+        """Take a key away."""
+
+    def remove_all(self, items: list[tuple[bytes, Record]]) -> None:
+        """Take keys away, at one revision."""
+
+    def touch(self, key: bytes, before: Record, deadline_ms: int, ttl_ms: int = 0) -> None:
+        """Change when a key goes."""
+
+    def undo(self, span: Span, at_rev: int) -> dict[bytes, Record | None]:
+        """Return what differs from a moment."""
+
+    def count(self, span: Span, differs: dict[bytes, Record | None]) -> int:
+        """Count keys."""
+
+    def scan(
+        self, span: Span, differs: dict[bytes, Record | None]
+    ) -> Iterator[tuple[bytes, Record]]:
+        """Walk over keys."""
+
+
 class Reader:
     """Answers queries from a keyspace; the state machine is one that also changes it."""
 
     def __init__(self, limits: StoreLimits) -> None:
         self._limits = limits
         self._keyspace = empty_keyspace(limits)
+        self._view: View = self._keyspace
+        """What is read and changed: the keyspace, or within a transaction a draft of it."""
         self._budget = 0
         self._shown_ms = 0
         """The cluster time from which on what is left of a key's time is counted."""
@@ -56,18 +105,24 @@ class Reader:
         return EventFeed(self._keyspace)
 
     def _get(self, query: Get) -> SingleResult:
-        record = self._keyspace.get(query.key)
+        record = self._view.get(query.key)
         if record is None:
             return _MISSING
         if not self._afford(record.value):
             return _too_large("this value")
         ttl_ms = max(0, record.deadline_ms - self._shown_ms) if record.deadline_ms else None
         return GetResult(
-            True, record.value, record.mod_rev, record.create_rev, record.key_version, ttl_ms
+            True,
+            record.value,
+            record.mod_rev,
+            record.create_rev,
+            record.key_version,
+            ttl_ms,
+            record.session or None,
         )
 
     def _range(self, query: Range) -> SingleResult:
-        keyspace = self._keyspace
+        keyspace = self._view
         if self._budget <= 0:
             return _too_large("this range")
         span = Span(query.start, query.end)
@@ -98,7 +153,7 @@ class Reader:
         room = min(self._limits.page_bytes, self._budget)
         items: list[Item] = []
         used = 0
-        for key, record in self._keyspace.scan(span, differs):
+        for key, record in self._view.scan(span, differs):
             value = None if query.keys_only else record.value
             size = ITEM_OVERHEAD_BYTES + len(key) + (0 if value is None else len(value))
             if items and (len(items) >= query.limit or used + size > room):

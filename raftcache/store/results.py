@@ -13,7 +13,8 @@ import msgspec
 class GetResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """A key's record. Of a missing key: not found, no value, all revisions 0.
 
-    ``ttl_ms`` is what the key has left to live, 0 at the least; None: it stays.
+    ``ttl_ms`` is what the key has left to live, 0 at the least; None: it stays. ``session`` is the
+    one that the key goes with; None: none.
     """
 
     found: bool = False
@@ -22,6 +23,7 @@ class GetResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     create_rev: int = 0
     key_version: int = 0
     ttl_ms: int | None = None
+    session: int | None = None
 
 
 class SetResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -83,6 +85,12 @@ class ExpireResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8
     found: bool
 
 
+class DeleteRangeResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11):
+    """How many keys were there, and are not any more."""
+
+    deleted: int
+
+
 class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
     """The operation was refused and changed nothing.
 
@@ -112,6 +120,16 @@ class Dropped(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12):
     """What was sent again had been done; its answer was too large to keep."""
 
 
+class TxnResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
+    """A transaction was done: the branch ``then`` if ``succeeded``, else the other.
+
+    ``results`` has one for each operation of that branch; none of them is a failure.
+    """
+
+    succeeded: bool
+    results: list["SingleResult"]
+
+
 SingleResult: TypeAlias = (
     GetResult
     | SetResult
@@ -119,6 +137,8 @@ SingleResult: TypeAlias = (
     | IncrResult
     | RangeResult
     | ExpireResult
+    | DeleteRangeResult
+    | TxnResult
     | SessionResult
     | Dropped
     | Failure

@@ -7,28 +7,20 @@ The table itself is in ``sessions``. Rules of this file:
 - A session and all its keys go in one entry: no key outlives its session, not for a moment.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from .commands import Batch, CloseSession, KeepAlive, Once, OpenSession, Operation
+from .commands import CloseSession, KeepAlive, Once, OpenSession
 from .records import DELETE, EXPIRE
-from .results import BatchResult, Dropped, Result, SessionResult, SingleResult
-from .writes import Writer
+from .results import Dropped, Result, SessionResult, SingleResult
+from .transactions import Transactor
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class SessionWriter(Writer):
+class SessionWriter(Transactor):
     """Does what commands about sessions say; the state machine is one that does all the rest."""
-
-    _handlers: dict[type, Callable[[Any], SingleResult]]
-
-    def _batch(self, ops: tuple[Operation, ...]) -> BatchResult:
-        self._budget = self._limits.reply_bytes
-        handlers = self._handlers
-        return BatchResult([handlers[type(op)](op) for op in ops])
 
     def _open_session(self, command: OpenSession) -> SingleResult:
         sessions = self._keyspace.sessions
@@ -59,7 +51,7 @@ class SessionWriter(Writer):
         answer = sessions.look_up(session, seq, command.ack, command.digest)
         if answer is not None:
             return self._affordable(answer)
-        result: Result = self._batch(op.ops) if type(op) is Batch else self._handlers[type(op)](op)
+        result: Result = self._handlers[type(op)](op)
         sessions.record(session, seq, command.digest, result)
         return result
 

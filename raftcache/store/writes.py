@@ -6,6 +6,7 @@ changes goes through the keyspace, at the time that the entry's stamp has told i
 
 from typing import Final
 
+from .extensions import SetFully
 from .operations import Delete, Expire, Incr, IncrExpiring, Set, SetExpiring
 from .reading import Reader
 from .records import Record
@@ -19,14 +20,25 @@ _INTEGER_DIGITS_MAX: Final = 20  # a sign and 19 digits
 class Writer(Reader):
     """Does what changes single keys; the state machine is one that also knows the log."""
 
-    def _set(self, command: Set | SetExpiring, deadline_ms: int = 0) -> SingleResult:
+    def _set(
+        self,
+        command: Set | SetExpiring | SetFully,
+        deadline_ms: int = 0,
+        *,
+        ttl_ms: int = 0,
+        session: int = 0,
+    ) -> SingleResult:
         key = command.key
-        before = self._keyspace.get(key)
+        before = self._view.get(key)
         if command.if_mod_rev is not None or command.if_value is not None:
             conflict = self._conflict(before, command.if_mod_rev, command.if_value)
             if conflict is not None:
                 return conflict
-        mod_rev = self._keyspace.put(key, command.value, before, deadline_ms).mod_rev
+        if ttl_ms or session:
+            ties = {"ttl_ms": ttl_ms, "session": session}
+            mod_rev = self._view.put(key, command.value, before, deadline_ms, **ties).mod_rev
+        else:
+            mod_rev = self._view.put(key, command.value, before, deadline_ms).mod_rev
         if not command.prev:
             return SetResult(mod_rev, before is None)
         prev = None if before is None else before.value
@@ -40,16 +52,27 @@ class Writer(Reader):
         )
 
     def _set_expiring(self, command: SetExpiring) -> SingleResult:
-        return self._set(command, self._keyspace.time_ms + command.ttl_ms)
+        return self._set(command, self._view.time_ms + command.ttl_ms)
+
+    def _set_fully(self, command: SetFully) -> SingleResult:
+        session = command.session
+        if session is not None:
+            refusal = self._keyspace.sessions.refusal_to_bind(session, command.key)
+            if refusal is not None:
+                return refusal
+        ttl_ms = command.ttl_ms
+        deadline_ms = 0 if ttl_ms is None else self._view.time_ms + ttl_ms
+        slides = ttl_ms if ttl_ms is not None and command.sliding else 0
+        return self._set(command, deadline_ms, ttl_ms=slides, session=session or 0)
 
     def _delete(self, command: Delete) -> SingleResult:
-        before = self._keyspace.get(command.key)
+        before = self._view.get(command.key)
         if command.if_mod_rev is not None or command.if_value is not None:
             conflict = self._conflict(before, command.if_mod_rev, command.if_value)
             if conflict is not None:
                 return conflict
         if before is not None:
-            self._keyspace.remove(command.key, before)
+            self._view.remove(command.key, before)
         if not command.prev:
             return DeleteResult(0 if before is None else 1)
         prev = None if before is None else before.value
@@ -83,7 +106,7 @@ class Writer(Reader):
         )
 
     def _incr(self, command: Incr | IncrExpiring, deadline_ms: int = 0) -> SingleResult:
-        before = self._keyspace.get(command.key)
+        before = self._view.get(command.key)
         number = 0 if before is None else parse_integer(before.value)
         if number is None:
             return Failure(
@@ -92,7 +115,7 @@ class Writer(Reader):
         number += command.by
         if not INTEGER_MIN <= number <= INTEGER_MAX:
             return Failure("out_of_range", "the sum does not fit in a signed 64-bit integer")
-        key, value, put = command.key, b"%d" % number, self._keyspace.put
+        key, value, put = command.key, b"%d" % number, self._view.put
         if before is None:
             record = put(key, value, None, deadline_ms)
         else:
@@ -101,17 +124,17 @@ class Writer(Reader):
         return IncrResult(number, record.mod_rev)
 
     def _incr_expiring(self, command: IncrExpiring) -> SingleResult:
-        return self._incr(command, self._keyspace.time_ms + command.ttl_ms)
+        return self._incr(command, self._view.time_ms + command.ttl_ms)
 
     def _expire(self, command: Expire) -> SingleResult:
-        before = self._keyspace.get(command.key)
+        before = self._view.get(command.key)
         if before is None:
             return ExpireResult(found=False)
         ttl_ms = command.ttl_ms
-        deadline_ms = 0 if ttl_ms is None else self._keyspace.time_ms + ttl_ms
+        deadline_ms = 0 if ttl_ms is None else self._view.time_ms + ttl_ms
         # A key that slides goes on to, by its new time.
         slides = ttl_ms if ttl_ms is not None and before.ttl_ms else 0
-        self._keyspace.touch(command.key, before, deadline_ms, slides)
+        self._view.touch(command.key, before, deadline_ms, slides)
         return ExpireResult(found=True)
 
 

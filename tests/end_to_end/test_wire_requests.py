@@ -146,9 +146,9 @@ def test_what_is_no_json_request_is_a_bad_request_in_json(target: Bystander, fra
             id="condition misspelt",
         ),
         pytest.param(
-            {"op": "set", "key": "bystander", "value": "x", "sliding": True},
+            {"op": "set", "key": "bystander", "value": "x", "bind": True},
             "unsupported",
-            "sliding",
+            "bind",
             id="field of a later release",
         ),
         pytest.param(

@@ -17,6 +17,12 @@ GET = {"op": "get", "key": "k"}
 RANGE = {"op": "range", "prefix": "k"}
 WATCH = {"op": "watch", "key": "k"}
 INCR = {"op": "incr", "key": "k"}
+BATCH: dict[str, Any] = {"op": "batch", "ops": []}
+TXN = {"op": "txn"}
+FENCE = {"key": "lock", "create_rev": 7}
+COMPARE = {"key": "k", "field": "mod_rev", "cmp": "=", "to": 3}
+VALUE = {"key": "k", "field": "value", "cmp": "=", "to": "v"}
+EXISTS = {"key": "k", "field": "exists", "cmp": "=", "to": True}
 ADD = {"op": "member_add", "peer": "tcp://a:1", "client": "tcp://a:2"}
 
 TABLE: list[tuple[dict[str, Any], str, str]] = [
@@ -48,12 +54,6 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
     (GET | {"if_mod_rev": 3}, "unsupported", "unknown field `if_mod_rev` of `get`"),
     (GET | {"": 3}, "unsupported", "unknown field ``"),
     ({"op": "ping", "key": "k"}, "unsupported", "unknown field `key` of `ping`"),
-    # What this release does not have yet
-    (SET | {"sliding": True}, "unsupported", "`sliding` is not available"),
-    (SET | {"bind": True}, "unsupported", "`bind` is not available"),
-    (SET | {"fence": {}}, "unsupported", "`fence` is not available"),
-    ({"op": "delete_range", "prefix": "k"}, "unsupported", "`delete_range` is not available"),
-    ({"op": "txn"}, "unsupported", "`txn` is not available"),
     # Watches
     (WATCH | {"prefix": "k"}, "bad_request", "a watch needs either `key` or `prefix`"),
     ({"op": "watch"}, "bad_request", "a watch needs either `key` or `prefix`"),
@@ -150,6 +150,51 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
     ({"op": "batch", "ops": {}}, "bad_request", "`ops` must be an array"),
     ({"op": "batch", "ops": None}, "bad_request", "`ops` must be an array"),
     ({"op": "batch", "ops": [0] * 1001}, "too_large", "1000 operations at most"),
+    (BATCH | {"fence": FENCE}, "bad_request", "`fence` is for what changes something"),
+    # Fences, keys that slide, ranges that go
+    (SET | {"fence": {}}, "bad_request", '`fence` must be a map {"key", "create_rev"}'),
+    (SET | {"fence": None}, "bad_request", "`fence` must be"),
+    (SET | {"fence": "lock"}, "bad_request", "`fence` must be"),
+    (SET | {"fence": {"key": "lock"}}, "bad_request", "`fence` must be"),
+    (SET | {"fence": FENCE | {"mod_rev": 3}}, "bad_request", "`fence` must be"),
+    (SET | {"fence": FENCE | {"key": ""}}, "bad_request", "`fence.key` is empty"),
+    (SET | {"fence": FENCE | {"create_rev": -1}}, "bad_request", "`fence` must be"),
+    (SET | {"fence": FENCE | {"create_rev": "x"}}, "bad_request", "`fence.create_rev` must be"),
+    (GET | {"fence": FENCE}, "unsupported", "unknown field `fence` of `get`"),
+    (SET | {"sliding": True}, "bad_request", "`sliding` needs `ttl_ms`"),
+    (SET | {"bind": True}, "bad_request", "`bind` needs `session`"),
+    (SET | {"bind": 1}, "bad_request", "`bind` must be true or false"),
+    (SET | {"session": 1}, "bad_request", "`session` needs `seq`"),
+    (SET | {"sliding": 1, "ttl_ms": 5}, "bad_request", "`sliding` must be true or false"),
+    ({"op": "delete_range"}, "bad_request", "either `prefix`, or both `start` and `end`"),
+    ({"op": "delete_range", "prefix": "k", "limit": 5}, "unsupported", "unknown field `limit`"),
+    # txn
+    (TXN | {"compare": {}}, "bad_request", "`compare` must be an array"),
+    (TXN | {"compare": [{}] * 1001}, "too_large", "`compare` may have 1000"),
+    (TXN | {"compare": [7]}, "bad_request", "`compare[0]`: "),
+    (TXN | {"compare": [COMPARE, {"key": "k"}]}, "bad_request", "`compare[1]`: "),
+    (TXN | {"compare": [COMPARE | {"rev": 1}]}, "unsupported", "unknown field `rev`"),
+    (TXN | {"compare": [COMPARE | {"field": "ttl"}]}, "bad_request", "`compare[0]`: "),
+    (TXN | {"compare": [COMPARE | {"cmp": ">="}]}, "bad_request", "`compare[0]`: "),
+    (TXN | {"compare": [COMPARE | {"key": ""}]}, "bad_request", "`compare[0]`: `key` is empty"),
+    (TXN | {"compare": [COMPARE | {"to": "x"}]}, "bad_request", "`to` must be a whole number"),
+    (TXN | {"compare": [COMPARE | {"to": -1}]}, "bad_request", "`to` must be a whole number"),
+    (TXN | {"compare": [COMPARE | {"to": True}]}, "bad_request", "`to` must be a whole number"),
+    (TXN | {"compare": [VALUE | {"to": 1}]}, "bad_request", "`to` must be"),
+    (TXN | {"compare": [VALUE | {"to": "v" * 2001}]}, "too_large", "`to` has 2001 bytes"),
+    (TXN | {"compare": [EXISTS | {"to": 1}]}, "bad_request", "`to` must be true or false"),
+    (TXN | {"compare": [EXISTS | {"cmp": "<"}]}, "bad_request", "`exists` is only"),
+    (TXN | {"then": [GET, SET | {"ttl": 1}]}, "unsupported", "`then[1]`: unknown field `ttl`"),
+    (TXN | {"then": [BATCH]}, "bad_request", "`then[0]`: `batch` can't stand in"),
+    (TXN | {"else": [TXN]}, "bad_request", "`else[0]`: `txn` can't stand in"),
+    (TXN | {"else": [SET | {"fence": FENCE}]}, "unsupported", "belongs to the txn"),
+    (TXN | {"session": 1, "then": [SET | {"seq": 3}]}, "unsupported", "`then[0]`: `seq` belongs"),
+    (TXN | {"then": [SET | {"bind": True}]}, "bad_request", "`then[0]`: `bind` needs `session`"),
+    (TXN | {"then": [RANGE | {"at_rev": 1}]}, "bad_request", "`then[0]`: a txn reads the present"),
+    (TXN | {"then": 5}, "bad_request", "`then` must be an array"),
+    (TXN | {"otherwise": []}, "unsupported", "unknown field `otherwise` of `txn`"),
+    (TXN | {"if": []}, "unsupported", "unknown field `if` of `txn`"),
+    ({"op": "batch", "ops": [], "then": []}, "unsupported", "unknown field `then` of `batch`"),
     # hash and administration
     ({"op": "hash", "at": -1}, "bad_request", "`at`"),
     ({"op": "hash", "at": "x"}, "bad_request", "`at`"),

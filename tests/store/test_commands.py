@@ -6,8 +6,12 @@ from raftcache.store.commands import (
     Batch,
     CheckDigest,
     Command,
+    Compare,
     Delete,
+    DeleteRange,
+    Evict,
     Expire,
+    Fenced,
     Get,
     Incr,
     IncrExpiring,
@@ -16,6 +20,9 @@ from raftcache.store.commands import (
     Range,
     Set,
     SetExpiring,
+    SetFully,
+    Touch,
+    Txn,
     UnknownCommands,
     decode_commands,
     decode_entry,
@@ -49,6 +56,38 @@ GOLDEN_2: list[tuple[int, list[Command], str]] = [
 ]  # fmt: skip
 
 
+GOLDEN_3: list[tuple[Command, str]] = [
+    (Fenced(b"l", 7, Incr(b"k", 2)), "9411c4016c07" + "9303c4016b02"),
+    (Fenced(b"l", 7, Batch((Get(b"k"),))), "9411c4016c07" + "920791" + "9204c4016b"),
+    (SetFully(b"k", b"v", 5, True, None), "9912c4016bc4017605c3c0c0c0c2"),
+    (SetFully(b"k", b"v", None, False, 9, 0, b"w", True), "9912c4016bc40176c0c20900c40177c3"),
+    (Touch(b"k", 3), "9313c4016b03"),
+    (DeleteRange(b"a", None), "9314c40161c0"),
+    (
+        Txn((Compare(b"k", "value", "=", b"v"),), (Set(b"k", b"w"),), ()),
+        "941591" + "94c4016ba576616c7565a13dc40176" + "91" + "9601c4016bc40177c0c0c2" + "90",
+    ),
+    (
+        Txn((Compare(b"k", "mod_rev", "<", 9), Compare(b"k", "exists", "!=", True)), (), ()),
+        "941592" + "94c4016ba76d6f645f726576a13c09" + "94c4016ba6657869737473a2213dc3" + "9090",
+    ),
+    (Evict(b"k", 3), "9316c4016b03"),
+    (Batch((DeleteRange(b"a", b"b"),)), "920791" + "9314c40161c40162"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "golden"), GOLDEN_3)
+def test_version_3_is_these_bytes_for_ever(command: Command, golden: str) -> None:
+    """An entry is of the oldest version that has all that is in it (failure E15)."""
+    assert encode_commands([command], 1).hex() == "93030191" + golden
+    assert decode_entry(bytes.fromhex("93030191" + golden)) == (1, [command])
+    assert version_of(command) == 3
+    together = encode_commands([Set(b"k", b"v"), command], 1)
+    assert together.hex() == "93030192" + "9601c4016bc40176c0c0c2" + golden
+    with pytest.raises(UnknownCommands):
+        decode_entry(b"\x93\x02" + together[2:])
+
+
 @pytest.mark.parametrize(("stamp_ms", "commands", "golden"), GOLDEN_2)
 def test_version_2_is_these_bytes_for_ever(
     stamp_ms: int, commands: list[Command], golden: str
@@ -75,7 +114,11 @@ def test_version_1_is_these_bytes_for_ever(command: Command, golden: str) -> Non
     "data",
     [
         pytest.param("", id="nothing"),
-        pytest.param("9303009303c4016b02", id="another version"),
+        pytest.param("9304009303c4016b02", id="another version"),
+        pytest.param("93030091" + "9317c4016b02", id="an unknown command of version 3"),
+        pytest.param("93030091" + "9204c4016b", id="a read in version 3"),
+        pytest.param("93030091" + "9411c4016c07" + "9204c4016b", id="a read behind a fence"),
+        pytest.param("93030091" + "94159090" + "91" + "94159090" + "90", id="a txn in a txn"),
         pytest.param("9202919303c4016b02", id="version 2 without a stamp"),
         pytest.param("930291c0", id="a stamp that is none"),
         pytest.param("9302ff90", id="a time before the beginning"),
@@ -111,6 +154,7 @@ def test_a_stamp_is_read_without_the_commands_behind_it() -> None:
 def test_a_batch_is_as_new_as_what_is_in_it() -> None:
     assert version_of(Batch((Get(b"a"), Incr(b"a")))) == 1
     assert version_of(Batch((Get(b"a"), Expire(b"a", 1)))) == 2
+    assert version_of(Batch((Expire(b"a", 1), DeleteRange(b"a", None)))) == 3
 
 
 @pytest.mark.parametrize("stamp_ms", [None, 1_000_000])

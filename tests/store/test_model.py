@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 from raftcache.store.commands import (
     Batch,
     Command,
+    Compare,
     Delete,
+    DeleteRange,
+    Evict,
     Expire,
+    Fenced,
     Get,
     Incr,
     IncrExpiring,
@@ -17,12 +21,24 @@ from raftcache.store.commands import (
     Range,
     Set,
     SetExpiring,
+    SetFully,
+    Touch,
+    Txn,
     decode_entry,
     encode_commands,
     stamp_of,
 )
 from raftcache.store.machine import StateMachine
-from raftcache.store.records import NEVER, record_digest, timed_digest
+from raftcache.store.records import (
+    DELETE,
+    EVICT,
+    EXPIRE,
+    NEVER,
+    SET,
+    record_digest,
+    tied_digest,
+    timed_digest,
+)
 from raftcache.store.results import BatchResult, Failure, Result
 
 from ..effort import scaled
@@ -54,6 +70,47 @@ TOUCHES = st.builds(Expire, KEYS, st.none() | TTLS)
 TIMED = st.builds(SetExpiring, KEYS, VALUES, TTLS) | TIMED_SETS | TIMED_INCRS | TOUCHES
 PLAIN_MUTATIONS = PLAIN_SETS | SETS | PLAIN_DELETES | DELETES | INCRS
 MUTATIONS = PLAIN_MUTATIONS | TIMED
+SESSIONS = st.none() | st.none() | st.none() | st.just(1)
+"""There is no session here; what a bound key is to one is tested with the sessions."""
+FULL_SETS = st.builds(
+    SetFully,
+    KEYS,
+    VALUES,
+    st.none() | TTLS,
+    st.booleans(),
+    SESSIONS,
+    REVISIONS,
+    st.none() | VALUES,
+    st.booleans(),
+)
+SLIDING_SETS = st.builds(SetFully, KEYS, VALUES, TTLS, st.just(True), st.none())
+DELETED_RANGES = st.builds(DeleteRange, BOUNDS, st.none() | BOUNDS)
+SINGLES = MUTATIONS | SLIDING_SETS | FULL_SETS | DELETED_RANGES
+SIGNS = st.sampled_from(["=", "!=", "<", ">"])
+COMPARES = (
+    st.builds(Compare, KEYS, st.just("value"), SIGNS, VALUES)
+    | st.builds(
+        Compare,
+        KEYS,
+        st.sampled_from(["mod_rev", "create_rev", "key_version"]),
+        SIGNS,
+        st.integers(0, 12),
+    )
+    | st.builds(Compare, KEYS, st.just("exists"), st.sampled_from(["=", "!="]), st.booleans())
+)
+STEPS = st.lists(PLAIN_SETS | SINGLES | GETS | RANGES, max_size=5).map(tuple)
+TXNS = st.builds(Txn, st.lists(COMPARES, max_size=2).map(tuple), STEPS, STEPS)
+BATCHES_3 = st.lists(
+    SINGLES | GETS | RANGES | st.builds(Fenced, KEYS, st.integers(0, 12), SINGLES), max_size=4
+).map(lambda ops: Batch(tuple(ops)))
+PLAIN_3 = SINGLES | TXNS | BATCHES_3
+COMMANDS_3 = (
+    PLAIN_3
+    | st.builds(Fenced, KEYS, st.integers(0, 12), PLAIN_3)
+    | st.builds(Touch, KEYS, st.integers(0, 12))
+    | st.builds(Evict, KEYS, st.integers(0, 12))
+)
+"""What version 3 of the commands has, and all before it."""
 INVALIDS = st.builds(Invalid, st.just("bad_request"), st.just(""))
 COMMANDS = MUTATIONS | st.builds(
     lambda first, mutation, last: Batch((*first, mutation, *last)),
@@ -64,6 +121,9 @@ COMMANDS = MUTATIONS | st.builds(
 PAUSES = st.integers(0, 20) | st.sampled_from([500, 2**20])
 """How much cluster time passes before an entry."""
 QUERIES = GETS | RANGES | st.builds(Batch, st.lists(GETS | RANGES).map(tuple))
+
+
+KIND_NAMES = {SET: "set", DELETE: "delete", EXPIRE: "expire", EVICT: "evict"}
 
 
 def plain(result: Result) -> Result:
@@ -83,7 +143,11 @@ def check_sums(machine: StateMachine, model: Model) -> None:
     shares = 0
     for key, (value, *revisions) in model.state.items():
         share = record_digest(key, value, *revisions)
-        shares += timed_digest(share, model.deadlines[key]) if key in model.deadlines else share
+        if key in model.deadlines:
+            share = timed_digest(share, model.deadlines[key])
+        if key in model.sliding:
+            share = tied_digest(share, model.sliding[key], 0)
+        shares += share
     empty = StateMachine()._keyspace
     empty._digest_sum = shares % 2**64
     empty.store_rev, empty.time_ms = model.store_rev, model.time_ms
@@ -120,6 +184,41 @@ def test_the_store_does_what_a_dict_does(
         assert machine.read(everything) == model.do(everything)
 
 
+ENTRIES_3 = st.tuples(PAUSES, st.lists(COMMANDS_3, max_size=4))
+
+
+@settings(max_examples=scaled(400), deadline=None)
+@given(st.lists(ENTRIES_3 | QUERIES, max_size=20))
+def test_the_store_of_version_3_does_what_a_dict_does(
+    steps: list[tuple[int, list[Command]] | Query],
+) -> None:
+    """Transactions, fences, keys that slide, whole ranges that go; and the kinds of changes."""
+    machine = StateMachine()
+    model = Model()
+    for step in steps:
+        if not isinstance(step, tuple):
+            assert plain(machine.read(step)) == model.do(step)
+            continue
+        pause_ms, commands = step
+        stamp_ms = model.time_ms + pause_ms
+        data = encode_commands(commands, stamp_ms)
+        results = machine.apply(machine.last_applied + 1, data)
+        assert [plain(result) for result in results] == model.apply(commands, stamp_ms)
+        assert machine.store_rev == model.store_rev
+    check_sums(machine, model)
+    told: list[dict[bytes, str]] = [{} for _ in model.kinds]
+    for change in machine._keyspace.changes_after(0):
+        assert change.key not in told[change.rev], "a key has one change in a revision"
+        told[change.rev][change.key] = KIND_NAMES[change.kind]
+        assert (change.before and change.before.value) == model.moments[change.rev - 1].get(
+            change.key, (None,)
+        )[0]
+    assert told == model.kinds
+    for rev in range(model.store_rev + 1):
+        everything = Range(b"", None, 100, at_rev=rev)
+        assert machine.read(everything) == model.do(everything)
+
+
 @settings(max_examples=scaled(100), deadline=None)
 @given(st.lists(st.lists(PLAIN_MUTATIONS, min_size=1, max_size=4), max_size=10))
 def test_entries_without_a_stamp_do_the_same(entries: list[list[Command]]) -> None:
@@ -133,7 +232,7 @@ def test_entries_without_a_stamp_do_the_same(entries: list[list[Command]]) -> No
 
 
 @settings(max_examples=scaled(200), deadline=None)
-@given(st.lists(COMMANDS), st.integers(0, 2**62))
+@given(st.lists(COMMANDS | COMMANDS_3), st.integers(0, 2**62))
 def test_commands_come_back_from_their_bytes(commands: list[Command], stamp_ms: int) -> None:
     data = encode_commands(commands, stamp_ms)
 

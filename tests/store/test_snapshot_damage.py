@@ -1,12 +1,14 @@
-"""The format of snapshots: fixed bytes for each version, and no believing in anything else."""
+"""A damaged snapshot is refused, whatever is wrong with it: nothing in it is believed."""
 
 import tracemalloc
-from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from raftcache.store.commands import COMMAND_VERSION, Delete, Expire, RaiseVersion, Set, SetExpiring
+from raftcache.store.commands import (
+    COMMAND_VERSION,
+    Set,
+)
 from raftcache.store.machine import StateMachine
 from raftcache.store.records import Record, record_digest, state_digest
 from raftcache.store.restore import Restorer
@@ -14,6 +16,7 @@ from raftcache.store.slices import (
     Changes,
     Clock,
     CorruptSnapshot,
+    DatedChanges,
     Digests,
     End,
     Header,
@@ -21,84 +24,14 @@ from raftcache.store.slices import (
     Records,
     Slice,
     SnapshotError,
+    TiedRecords,
     TimedRecords,
     UnknownContents,
     encode_slice,
 )
 
-from .snapshots import Entry, assert_same, machine_of, restored, slices_of, with_end
-
-GOLDEN = [
-    "97000103050002cf3c0ddcde21ddd6b4",
-    "97020191c4016191c40133910391019102",
-    "930102c4d0" + "34" * 208,
-    "97020391c4016391c45c" + "34" * 92 + "910591059101",
-    "97030495c40161c40162c40161c40162c40163" + "95c400c400c40131c40132c400"
-    + "950000010200" * 2 + "950000010100",
-    "9304059400cf8a63330aad4dd98dcf8a63330aad4dd98dcf3c0ddcde21ddd6b4",
-    "930506ce374190ef",
-]  # fmt: skip
-
-
-GOLDEN_2 = [
-    "97000203050003cf38c9f6acd2f8003b",
-    "9406011502",
-    "98070292c40161c4016392c40131c4013392010492010492010192ce0001388e00",
-    "930103c4d0" + "34" * 208,
-    "98070491c4016491c45c" + "34" * 92 + "91059105910191ce00011185",
-    "97030595c40161c40162c40162c40163c4016495c400c400c40132c400c400"
-    + "950000020000" * 2 + "950000010000",
-    "9304069400cf06be83ee9e7317dbcf0157329daac0c315cf38c9f6acd2f8003b",
-    "930507ce181f8943",
-]  # fmt: skip
-
-
-def small() -> StateMachine:
-    """Return a machine with all that a snapshot can hold, and no more of it than needed."""
-    return machine_of(
-        [
-            [Set(b"a", b"1"), Set(b"b", b"2")],
-            [],
-            [Set(b"a", b"3"), Delete(b"b"), Set(b"c", b"4" * 300)],
-        ]
-    )
-
-
-def test_version_1_is_these_bytes_for_ever() -> None:
-    """What an old release wrote must be read, and the reverse (failure E15)."""
-    slices = slices_of(small(), 256)
-
-    assert [data.hex() for data in slices] == GOLDEN
-    assert_same(restored(map(bytes.fromhex, GOLDEN)), small())
-
-
-def timed() -> StateMachine:
-    """Return a machine with what version 2 has added."""
-    return machine_of(
-        [
-            [RaiseVersion(2), SetExpiring(b"a", b"1", 90_000), SetExpiring(b"b", b"2", 1)],
-            [Set(b"c", b"3"), Expire(b"a", 80_000)],
-            [SetExpiring(b"d", b"4" * 300, 70_000)],
-        ]
-    )
-
-
-def test_version_2_is_these_bytes_for_ever() -> None:
-    """With a clock behind the header, and deadlines (failure E15)."""
-    slices = slices_of(timed(), 256)
-
-    assert [data.hex() for data in slices] == GOLDEN_2
-    assert_same(restored(map(bytes.fromhex, GOLDEN_2)), timed())
-
-
-@pytest.mark.parametrize("machine_of_version", [small, timed])
-def test_a_state_that_holds_nothing_newer_is_written_for_the_oldest_release(
-    machine_of_version: Callable[[], StateMachine],
-) -> None:
-    """A member that has not been upgraded yet may be sent it."""
-    run = machine_of_version().begin_snapshot()
-
-    assert run.contents_version == (1 if machine_of_version is small else 2)
+from .snapshots import Entry, machine_of, restored, slices_of, with_end
+from .test_snapshot_format import small, tied, timed
 
 
 def restore_or_refuse(slices: list[bytes]) -> SnapshotError:
@@ -115,10 +48,12 @@ def _restore(restorer: Restorer, slices: list[bytes]) -> None:
     restorer.finish()
 
 
-BOTH = pytest.mark.parametrize("machine", [small(), timed()], ids=["version 1", "version 2"])
+EACH = pytest.mark.parametrize(
+    "machine", [small(), timed(), tied()], ids=["version 1", "version 2", "version 3"]
+)
 
 
-@BOTH
+@EACH
 def test_every_flipped_bit_is_noticed(machine: StateMachine) -> None:
     """Wherever it is, and never by another error than the one for it (failure E1)."""
     slices = slices_of(machine, 256)
@@ -129,7 +64,7 @@ def test_every_flipped_bit_is_noticed(machine: StateMachine) -> None:
             restore_or_refuse([*slices[:number], bytes(damaged), *slices[number + 1 :]])
 
 
-@BOTH
+@EACH
 def test_every_cut_is_noticed(machine: StateMachine) -> None:
     """Between slices and within them (failure D7)."""
     slices = slices_of(machine, 256)
@@ -140,7 +75,7 @@ def test_every_cut_is_noticed(machine: StateMachine) -> None:
         restore_or_refuse([*slices[:number], data + b"\x00", *slices[number + 1 :]])
 
 
-@BOTH
+@EACH
 def test_slices_in_any_other_order_are_refused(machine: StateMachine) -> None:
     slices = slices_of(machine, 256)
     for number in range(len(slices)):
@@ -189,6 +124,15 @@ DIGESTS = Digests(3, [7, DIGEST])
 
 HEADER_2 = Header(2, 9, 3, 1, 1, DIGEST)
 CLOCK = Clock(1, 7, 2)
+HEADER_3 = Header(3, 9, 3, 1, 1, DIGEST)
+CLOCK_3 = Clock(1, 7, 3)
+
+
+def dated(revs: list[int], kinds: list[int]) -> DatedChanges:
+    """Return a history of changes to as many keys, none of which was there before."""
+    keys = [b"%d" % number for number in range(len(revs))]
+    nothing = [0] * len(revs)
+    return DatedChanges(2, keys, [b""] * len(revs), nothing, nothing, nothing, revs, kinds)
 
 
 def test_a_snapshot_made_by_hand_is_restored() -> None:
@@ -303,6 +247,38 @@ KK, UV = [b"k", b"k"], [b"", b"u"]
             "unreadable",
             id="a negative deadline",
         ),
+        pytest.param(
+            [HEADER_2, CLOCK, TiedRecords(2, [b"k"], [b"v"], [3], [2], [2], [0], [0], [9])],
+            "TiedRecords in a snapshot of version 2",
+            id="ties in version 2",
+        ),
+        pytest.param(
+            [HEADER_2, CLOCK, dated([2], [1])],
+            "DatedChanges in a snapshot",
+            id="kinds in version 2",
+        ),
+        pytest.param([HEADER_2, Clock(1, 7, 3)], "in a cluster of another", id="another clock"),
+        pytest.param(
+            [HEADER_3, CLOCK_3, msgspec.structs.replace(CHANGES, number=2)],
+            "Changes in a snapshot of version 3",
+            id="a past without kinds in version 3",
+        ),
+        pytest.param(
+            [HEADER_3, CLOCK_3, dated([1], [1])], "leaves revisions out", id="a revision too early"
+        ),
+        pytest.param(
+            [HEADER_3, CLOCK_3, dated([3], [1])], "leaves revisions out", id="a revision left out"
+        ),
+        pytest.param(
+            [HEADER_3, CLOCK_3, dated([2, 4], [1, 1])], "behind store_rev", id="a later revision"
+        ),
+        pytest.param(
+            [HEADER_3, CLOCK_3, dated([2, 3, 2], [1, 1, 1])],
+            "leaves revisions out",
+            id="revisions that fall",
+        ),
+        pytest.param([HEADER_3, CLOCK_3, dated([2], [0])], "unreadable", id="a kind that is none"),
+        pytest.param([HEADER_3, CLOCK_3, dated([2], [])], "differ in length", id="a kind short"),
         pytest.param([HEADER, HEADER], "slice 0", id="two headers"),
         pytest.param([RECORDS], "slice 0 of a snapshot was expected", id="no header"),
         pytest.param(
