@@ -3,8 +3,10 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ import zmq
 
 from orchestrator.testing import RaftCluster
 
-from ..protocol.page import Example, differences, examples
+from ..protocol.page import PAGE, Example, differences, examples
 from .nodes import ANSWER_MS, ROOT
 
 pytest_plugins = ["orchestrator.testing"]
@@ -28,6 +30,7 @@ pytestmark = [
 
 Ask: TypeAlias = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Sends a request to an endpoint and returns the reply."""
+SHOWN_ENDPOINT = "tcp://127.0.0.1:7401"
 PACKAGES = ROOT / ".node" / "node_modules"
 PROGRAM = Path(__file__).parent / "nodejs" / "ask.js"
 INSTALL = "sh tests/end_to_end/nodejs/install.sh"
@@ -65,6 +68,7 @@ def test_a_req_socket_with_json_gets_what_the_page_says(raft_cluster: RaftCluste
                 return reply
 
         assert compare(raft_cluster, ask) == []
+    assert "'ok': True" in run_shown("python", [sys.executable, "-c"], raft_cluster)
 
 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -94,6 +98,22 @@ def test_node_js_gets_what_the_page_says(
             return reply
 
         assert compare(raft_cluster, ask) == []
+    assert run_shown("js", [node_js, "-e"], raft_cluster) == "hallo\n"
+
+
+def run_shown(language: str, command: list[str], cluster: RaftCluster) -> str:
+    """Run the program that the page shows in a language; return what it prints."""
+    [text] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert SHOWN_ENDPOINT in text
+    done = subprocess.run(
+        [*command, text.replace(SHOWN_ENDPOINT, cluster.endpoints[0])],
+        env={**os.environ, "NODE_PATH": str(PACKAGES)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture
