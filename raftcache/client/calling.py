@@ -86,7 +86,7 @@ class Caller:
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
-        self._context.term()
+        self._context.destroy(linger=0)  # `term` would wait for ever for a socket left open
 
     def _pause(self, call: routing.Call, until_ms: float) -> Fields | None:
         if not self._unanswered:

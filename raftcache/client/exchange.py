@@ -102,7 +102,7 @@ class Exchange:
         for channel in [*self._channels.values(), *self._retired]:
             channel.close()
         self._retired.clear()
-        context.term()
+        context.destroy(linger=0)  # `term` would wait for ever for a socket left open
 
     def _send(
         self,
