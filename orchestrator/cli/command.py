@@ -43,7 +43,7 @@ def _run_run(call: Call) -> int:
     command: list[str] = options.command
     if not command:
         raise UsageError("which command?", hint="bin/cluster run -- CMD ARGUMENTS")
-    found = _lookup(console, command[0])
+    found = lookup(console, command[0])
     if found:
         return found
     scenario = _scenario(call)
@@ -66,7 +66,7 @@ def _run_run(call: Call) -> int:
     return code
 
 
-def _lookup(console: Console, program: str) -> int:
+def lookup(console: Console, program: str) -> int:
     """Say before anything is started that there is no such program; 0 if there is."""
     if shutil.which(program) is not None:
         return 0
@@ -106,14 +106,14 @@ def _perform(
             _disturb(console, site, child, scenario)
         code = child.wait()
     except KeyboardInterrupt:
-        code = _end(child)
+        code = end_command(child)
     except BaseException:
-        _end(child)
+        end_command(child)
         raise
     return code if code >= 0 else EXIT_SIGNALLED - code
 
 
-def _end(child: "subprocess.Popen[bytes]") -> int:
+def end_command(child: "subprocess.Popen[bytes]") -> int:
     """End the command: a Ctrl-C of the terminal it has heard itself; others it hears now."""
     if child.poll() is None:
         child.terminate()

@@ -18,7 +18,7 @@ from ..errors import (
 )
 from .call import Call
 from .console import PROGRAM, Console, localised
-from .verbs import COMES_LATER, ENTRIES, GROUPS, SETTLES_FIRST, Entry, Verb
+from .verbs import COMES_LATER, ENTRIES, GROUPS, SETTLES_FIRST, TAKES_COMMAND, Entry, Verb
 
 
 def run(arguments: list[str]) -> int:
@@ -33,7 +33,10 @@ def run(arguments: list[str]) -> int:
         entry = _find(verb)
         module = importlib.import_module(f".{entry.module}", __package__)
         found: Verb = getattr(module, verb.upper())
-        options = _parser(verb, entry.usage, found).parse_args([*leading, *rest])
+        own, command = _split_command(rest) if verb in TAKES_COMMAND else (rest, [])
+        options = _parser(verb, entry.usage, found).parse_args([*leading, *own])
+        if command:
+            options.command = command
         call = Call(options, console)
         if verb in SETTLES_FIRST:
             _settle(call)
@@ -109,6 +112,12 @@ def _split(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
         if leading[-1] in {"--file", "--state"} and rest:
             leading.append(rest.pop(0))
     return (leading, rest[0], rest[1:]) if rest else (leading, None, [])
+
+
+def _split_command(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Split a verb's own arguments from the command after the dashes."""
+    own = _before_dashes(arguments)
+    return own, arguments[len(own) + 1 :]
 
 
 def _before_dashes(arguments: list[str]) -> list[str]:

@@ -52,6 +52,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "incr": Entry("data", "incr KEY [BY]", "add to a number"),
         "delete": Entry("data", "delete KEY", "delete it"),
         "keys": Entry("data", "keys [PREFIX]", "list keys"),
+        "lock": Entry("lock", "lock NAME -- CMD", "run a command while holding a lock"),
         "watch": Entry("watch", "watch [KEY]", "every change as it happens, over any failover"),
     },
     "breaking things": {
@@ -92,8 +93,10 @@ SETTLES_FIRST = {
 """Verbs before which it is seen to what a killed `add`, `remove`, `replace` or `scale` has left;
 these themselves and `up` do it on their own."""
 
+TAKES_COMMAND = {"run", "lock"}
+"""Verbs with a command after the dashes, whatever it looks like."""
+
 COMES_LATER = {
     "doctor": "finding leftovers of dead runs",
-    "lock": "locks",
 }
 """Verbs that are planned: asking for one deserves a better answer than `unknown`."""

@@ -55,7 +55,7 @@ def test_every_verb_has_a_page_with_examples(verb: str, capsys: Captured) -> Non
     [
         (["frobnicate"], "there is no verb 'frobnicate'"),
         (["statsu"], "there is no verb 'statsu'; did you mean 'status'?"),
-        (["lock"], "'lock' comes later: locks"),
+        (["doctor"], "'doctor' comes later: finding leftovers of dead runs"),
         (["--file", "x"], "a verb is missing"),
         (["--frob", "up"], "unrecognized arguments: --frob"),
         (["isolate"], "the following arguments are required: NODES"),
