@@ -324,6 +324,27 @@ def test_one_claims_and_the_others_wait_for_what_he_keeps(store: FakeStore) -> N
     assert set(store.values) == {key}
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_in_any_order_a_result_is_computed_once(seed: int, store: FakeStore) -> None:
+    chance, cache = random.Random(seed), caching()
+    computed: list[Actor] = []
+    actors = [Actor(store, lambda: cache.look_up(b"k")) for _ in range(5)]
+
+    while able := [actor for actor in actors if actor.may_go_on]:
+        actor = chance.choice(able)
+        actor.step()
+        found = actor.result
+        if actor.done and isinstance(found, Found) and found.value is None:
+            computed.append(actor)
+            actor.result = None
+            claim = found.claim
+            actor.begin_again(lambda claim=claim: cache.keep(b"k", b"5", claim))  # type: ignore[misc]
+
+    assert len(computed) == 1
+    assert all(actor.done and actor.error is None for actor in actors)
+    assert set(store.values) == {b"k"}
+
+
 def test_who_fails_or_dies_leaves_it_to_the_next(store: FakeStore) -> None:
     cache = caching()
     actors = [Actor(store, lambda: cache.look_up(b"k")) for _ in range(3)]

@@ -13,7 +13,7 @@ from typing import Any, Final, ParamSpec, TypeVar, get_type_hints
 import msgspec
 
 from ...errors import Conflict, RequestError
-from ..records import Delete, Fence, Set
+from ..records import Delete, Fence, Record, Set
 from ..sync import Client
 from .steps import PLANS, Changed, Steps, deadline_of, left, perform
 
@@ -84,7 +84,7 @@ class Caching:
         try:
             while True:
                 record = yield PLANS.get_record(key, local=False)
-                if record is not None and (record.ttl is None or record.ttl > self._stale):
+                if self._is_fresh(record):
                     return Found(record.value)
                 try:
                     written = yield PLANS.write(Set(claim, b"", if_mod_rev=0, bind=True))
@@ -96,10 +96,19 @@ class Caching:
                         return Found(None)
                     yield Changed(conflict.mod_rev + 1, key=claim, seconds=seconds)
                 else:
-                    return Found(None, Fence(claim, written.mod_rev))
+                    fence = Fence(claim, written.mod_rev)
+                    # Between looking and claiming another may have claimed, kept and let go.
+                    record = yield PLANS.get_record(key, local=False)
+                    if not self._is_fresh(record):
+                        return Found(None, fence)
+                    yield from self.let_go(fence)
+                    return Found(record.value)
         except RequestError:
             # A cache that can't be asked is no reason to do without a result.
             return Found(None)
+
+    def _is_fresh(self, record: Record[bytes] | None) -> bool:
+        return record is not None and (record.ttl is None or record.ttl > self._stale)
 
     def keep(self, key: bytes, value: bytes, claim: Fence | None) -> Steps[None]:
         """Keep a value, if the claim is still there, and give the claim back."""
