@@ -1,11 +1,13 @@
 """Each program of docs/examples does what it says, over a failover where that is its point."""
 
 import importlib.util
-from types import ModuleType
+from typing import Any
 
 import pytest
 
 from orchestrator.testing import RaftCluster
+from raftcache.client import Client
+from raftcache.client.recipes import Election
 
 from .conftest import ROOT, Start
 
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.processes
 CALL_SECONDS = 60.0
 
 
-def example(name: str) -> ModuleType:
+def example(name: str) -> Any:
     """Import a program, to use its parts."""
     specification = importlib.util.spec_from_file_location(name, ROOT / f"docs/examples/{name}.py")
     assert specification is not None
@@ -52,16 +54,18 @@ def test_the_config_watcher_sees_every_change_over_a_failover(
 
 def test_the_rate_limiter_lets_so_many_pass(raft_cluster: RaftCluster, start: Start) -> None:
     """One count for all processes; the other customer has one of its own."""
-    limiter = example("rate_limiter").RateLimiter
-    first = limiter(raft_cluster.client(), calls=3, window=600.0)
-    second = limiter(raft_cluster.client(), calls=3, window=600.0)
+    module = example("rate_limiter")
+    module.ANSWER_SECONDS = CALL_SECONDS
+    limiter = module.RateLimiter
+    first = limiter(raft_cluster.client(timeout=CALL_SECONDS), calls=3, window=600.0)
+    second = limiter(raft_cluster.client(timeout=CALL_SECONDS), calls=3, window=600.0)
 
     allowed = [one.allows("ada") for one in (first, second, first, second, first)]
 
     assert allowed == [True, True, True, False, False]
     assert first.allows("grace")
-    assert raft_cluster.client().expire("calls/ada", 0.001), "the window ends"
-    while raft_cluster.client().get("calls/ada") is not None:
+    assert raft_cluster.client(timeout=CALL_SECONDS).expire("calls/ada", 0.001), "the window ends"
+    while raft_cluster.client(timeout=CALL_SECONDS).get("calls/ada") is not None:
         pass
     assert second.allows("ada")
     program = start("rate_limiter.py", "ada", endpoints=raft_cluster.endpoints)
@@ -70,9 +74,60 @@ def test_the_rate_limiter_lets_so_many_pass(raft_cluster: RaftCluster, start: St
 
 
 def test_the_rate_limiter_serves_when_the_cache_does_not(raft_cluster: RaftCluster) -> None:
-    limiter = example("rate_limiter").RateLimiter(raft_cluster.client(), calls=0)
+    module = example("rate_limiter")
+    module.ANSWER_SECONDS = CALL_SECONDS
+    limiter = module.RateLimiter(raft_cluster.client(timeout=CALL_SECONDS), calls=0)
     assert not limiter.allows("ada")
 
+    module.ANSWER_SECONDS = 0.1
     raft_cluster.kill("majority")
 
     assert limiter.allows("ada")
+
+
+def test_the_cron_job_goes_on_when_its_process_and_the_leader_die(
+    raft_cluster: RaftCluster, start: Start
+) -> None:
+    """Each run is counted once; who takes over goes on where the dead one has ended."""
+    programs = {
+        name: start("cron.py", name, "0.1", endpoints=raft_cluster.endpoints) for name in ("a", "b")
+    }
+    cache = raft_cluster.client(timeout=CALL_SECONDS)
+    await_runs(cache, 2)
+    raft_cluster.kill_leader()
+    await_runs(cache, int(cache.get("cron/runs") or 0) + 2)
+    while not (leader := Election(cache, "cron").leader()):
+        pass
+    dead = programs.pop(leader.decode())
+    dead.process.kill()
+    seen = dead.rest()
+    runs_before = int(cache.get("cron/runs") or 0)
+
+    (survivor,) = programs.values()
+    seen += survivor.wait_for(lambda line: run_of(line) > runs_before)
+
+    runs = [run_of(line) for line in seen if run_of(line)]
+    assert len(runs) == len(set(runs)) >= 3, seen
+    assert survivor.end() == 0
+
+
+def await_runs(cache: Client[bytes], count: int) -> None:
+    """Wait until the job has run so often."""
+    while int(cache.get("cron/runs") or 0) < count:
+        pass
+
+
+def run_of(line: str) -> int:
+    """Return the number of the run that a line tells of; 0: none."""
+    return int(line.rpartition(" ")[2]) if ": run " in line else 0
+
+
+def test_one_worker_computes_what_all_want(raft_cluster: RaftCluster, start: Start) -> None:
+    programs = [
+        start("cached_function.py", "tea", endpoints=raft_cluster.endpoints) for _ in range(3)
+    ]
+
+    printed = [program.rest() for program in programs]
+
+    assert [lines[-1] for lines in printed] == ["tea: 314 cents"] * 3
+    assert sum(len(lines) for lines in printed) == 4, "one has computed, and said so"
