@@ -28,11 +28,11 @@ NEVER_BYTES = 64 * 1024 * 1024
 
 _MIXES = (
     ("set", "set", "get", "get", "incr", "incr", "cas"),
-    ("set", "get", "incr", "cas", "cas_value", "delete", "batch", "range", "local"),
+    ("set", "get", "incr", "cas", "cas_value", "delete", "batch", "range", "local", "past", "huge"),
     ("incr", "incr", "incr", "get"),
     ("fleeting", "fleeting", "set", "get", "incr"),
-    ("set", "get", "get", "get", "range"),
-    ("batch", "batch", "range", "delete", "set"),
+    ("set", "get", "get", "get", "range", "past"),
+    ("batch", "batch", "range", "delete", "set", "past"),
 )
 
 

@@ -1,8 +1,8 @@
 """A run's history, as the judge of all histories reads it (``orchestrator.verify``).
 
 A batch is so many operations with one interval: it is not all or nothing. A range is a read of
-every key it could have told of. Local reads promise less, and keys that expire change by
-themselves: both are left to ``judge``.
+every key it could have told of. Local reads promise less, keys that expire change by
+themselves, and pages of the past tell of no present: they are left to ``judge`` and ``moments``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,8 @@ def contradictions(history: Iterable[Operation]) -> list[str]:
 
 
 def _translated(operation: Operation) -> Iterator[verify.Operation]:
-    if operation.asked.get("read") == "local" or operation.key in FLEETING:
+    told = operation.asked
+    if told.get("read") == "local" or operation.key in FLEETING or "at_rev" in told:
         return
     if operation.op == "batch":
         results = operation.fields.get("results")
@@ -59,6 +60,7 @@ def _one(
         key=asked["key"],
         args=verify.Arguments(
             value=asked.get("value"),
+            by=asked.get("by", 1),
             if_mod_rev=asked.get("if_mod_rev"),
             if_value=text_of(asked.get("if_value")),
         ),

@@ -10,6 +10,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
+from raftcache.storage.frame import decode_header
 from raftcache.storage.segment import segment_number
 
 from .disk import SECTOR_BYTES
@@ -165,17 +166,23 @@ def rot_log(faults: Faults, random: Random) -> bool:
     settled = host.disk.settled_bytes(path) // SECTOR_BYTES
     if settled == 0:
         return False
-    start = random.randrange(settled) * SECTOR_BYTES
     content = host.disk.content(path)
+    start = random.randrange(settled) * SECTOR_BYTES
+    frames = [
+        offset
+        for offset in range(0, settled * SECTOR_BYTES, SECTOR_BYTES)
+        if decode_header(content, offset) is not None
+    ]
     before = content[start : start + SECTOR_BYTES]
-    how = random.choice(("flip", "lose", "misdirect"))
+    how = random.choice(("flip", "lose", "misdirect", "misdirect"))
     if how == "flip":
         at = random.randrange(SECTOR_BYTES)
         after = before[:at] + bytes([before[at] ^ 1 << random.randrange(8)]) + before[at + 1 :]
     elif how == "lose":
         after = bytes(SECTOR_BYTES)
     else:
-        other = random.randrange(settled) * SECTOR_BYTES
+        start, other = random.choice(frames or [start]), random.choice(frames or [0])
+        before = content[start : start + SECTOR_BYTES]
         after = content[other : other + SECTOR_BYTES]
     if after == before:
         return False

@@ -159,6 +159,28 @@ def lose_type(faults: Faults, random: Random) -> bool:
     return True
 
 
+def delay_type(faults: Faults, random: Random) -> bool:
+    """Let frames with messages of one type come late, so that they meet what followed them."""
+    network = faults.cluster.network
+    if network.delays is not None:
+        return False
+    kind = random.choice(LOSABLE)
+    late_us = random.choice((20_000, 150_000, 400_000))
+    faults.cluster.note(f"{kind} is late by up to {late_us} us")
+
+    def delay(_target: str, data: bytes) -> int:
+        if all(type(message).__name__ != kind for message in peer_frame(data).messages):
+            return 0
+        return random.randint(1, late_us) if random.random() < 0.7 else 0
+
+    def over() -> None:
+        network.delays = None
+
+    network.delays = delay
+    faults.later(random, over)
+    return True
+
+
 def stranger(faults: Faults, random: Random) -> bool:
     """Let a node hear a node of another cluster, which has the same names (failure C12)."""
     running = faults.cluster.running
@@ -190,6 +212,7 @@ KINDS: Final[MappingProxyType[str, Kind]] = MappingProxyType(
         "any_cuts": any_cuts,
         "storm": storm,
         "lose_type": lose_type,
+        "delay_type": delay_type,
         "stranger": stranger,
     }
 )

@@ -19,6 +19,8 @@ BURST_MAX = 30
 LOOK_US = 2_000
 WAIT_US = 1_500_000
 READS = 4
+READS_MAX = 40
+READ_PAUSE_US = 10_000
 
 
 class _Overthrow:
@@ -29,19 +31,26 @@ class _Overthrow:
         self._random = random
         self._former = former
         self._cuts: Links = set()
+        self._holds = False
+        self._lingers = False
         self._end_us = faults.cluster.scheduler.now_us + WAIT_US
 
     def begin(self) -> None:
         """Let it be heard no more, and have it write what only itself will have."""
         random, former = self._random, self._former
         names = [former.name, *(name for name in self._names() if name != former.name)]
-        shape = random.choice((isolated, isolated, mute))
-        self._cut(shape(names))
+        if random.random() < 0.4 and self._faults.cluster.network.delays is None:
+            self._let_linger()
+            self._after(random.randint(1_000, 40_000), lambda: self._cut(mute(names)))
+        else:
+            self._cut(random.choice((isolated, mute))(names))
         pause_us = random.choice((100, 400, 1_500))
         for number in range(random.choice((0, random.randint(1, BURST_MAX)))):
             self._after(number * pause_us, self._write)
         if random.random() < 0.3:
             self._after(random.randint(0, 20_000), self._stop)
+        if random.random() < 0.5:
+            self._hold_disk()
         self._after(LOOK_US, self._look)
 
     def _names(self) -> list[str]:
@@ -68,6 +77,29 @@ class _Overthrow:
     def _stop(self) -> None:
         if self._former.alive and not self._former.paused:
             self._faults.cluster.pause(self._former.name)
+
+    def _let_linger(self) -> None:
+        """Let all that it hears be old, and have it asked to read all the time (failure B3)."""
+        cluster, former, random = self._faults.cluster, self._former.name, self._random
+        late_us = random.choice(((50_000, 200_000), (100_000, 400_000)))
+
+        def delay(target: str, _data: bytes) -> int:
+            return random.randint(*late_us) if target == former else 0
+
+        cluster.network.delays = delay
+        self._lingers = True
+        for number in range(READS_MAX):
+            self._after(number * READ_PAUSE_US, self._read)
+
+    def _hold_disk(self) -> None:
+        """Let its disk take its time, so that its word comes when the entries have gone (A10)."""
+        writer = getattr(self._former, "writer", None)
+        if writer is not None:
+            writer.held = self._holds = True
+
+    def _let_disk_go_on(self) -> None:
+        if self._former.alive:
+            self._former.writer.go_on()
 
     def _look(self) -> None:
         """Wait until another leads and has committed something."""
@@ -109,6 +141,11 @@ class _Overthrow:
 
     def _mend(self) -> None:
         self._faults.cluster.network.mend(self._cuts)
+        if self._lingers:
+            self._faults.cluster.network.delays = None
+        if self._holds:
+            most_us = self._random.choice((2_000, 30_000, 120_000))
+            self._after(self._random.randint(0, most_us), self._let_disk_go_on)
 
 
 def overthrow(faults: Faults, random: Random) -> bool:

@@ -36,6 +36,8 @@ class Network:
         self.cuts: set[tuple[str, str]] = set()
         self.blocks: Callable[[str, str, bytes], bool] | None = None
         """Says which frames (source, target, data) are lost; for directed tests."""
+        self.delays: Callable[[str, bytes], int] | None = None
+        """Says by how many microseconds a frame (target, data) takes longer than others."""
         self._scheduler = scheduler
         self._record = record
         self._seed = seed
@@ -60,7 +62,11 @@ class Network:
             return
         now_us = self._scheduler.now_us
         due_us = now_us + random.randint(*profile.delay_us)
-        if profile.reorder and random.randrange(1000) < profile.reorder:
+        delayed_us = 0 if self.delays is None else self.delays(target, data)
+        if delayed_us:
+            self._record.fault("delay")
+            due_us += delayed_us
+        elif profile.reorder and random.randrange(1000) < profile.reorder:
             self._record.fault("reorder")
             due_us += random.randint(0, profile.late_us)
         else:
@@ -89,7 +95,7 @@ class Network:
     def heal(self) -> None:
         """Mend all links."""
         self.cuts.clear()
-        self.blocks = None
+        self.blocks = self.delays = None
 
     def _is_lost(self, source: str, target: str, data: bytes) -> bool:
         if (source, target) in self.cuts:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from .cluster import SimulatedCluster
 from .histories import contradictions
 from .judge import judge
+from .moments import judge_moments
 from .workload import Operation
 from .writer import SLOW_FACTOR
 
@@ -33,6 +34,8 @@ def pass_verdict(cluster: SimulatedCluster, history: Iterable[Operation]) -> Non
     _check_answered(cluster)
     _check_rest(cluster)
     found = judge(operations)
+    assert not found, "\n".join(found[:FOUND_MAX])
+    found = judge_moments(operations, profile)
     assert not found, "\n".join(found[:FOUND_MAX])
     found = contradictions(operations)
     assert not found, "\n".join(found[:FOUND_MAX])

@@ -24,7 +24,9 @@ MIXED = tuple(f"mixed-{number}" for number in range(3))
 """Keys to which anything is done."""
 TALLIES = tuple(f"tally-{number}" for number in range(2))
 """Keys that are counted up in batches."""
-KEYS = (*REGISTERS, *COUNTERS, *MIXED, *TALLIES)
+HUGE = ("tally-huge",)
+"""A key to which so much is added that it is sometimes too much."""
+KEYS = (*REGISTERS, *COUNTERS, *MIXED, *TALLIES, *HUGE)
 FLEETING = tuple(f"fleeting-{number}" for number in range(2))
 """Keys that expire; when, only the leaders' clocks know."""
 
@@ -126,6 +128,8 @@ class _Client:
         self._cluster = cluster
         self._number = number
         self._turn = 0
+        self.newest_rev = 0
+        """The newest revision that this client was told of."""
         self._seen: dict[str, int] = {}
         self._values: dict[str, Any] = {}
 
@@ -170,6 +174,7 @@ class _Client:
             if turn != self._turn:
                 return  # This client has given up on it, and nobody listens any more.
             self._workload.settle(operation, call.reply)
+            self.newest_rev = max(self.newest_rev, call.reply["store_rev"])
             if "mod_rev" in call.reply:
                 self._seen[operation.key] = call.reply["mod_rev"]
                 value = call.reply.get("value", operation.argument)
@@ -247,6 +252,17 @@ def _range(client: _Client) -> tuple[str, dict[str, Any]]:
     return "range", asked if client.random.random() < 0.8 else {**asked, "read": "local"}
 
 
+def _past(client: _Client) -> tuple[str, dict[str, Any]]:
+    prefix = client.random.choice(("register-", "mixed-", "counter-", "tally-"))
+    at_rev = max(1, client.newest_rev - client.random.randint(0, 8))
+    return "range", {"prefix": prefix, "at_rev": at_rev}
+
+
+def _huge(client: _Client) -> tuple[str, dict[str, Any]]:
+    by = client.random.choice((2**62, -(2**62), 2**63 - 1, -(2**63), 5))
+    return "incr", {"key": HUGE[0], "by": by}
+
+
 def _local(client: _Client) -> tuple[str, dict[str, Any]]:
     return "get", {"key": client.random.choice(KEYS), "read": "local"}
 
@@ -263,6 +279,8 @@ OPERATIONS: Final[MappingProxyType[str, Callable[[_Client], tuple[str, dict[str,
             "batch": _batch,
             "fleeting": _fleeting,
             "range": _range,
+            "past": _past,
+            "huge": _huge,
             "local": _local,
         }
     )
