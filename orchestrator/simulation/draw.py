@@ -16,7 +16,7 @@ from .kinds import COMPANIONS, GROUPS, KINDS
 from .points import NEEDS, POINTS
 from .profile import Profile
 
-_LOSSES = ("lose_state", "lose_state")
+_LOSSES = ("lose_state",) * 4
 _POWER_GOES = frozenset(
     ("power", "doom", "kill_all", "kill_majority", "blink", "lose_sync", "rot_log")
 )
@@ -198,7 +198,7 @@ def _with_durability(profile: Profile, random: Random) -> Profile:
             points=tuple(name for name in profile.points if POINTS[name].group != "stopping"),
             point_effects=("pause", "isolate"),
         )
-    if number < 0.10:
+    if number < 0.12:
         return msgspec.structs.replace(
             profile,
             durability="os",
