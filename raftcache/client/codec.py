@@ -301,6 +301,8 @@ def look_for_expired(fields: Fields, reply: Fields) -> None:
     Raises:
         SessionExpired: nothing of this sending that would have changed anything was done.
     """
-    for operation, result in zip(fields.get("ops", ()), reply.get("results", ()), strict=True):
+    if "ops" not in fields:
+        return
+    for operation, result in zip(fields["ops"], reply["results"], strict=True):
         if "seq" in operation and result.get("error") == SessionExpired.code:
             raise error_of(result)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from raftcache.client import (
+    Compare,
     Conflict,
     Get,
     Incr,
@@ -14,6 +15,7 @@ from raftcache.client import (
     SessionExpired,
     Set,
     State,
+    TxnResult,
     Unsupported,
 )
 
@@ -228,6 +230,37 @@ def test_cas_tells_by_its_value_whether_it_wrote(kind: str, store: FakeStore) ->
         assert client.cas("k", "w", if_mod_rev=0) is None
         with pytest.raises(ValueError, match="cas needs"):
             client.cas("k", "w")
+
+
+@BOTH_CLIENTS
+def test_a_transaction_is_one_write_with_one_number(kind: str, store: FakeStore) -> None:
+    done = {"succeeded": False, "results": [{"ok": True, "found": False}]}
+    store.refuse = lambda request: done if request["op"] == "txn" else None
+    with playing(store) as nodes, connected(kind, *nodes, codec="json") as client:
+        result = client.txn(
+            [Compare("k", "value", "!=", {"a": 1}), Compare("l", "mod_rev", ">", 3)],
+            [Set("k", [1]), Incr("n")],
+            [Get("k")],
+        )
+
+    assert result == TxnResult(succeeded=False, results=(None,))
+    request = next(request for request in store.requests if request["op"] == "txn")
+    del request["id"], request["timeout_ms"]
+    assert request == {
+        "op": "txn",
+        "session": 7,
+        "seq": 1,
+        "ack": 0,
+        "compare": [
+            {"key": b"k", "field": "value", "cmp": "!=", "to": b'{"a":1}'},
+            {"key": b"l", "field": "mod_rev", "cmp": ">", "to": 3},
+        ],
+        "then": [
+            {"op": "set", "key": b"k", "value": b"[1]"},
+            {"op": "incr", "key": b"n", "by": 1},
+        ],
+        "else": [{"op": "get", "key": b"k"}],
+    }
 
 
 # The lease
