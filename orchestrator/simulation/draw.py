@@ -125,6 +125,13 @@ def draw_busy(random: Random) -> Profile:
     return _with_values(_with_durability(_with_needs(busy), random), random)
 
 
+def draw_sessions(random: Random) -> Profile:
+    """Draw a world in which most clients number their writes, and repeat them until answered."""
+    return msgspec.structs.replace(
+        draw_busy(random), clients=2, sessions=random.choice((2, 4, 6)), mix=_MIXES[0]
+    )
+
+
 def draw_calm(_random: Random) -> Profile:
     """Return the world in which nothing goes wrong."""
     return Profile()
@@ -169,6 +176,7 @@ PROFILES: Final[MappingProxyType[str, Callable[[Random], Profile]]] = MappingPro
         "wild": draw_wild,
         "busy": draw_busy,
         "points": draw_pointed,
+        "sessions": draw_sessions,
         **{group: _of_group(group) for group in GROUPS},
         "calm": draw_calm,
     }

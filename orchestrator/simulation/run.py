@@ -15,6 +15,7 @@ from .faults import Faults
 from .forcing import watch_points
 from .kinds import KINDS
 from .members import let_join
+from .numbered import NumberedClients
 from .peace import make_peace
 from .profile import Profile
 from .verdict import pass_verdict
@@ -91,6 +92,7 @@ class Run:
         self.cluster = SimulatedCluster(whole, profile, verbose=verbose).up()
         let_join(self.cluster)
         self.workload = Workload(self.cluster, whole)
+        self.numbered = NumberedClients(self.workload, self.cluster, whole)
         self.faults = Faults(self.cluster, f"{whole}/faults", KINDS)
         watch_points(self.faults, profile.points, whole)
 
@@ -107,6 +109,7 @@ class Run:
         self.faults.stop()
         self.workload.stop()
         make_peace(self.faults)
+        self.numbered.settle_all()
         self.workload.read_all()
         cluster.elect()  # Leaders write entries of their own: all have applied the last.
         pass_verdict(cluster, self.workload.history)

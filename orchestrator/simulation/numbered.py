@@ -1,0 +1,262 @@
+"""Clients with sessions: each mutation has a number, and is sent again until it is answered.
+
+What they do stands in the same history as what the others do, each mutation once, however often it
+was sent: so the judges of histories notice one that took effect twice. Beyond that, all answers to
+one number must be one and the same, and no session may end before its time.
+"""
+
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from .calls import Call
+from .clock import NORMAL_RATE
+from .cluster import SimulatedCluster
+from .histories import text_of
+from .kinds_of_process import CLOCK_RATES
+from .workload import (
+    COUNTERS,
+    FAILED,
+    MIXED,
+    OK,
+    PATIENCE_US,
+    REGISTERS,
+    UNKNOWN,
+    Operation,
+    Workload,
+)
+
+UNSETTLED_MAX = 5
+"""How many numbers a client leaves without an answer before it does nothing new."""
+TTLS_MS = (400, 2_000, 20_000)
+DEFINITE = frozenset({"conflict"})
+"""The refusals that are answers: they are told again."""
+ROUNDED_US = 2_000
+"""Clocks and stamps show whole milliseconds."""
+HEADER = frozenset({"ok", "id", "node", "term", "leader", "store_rev", "message"})
+"""What an answer says of whoever gives it, and not of what was done."""
+IMPOSSIBLE = frozenset({"stale_seq", "window_full", "bad_request"})
+"""What is never told of a number above `ack`, to a client that numbers well."""
+
+
+KEYS_OF = MappingProxyType(
+    {"incr": COUNTERS, "set": REGISTERS, "cas": REGISTERS, "create": MIXED, "delete": MIXED}
+)
+"""What is done to which keys. What is refused now may be possible later, if it is deleted."""
+
+
+class _Numbered(msgspec.Struct):
+    """A mutation under its number."""
+
+    operation: Operation
+    fields: dict[str, Any]
+    answer: dict[str, Any] | None = None
+    """What it was answered: every answer must be this one."""
+
+
+class NumberedClients:
+    """As many clients with sessions as the profile says.
+
+    Args:
+        workload: has the history.
+        cluster: whom they ask.
+        seed: decides what they ask.
+    """
+
+    def __init__(self, workload: Workload, cluster: SimulatedCluster, seed: int | str) -> None:
+        first = cluster.profile.clients
+        self.clients = [
+            _Client(workload, cluster, Random(f"{seed}/numbered/{number}"), first + number)
+            for number in range(cluster.profile.sessions)
+        ]
+        for client in self.clients:
+            client.begin()
+
+    def settle_all(self) -> None:
+        """Send again what has no answer yet; in the end, when all is well."""
+        for client in self.clients:
+            client.settle_all()
+
+
+class _Client:
+    """One client: asks, waits, thinks, asks."""
+
+    def __init__(
+        self, workload: Workload, cluster: SimulatedCluster, random: Random, number: int
+    ) -> None:
+        self._random = random
+        self._workload = workload
+        self._cluster = cluster
+        self._number = number
+        self._turn = 0
+        self._seen: dict[str, int] = {}
+        self._session = 0
+        self._ttl_ms = 0
+        self._kept_us = 0
+        """When the last request that kept the session alive was sent."""
+        self._seq = 0
+        self._ack = 0
+        self._numbered: dict[tuple[int, int], _Numbered] = {}
+        """By session and number; what is settled too, as late answers must be the same."""
+
+    def begin(self) -> None:
+        """Ask for the first time, soon."""
+        self._think()
+
+    def settle_all(self) -> None:
+        """Ask until every number of the present session has its answer."""
+        for seq in self._unsettled():
+            numbered = self._numbered[self._session, seq]
+            node = self._random.choice(self._cluster.names)
+            reply = self._cluster.ask(node, numbered.operation.op, **numbered.fields)
+            session = self._session
+            self._on_numbered(numbered, reply)
+            if session != self._session:
+                return  # It has ended meanwhile.
+            assert numbered.answer is not None, f"all is well, and no answer to {numbered}: {reply}"
+
+    def _think(self) -> None:
+        pause_us = self._random.randint(*self._cluster.profile.think_us)
+        self._cluster.scheduler.after(pause_us, self._ask)
+
+    def _unsettled(self) -> list[int]:
+        numbers = range(self._ack + 1, self._seq + 1)
+        return [seq for seq in numbers if self._numbered[self._session, seq].answer is None]
+
+    def _ask(self) -> None:
+        if not self._workload.running:
+            return
+        random = self._random
+        unsettled = self._unsettled()
+        number = random.random()
+        if not self._session:
+            self._open()
+        elif number < 0.1:
+            self._keep_alive()
+        elif number < 0.12 and not unsettled:
+            self._close()
+        elif len(unsettled) >= UNSETTLED_MAX or (unsettled and number < 0.6):
+            self._send_numbered(self._numbered[self._session, random.choice(unsettled)])
+        else:
+            self._send_numbered(self._new())
+
+    def _open(self) -> None:
+        ttl_ms, sent_us = self._random.choice(TTLS_MS), self._cluster.scheduler.now_us
+
+        def opened(reply: dict[str, Any]) -> None:
+            if reply["ok"] and not self._session:
+                self._session, self._ttl_ms, self._kept_us = reply["session"], ttl_ms, sent_us
+                self._seq = self._ack = 0
+
+        self._send("session_open", {"ttl_ms": ttl_ms}, opened)
+
+    def _keep_alive(self) -> None:
+        session, sent_us = self._session, self._cluster.scheduler.now_us
+
+        def kept(reply: dict[str, Any]) -> None:
+            if session != self._session:
+                return
+            if reply["ok"]:
+                self._kept_us = max(self._kept_us, sent_us)
+            else:
+                self._look_for_the_end(reply)
+
+        self._send("session_keepalive", {"session": session}, kept)
+
+    def _close(self) -> None:
+        # Whatever is answered: nothing is asked for under it any more.
+        session, self._session = self._session, 0
+        self._seq = self._ack = 0
+        self._send("session_close", {"session": session}, lambda _reply: None)
+
+    def _new(self) -> _Numbered:
+        random = self._random
+        op = random.choice(tuple(KEYS_OF))
+        asked: dict[str, Any] = {"key": random.choice(KEYS_OF[op])}
+        if op in {"set", "cas", "create"}:
+            asked["value"] = f"{self._number}.{self._session}.{self._seq}.{random.randrange(1000)}"
+        if op in {"cas", "create"}:
+            asked["if_mod_rev"] = self._seen.get(asked["key"], 0) if op == "cas" else 0
+            op = "set"
+        self._seq += 1
+        operation = self._workload.invoke(self._number, "", op, asked)
+        numbered = _Numbered(operation, {**asked, "session": self._session, "seq": self._seq})
+        self._numbered[self._session, self._seq] = numbered
+        return numbered
+
+    def _send_numbered(self, numbered: _Numbered) -> None:
+        numbered.operation.node = self._send(
+            numbered.operation.op,
+            {**numbered.fields, "ack": self._ack},
+            lambda reply: self._on_numbered(numbered, reply),
+        )
+
+    def _send(self, op: str, fields: dict[str, Any], on_reply: Any) -> str:
+        """Ask one node; go on when it has answered, or when it is too late."""
+        self._turn += 1
+        turn, random = self._turn, self._random
+        node = random.choice(self._cluster.names)
+        timeout_ms = random.choice((50, 200, 1_000))
+        json = random.random() < 0.2
+        call = self._cluster.request(node, op, json=json, timeout_ms=timeout_ms, **fields)
+
+        def answered(call: Call) -> None:
+            self._cluster.record.counts[f"{op} numbered {call.outcome}"] += 1
+            on_reply(call.reply)  # A late answer is an answer.
+            go_on()
+
+        def go_on() -> None:
+            if turn == self._turn:
+                self._turn += 1
+                self._think()
+
+        call.on_answer = answered
+        self._cluster.scheduler.after(timeout_ms * 1_000 + PATIENCE_US, go_on)
+        return node
+
+    def _on_numbered(self, numbered: _Numbered, reply: dict[str, Any]) -> None:
+        error = reply.get("error")
+        session, seq = numbered.fields["session"], numbered.fields["seq"]
+        if reply["ok"] or error in DEFINITE:
+            self._settle(numbered, reply)
+        elif session == self._session and error == "session_expired":
+            self._look_for_the_end(reply)
+        elif session == self._session and seq > self._ack:
+            assert error not in IMPOSSIBLE, f"{numbered.fields} has no answer yet: {reply}"
+
+    def _settle(self, numbered: _Numbered, reply: dict[str, Any]) -> None:
+        operation = numbered.operation
+        answer = {name: text_of(reply[name]) for name in sorted(reply) if name not in HEADER}
+        if numbered.answer is not None:
+            assert answer == numbered.answer, (
+                f"every send of a number gets one answer: {numbered}, then {reply}"
+            )
+            return
+        numbered.answer = answer
+        if operation.outcome == UNKNOWN:
+            operation.fields = reply
+            operation.outcome = OK if reply["ok"] else FAILED
+            operation.returned_us = self._cluster.scheduler.now_us
+        if "mod_rev" in reply:
+            self._seen[operation.key] = int(reply["mod_rev"])
+        if numbered.fields["session"] == self._session:
+            while self._ack < self._seq and (
+                self._numbered[self._session, self._ack + 1].answer is not None
+            ):
+                self._ack += 1
+
+    def _look_for_the_end(self, reply: dict[str, Any]) -> None:
+        """Take note that the session is gone; it must have had its time, by the fastest clock."""
+        if reply.get("error") != "session_expired":
+            return
+        profile = self._cluster.profile
+        rates = (*profile.clock_rates, *(CLOCK_RATES if "clock_rate" in profile.faults else ()))
+        passed_us = self._cluster.scheduler.now_us - self._kept_us
+        most_us = passed_us * max(rates) // NORMAL_RATE
+        assert most_us + ROUNDED_US >= self._ttl_ms * 1_000, (
+            f"session {self._session} of {self._ttl_ms} ms ended {passed_us} us after it was kept "
+            "alive"
+        )
+        self._session = self._seq = self._ack = 0

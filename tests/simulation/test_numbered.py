@@ -1,0 +1,52 @@
+"""Clients with sessions in simulated worlds: what is sent again is done once."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.simulation.run import Options, Outcome, run_seed
+from raftcache.store.results import Failure, Result
+from raftcache.store.sessions import Sessions
+
+WORLD = Options(profile="sessions", changes={"events": 2_000})
+SEEDS = range(1, 7)
+
+
+def outcomes() -> list[Outcome]:
+    """Run some worlds in which most clients have sessions."""
+    return [run_seed(seed, WORLD) for seed in SEEDS]
+
+
+def test_what_is_sent_again_is_done_once() -> None:
+    """Over whatever strikes; and much is sent again, or this would tell nothing (failure B6)."""
+    found = outcomes()
+
+    assert [outcome.failure for outcome in found if not outcome.ok] == []
+    counts: dict[str, int] = {}
+    for outcome in found:
+        for name, count in outcome.counts.items():
+            counts[name] = counts.get(name, 0) + count
+    assert counts["incr numbered ok"] > 100
+    assert counts["incr numbered timeout/unknown"] > 3
+    assert counts["session_keepalive numbered ok"] > 10
+
+
+def test_a_table_that_forgets_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judges can fail: a retry that is executed again is seen in what clients were told."""
+    look_up = Sessions.look_up
+
+    def forgetful(self: Sessions, session_id: int, *numbers: int) -> Any:
+        answer: Result | None = look_up(self, session_id, *numbers)
+        if answer is None or isinstance(answer, Failure):
+            return answer
+        before = self.get(session_id)
+        assert before is not None
+        self.end(session_id)
+        before.answers.clear()
+        before.answer_bytes = before.share = 0
+        self.load(before)
+        return None
+
+    monkeypatch.setattr(Sessions, "look_up", forgetful)
+
+    assert not all(outcome.ok for outcome in outcomes())
