@@ -4,31 +4,29 @@ from typing import Any
 
 import pytest
 
-from orchestrator.simulation.run import Options, Outcome, run_seed
+from orchestrator.simulation.run import Options, run_seed
 from raftcache.store.results import Failure, Result
 from raftcache.store.sessions import Sessions
 
 WORLD = Options(profile="sessions", changes={"events": 2_000})
-SEEDS = range(1, 7)
-
-
-def outcomes() -> list[Outcome]:
-    """Run some worlds in which most clients have sessions."""
-    return [run_seed(seed, WORLD) for seed in SEEDS]
+SEEDS = range(1, 5)
 
 
 def test_what_is_sent_again_is_done_once() -> None:
     """Over whatever strikes; and much is sent again, or this would tell nothing (failure B6)."""
-    found = outcomes()
+    found = [run_seed(seed, WORLD) for seed in SEEDS]
 
     assert [outcome.failure for outcome in found if not outcome.ok] == []
     counts: dict[str, int] = {}
     for outcome in found:
         for name, count in outcome.counts.items():
             counts[name] = counts.get(name, 0) + count
-    assert counts["incr numbered ok"] > 100
-    assert counts["incr numbered timeout/unknown"] > 3
-    assert counts["session_keepalive numbered ok"] > 10
+    ended = {
+        how: sum(counts[name] for name in counts if name.endswith(f"numbered {how}"))
+        for how in ("ok", "timeout/unknown")
+    }
+    assert ended["ok"] > 100
+    assert ended["timeout/unknown"] > 5
 
 
 def test_a_table_that_forgets_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,4 +47,4 @@ def test_a_table_that_forgets_is_found_out(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(Sessions, "look_up", forgetful)
 
-    assert not all(outcome.ok for outcome in outcomes())
+    assert not all(run_seed(seed, WORLD).ok for seed in SEEDS)
