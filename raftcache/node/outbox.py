@@ -2,7 +2,15 @@
 
 from typing import NamedTuple
 
-from ..protocol.peer import Answer, HandedOn, PeerFrame, SnapshotAck, StateDigest, encode_peer_frame
+from ..protocol.peer import (
+    Answer,
+    HandedOn,
+    KeysRead,
+    PeerFrame,
+    SnapshotAck,
+    StateDigest,
+    encode_peer_frame,
+)
 from ..raft.messages import Message
 from ..raft.types import ServerId
 
@@ -65,6 +73,10 @@ class Outbox:
     def add_digest(self, peer: ServerId, digest: StateDigest) -> None:
         """Add the word on which state this node has had."""
         self._frame(peer).digests.append(digest)
+
+    def add_keys_read(self, peer: ServerId, keys_read: KeysRead) -> None:
+        """Add the word on which keys were read here."""
+        self._frame(peer).keys_read.append(keys_read)
 
     def take(self) -> list[Outgoing]:
         """Return what goes to each peer that has anything, encoded, in a fixed order."""

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 from ..protocol.peer import PeerFrame
 from ..store.commands import Command, encode_commands, version_of
+from ..store.reading import Uses
+from ..store.records import Record
 from .cluster_time import STAMPED_VERSION, ClusterTime
 from .digests import DigestWatch
 from .pending import Pending
+from .touches import Touches
 from .versions import VersionGate
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ class Upkeep:
         self.time = ClusterTime(raft, storage, tick_ms=server.tick_ms)
         self.versions = VersionGate(raft, storage, self.time)
         self.digests = DigestWatch(raft, storage, server.outbox, self.time, self.versions)
+        self.touches = Touches(raft, storage, server.outbox, self.time)
+        self._uses = Uses(on_read=self._on_read)
 
     def on_peer_frame(self, frame: PeerFrame) -> None:
         """Take what a frame says beside its messages; its sender may take part."""
@@ -35,6 +40,8 @@ class Upkeep:
         self.time.on_heard(frame.source, frame.time_ms)
         for told in frame.digests:
             self.digests.on_told(frame.source, told)
+        for read in frame.keys_read:
+            self._on_read_elsewhere(read.keys)
 
     def on_tick(self) -> None:
         """Let one tick pass."""
@@ -47,6 +54,8 @@ class Upkeep:
         """Let time move on before what came in is proposed."""
         server = self._server
         outbox = server.outbox
+        server.store.uses = self._uses  # It may be another store than before.
+        self.touches.on_turn(server.store)
         outbox.time_ms = self.time.on_turn(server.now_ms, server.store)
         outbox.version = self.versions.own
         self.digests.on_turn(server.store)
@@ -57,6 +66,20 @@ class Upkeep:
         if self.time.is_kept_here(store) and self.versions.version(store) >= STAMPED_VERSION:
             return encode_commands(commands, self.time.now_ms)
         return encode_commands(commands)
+
+    def _on_read(self, key: bytes, record: Record) -> None:
+        """Note that a key with a deadline was read here, or where somebody told of it."""
+        if record.ttl_ms:
+            store = self._server.store
+            self.touches.on_read(key, record, max(store.time_ms, store.heard_ms))
+
+    def _on_read_elsewhere(self, keys: list[bytes]) -> None:
+        """Note what was read at another server, as far as the keys are still there."""
+        find = self._server.store.find
+        for key in keys:
+            record = find(key)
+            if record is not None:
+                self._on_read(key, record)
 
     def refuses(self, pending: Pending) -> bool:
         """Answer a mutation that this leader can't propose yet; False: it can."""

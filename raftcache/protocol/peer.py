@@ -65,6 +65,12 @@ class StateDigest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     digest: int
 
 
+class KeysRead(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Keys that were read at the sender: all that slide, and some of the others."""
+
+    keys: list[bytes]
+
+
 class PeerFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """All that one node has for another after one turn.
 
@@ -86,6 +92,7 @@ class PeerFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     time_ms: int = 0
     digests: list[StateDigest] = []
     reply_to: str = ""
+    keys_read: list[KeysRead] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

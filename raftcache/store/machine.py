@@ -253,7 +253,9 @@ class StateMachine(SessionWriter):
         """
         room = self._end_sessions(EXPIRED_MAX)
         keyspace = self._keyspace
-        for key in keyspace.due(room):
+        due = keyspace.due(room)
+        self.uses.expired += len(due)
+        for key in due:
             before = keyspace.get(key)
             assert before is not None, "what has a deadline exists"
             keyspace.remove(key, before, EXPIRE)

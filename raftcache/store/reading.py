@@ -7,16 +7,18 @@ Rules of this file:
   neither stall a server nor fill its memory.
 """
 
-from collections.abc import Iterator
-from typing import Final, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from .commands import Get, Range
 from .feed import EventFeed
 from .keyspace import Keyspace
-from .records import DELETE, Record, Span
+from .records import Record, Span
 from .results import Failure, GetResult, Item, RangeResult, SingleResult
+from .view import View
 
 ITEM_OVERHEAD_BYTES: Final = 64
 """What an item of an answer counts besides its key and value."""
@@ -41,50 +43,22 @@ class StoreLimits(msgspec.Struct, frozen=True):
     """How many applied entries back ``digest_at`` can look."""
 
 
-class View(Protocol):
-    """What commands work on: the keyspace, or a draft of changes to it."""
+@dataclass(slots=True)
+class Uses:
+    """What has become of keys at this server since its process began; no part of the state.
 
-    time_ms: int
-    oldest_rev: int
+    What is read within the log is counted too, and what a server does again after a restart.
+    """
 
-    @property
-    def store_rev(self) -> int:
-        """The store's revision."""
-
-    def get(self, key: bytes) -> Record | None:
-        """See :meth:`Keyspace.get`; so for all below."""
-
-    def put(
-        self,
-        key: bytes,
-        value: bytes,
-        before: Record | None,
-        deadline_ms: int = 0,
-        *,
-        ttl_ms: int = 0,
-        session: int = 0,
-    ) -> Record:
-        """Store a value."""
-
-    def remove(self, key: bytes, before: Record, kind: int = DELETE, /) -> None:
-        """Take a key away."""
-
-    def remove_all(self, items: list[tuple[bytes, Record]]) -> None:
-        """Take keys away, at one revision."""
-
-    def touch(self, key: bytes, before: Record, deadline_ms: int, ttl_ms: int = 0) -> None:
-        """Change when a key goes."""
-
-    def undo(self, span: Span, at_rev: int) -> dict[bytes, Record | None]:
-        """Return what differs from a moment."""
-
-    def count(self, span: Span, differs: dict[bytes, Record | None]) -> int:
-        """Count keys."""
-
-    def scan(
-        self, span: Span, differs: dict[bytes, Record | None]
-    ) -> Iterator[tuple[bytes, Record]]:
-        """Walk over keys."""
+    hits: int = 0
+    """Keys that were read and found."""
+    misses: int = 0
+    expired: int = 0
+    evicted: int = 0
+    on_read: Callable[[bytes, Record], None] | None = None
+    """Told of each key that is read, if it has a deadline; None: nobody is."""
+    tells_all: bool = False
+    """``on_read`` is told of keys without a deadline too."""
 
 
 class Reader:
@@ -93,6 +67,7 @@ class Reader:
     def __init__(self, limits: StoreLimits) -> None:
         self._limits = limits
         self._keyspace = empty_keyspace(limits)
+        self.uses = Uses()
         self._view: View = self._keyspace
         """What is read and changed: the keyspace, or within a transaction a draft of it."""
         self._budget = 0
@@ -104,10 +79,19 @@ class Reader:
         """What watches are told of: what happens to this state, and what has."""
         return EventFeed(self._keyspace)
 
+    def find(self, key: bytes) -> Record | None:
+        """Return what is under ``key``, without counting it as read."""
+        return self._keyspace.get(key)
+
     def _get(self, query: Get) -> SingleResult:
         record = self._view.get(query.key)
+        uses = self.uses
         if record is None:
+            uses.misses += 1
             return _MISSING
+        uses.hits += 1
+        if (record.deadline_ms or uses.tells_all) and uses.on_read is not None:
+            uses.on_read(query.key, record)
         if not self._afford(record.value):
             return _too_large("this value")
         ttl_ms = max(0, record.deadline_ms - self._shown_ms) if record.deadline_ms else None

@@ -125,4 +125,5 @@ class Transactor(Writer):
         if record is None or record.mod_rev != command.mod_rev or record.session:
             return ExpireResult(found=False)
         self._view.remove(command.key, record, EVICT)
+        self.uses.evicted += 1
         return ExpireResult(found=True)
