@@ -72,7 +72,7 @@ def _reach(found: Found) -> str:
     """Say of what was missed whether the worlds come to it at all."""
     if not found.seeds:
         return "no seed was run"
-    return f"its lines are reached in {found.reached:,} of {found.seeds:,} runs"
+    return f"it could make a difference in {found.reached:,} of {found.seeds:,} runs"
 
 
 def put_into_page(page: str, table: str) -> str:

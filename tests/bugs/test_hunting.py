@@ -148,7 +148,7 @@ def test_what_nothing_notices_is_told_first() -> None:
     said = verdict([caught, by_test, missed])
     assert said[0] == "3 bugs planted, 2 noticed"
     assert said[-1] == (
-        f"NOTHING NOTICES: {BUGS[2].name}; its lines are reached in 3 of 2,000 runs"
+        f"NOTHING NOTICES: {BUGS[2].name}; it could make a difference in 3 of 2,000 runs"
     )
 
 
