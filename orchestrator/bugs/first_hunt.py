@@ -57,7 +57,6 @@ MISSED_AT_FIRST: Final = frozenset(
         "never gives a transfer up",
         "never steps down without a quorum",
         "obeys an order to campaign of an earlier term",
-        "obeys an order to campaign whatever it is by now",
         "opens a directory of a former life",
         "opens the directory of another node",
         "proposes what some member can't read yet",

@@ -19,18 +19,6 @@ LINK_BUGS = (
         ),
     ),
     Bug(
-        "obeys an order to campaign whatever it is by now",
-        ("C13", "F4"),
-        "thesis §3.10: frames come late and twice",
-        (
-            Edit(
-                f"{_TRANSFER}:handle_timeout_now",
-                "if state.role is Role.FOLLOWER and state.is_electable():",
-                "if state.is_electable():",
-            ),
-        ),
-    ),
-    Bug(
         "obeys an order to campaign of an earlier term",
         ("C13", "F4"),
         "§5.1: what is of an older term is stale",

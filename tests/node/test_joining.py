@@ -8,6 +8,7 @@ from orchestrator.simulation.members import new_host, wipe
 from orchestrator.simulation.process import Process
 from orchestrator.simulation.profile import Profile
 from raftcache.errors import StateLost
+from raftcache.protocol.joining import JoinRequest, encode_join_frame
 
 from .builders import SNAPPY, base_index, commit_index, elected, fill
 from .membership import add, administer, configuration, joinable, settle
@@ -166,19 +167,23 @@ def test_two_processes_never_share_an_incarnation() -> None:
 
 
 def test_a_name_that_is_alive_is_not_given_away() -> None:
-    """A second process under its name, elsewhere or without its state, is no heir (C10)."""
+    """A second process under its name, without its state, is no heir (failures C10, F5)."""
     cluster, leader, (alive, _) = joinable()
-    member = new_host(cluster)
-    host = cluster.hosts.pop(member.node_id)
-    host.member = cluster.hosts[alive].member
-    cluster.hosts["impostor"] = host
+    member, about = cluster.hosts[alive].member, cluster.process(alive).server.about
+    impostor = JoinRequest(
+        about.cluster_id, alive, 0, "f" * 32, member.peer_endpoint, member.client_endpoint
+    )
 
-    cluster.start("impostor")
-    cluster.run_ms(3_000)
+    for _ in range(10):
+        cluster.process(leader).on_peer_frame(encode_join_frame(impostor))
+        cluster.run_ms(100)
 
     assert all(member.incarnation == 1 for member in configuration(cluster, leader).members)
-    assert host.process is not None
-    assert not host.process.is_open
+    cluster.kill(alive)
+    cluster.run_ms(2_000)
+    cluster.process(leader).on_peer_frame(encode_join_frame(impostor))
+    cluster.run_ms(100)
+    assert max(one.incarnation for one in configuration(cluster, leader).members) == 2
 
 
 def has_joined(cluster: SimulatedCluster, name: str) -> None:

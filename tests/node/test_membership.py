@@ -273,6 +273,9 @@ def test_a_removed_node_that_was_away_is_told_and_disturbs_nobody() -> None:
     cluster.run_ms(3_000)
 
     assert cluster.ask(gone, "status")["role"] == "removed"
+    said = keep_copies(cluster, lambda source, _, frame: source == gone and bool(frame.messages))
+    cluster.run_ms(3_000)
+    assert not said, "by its own log it is a voter whose leader is silent"
     assert cluster.process(leader).server.raft.current_term == term
     assert cluster.leader() == leader
 

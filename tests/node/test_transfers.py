@@ -118,3 +118,22 @@ def test_a_leader_that_loses_its_office_during_a_transfer_says_what_it_knows() -
     cluster.run_until(lambda: call.done)
 
     assert call.outcome in ("timeout/unknown", "conflict/no")
+
+
+def test_another_successor_than_the_chosen_one_is_told_as_such() -> None:
+    """The office has changed hands, and not as was asked: `applied` says yes (failure C14)."""
+    cluster, leader, (target, other) = elected()
+    cluster.process(target).writer.held = True
+    cluster.ask(leader, "set", key=b"a", value=b"1")
+    call = cluster.request(leader, "leader_transfer", admin=True, to=target)
+    cluster.run_until(lambda: cluster.process(leader).server.raft.is_handing_over)
+    raft = cluster.process(other).server.raft
+    leads = cluster.process(leader).server.server_id
+
+    raft.step(TimeoutNow(leads, cluster.process(other).server.server_id, raft.current_term))
+    cluster.process(target).writer.held = False
+    cluster.run_until(lambda: call.done)
+
+    assert (call.reply["error"], call.reply["applied"]) == ("conflict", "yes")
+    assert f"{other} leads term" in call.reply["message"]
+    assert f"instead of {target}" in call.reply["message"]
