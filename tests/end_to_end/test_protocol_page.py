@@ -32,6 +32,7 @@ Ask: TypeAlias = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Sends a request to an endpoint and returns the reply."""
 SHOWN_ENDPOINT = "tcp://127.0.0.1:7401"
 PACKAGES = ROOT / ".node" / "node_modules"
+INSTALLED = ROOT / ".node" / "installed.json"
 PROGRAM = Path(__file__).parent / "nodejs" / "ask.js"
 INSTALL = "sh tests/end_to_end/nodejs/install.sh"
 HAVE_TO = "RAFTCACHE_TEST_NODE"
@@ -122,7 +123,7 @@ def node_js() -> str:
     found = shutil.which("node")
     if found is None:
         missing("Node.js is missing: install `node` to test the protocol from JavaScript")
-    elif not (PACKAGES / "zeromq").is_dir():
+    elif not INSTALLED.is_file():
         missing(f"the npm packages are missing: {INSTALL}")
     return str(found)
 
