@@ -300,6 +300,9 @@ class Checks:
         """Check what only a leader decides: who gets a vote, and what time it is."""
         server = process.server
         state, told_ms = server.raft.state, server.outbox.time_ms
+        assert self.durable[process.name].hard_state == state.hard_state, (
+            f"{process.name} leads by its own vote too, and that is durable (Figure 2)"
+        )
         step_ms = state.options.election_ticks_min * server.tick_ms
         # No stop, no other clock, no other leader makes it jump: nothing ends early for that.
         assert told_ms <= self.time_ms + step_ms, (
