@@ -13,11 +13,11 @@ from ..errors import BadRequest, RequestError, SessionExpired, Unreachable, Unsu
 from . import calls, codec, routing
 from .async_commands import AsyncCommands
 from .async_watching import AsyncWatch
-from .calls import Plan, Plans
+from .calls import OPERATIONS_MAX, Plan, Plans
 from .codec import Fields
 from .exchange import Exchange
 from .keeper import tell
-from .lanes import OPERATIONS_MAX, Entry, Lane
+from .lanes import Entry, Lane
 from .local import local_endpoints
 from .routing import Kind
 from .sessions import RETRY_UNSUPPORTED_MS, TTL_S, Session, State

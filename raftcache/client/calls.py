@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from ..errors import TooLarge
 from . import codec as wire
 from .codec import Fields
 from .records import (
@@ -36,6 +37,8 @@ T = TypeVar("T")
 Results: TypeAlias = list[Outcome]
 
 PAGE_LIMIT: Final = 1_000
+OPERATIONS_MAX: Final = 1_000
+"""How many operations a batch may have (docs/protocol.md)."""
 
 
 class Plan(msgspec.Struct, Generic[T], frozen=True):
@@ -106,7 +109,16 @@ class Plans(Generic[V]):
         return self._mutation(operation, _found)
 
     def batch(self, operations: Sequence[Operation]) -> Plan[Results]:
-        """Plan a ``batch``: a read only if all of it reads."""
+        """Plan a ``batch``: a read only if all of it reads.
+
+        Raises:
+            TooLarge: there are more operations than a batch may have.
+        """
+        if len(operations) > OPERATIONS_MAX:
+            raise TooLarge(
+                f"a batch has at most {OPERATIONS_MAX} operations, not {len(operations)}: a"
+                " pipeline takes any number"
+            )
         only_reads = all(isinstance(operation, Get) for operation in operations)
 
         def outcomes(reply: Fields) -> Results:

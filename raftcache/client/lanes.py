@@ -13,12 +13,10 @@ from typing import Any, Final
 
 from ..errors import RequestError, Timeout, Unreachable
 from . import codec
-from .calls import Plan
+from .calls import OPERATIONS_MAX, Plan
 from .codec import Fields
 from .routing import Kind
 
-OPERATIONS_MAX: Final = 1_000
-"""How many operations a batch may have, and a lane may have under way."""
 BYTES_MAX: Final = 256 * 1024
 """A batch ends beyond this; a single operation may be larger, and travels alone."""
 BATCHES_MAX: Final = 8
@@ -49,7 +47,7 @@ class Lane:
     """Collects calls of one kind and lets ``carry`` take them, a batch at a time.
 
     ``carry`` gets the entries and the deadline, and gives the result of each; ``room`` says how
-    many more operations may be under way.
+    many more operations may be under way, of which there are never more than a batch may have.
     """
 
     def __init__(

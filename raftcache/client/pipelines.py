@@ -10,16 +10,14 @@ A pipeline is no transaction: each call is on its own, and one that fails stops 
 
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from ..errors import DefiniteError, IndefiniteError, RequestError
+from .calls import OPERATIONS_MAX
 from .records import Delete, Expire, Fence, Get, Incr, Operation, Outcome, Record, Set
 from .values import Text, V
 
 T = TypeVar("T")
-
-OPERATIONS_MAX: Final = 1_000
-"""How many operations a batch may have (docs/protocol.md)."""
 
 
 class Deferred(Generic[T]):

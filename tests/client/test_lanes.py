@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raftcache.client import AsyncClient, Conflict, DefiniteError, OutcomeUnknown, Timeout
-from raftcache.client.lanes import OPERATIONS_MAX
+from raftcache.client.calls import OPERATIONS_MAX
 
 from .both import playing
 from .fake_node import FakeNode, Fields, Request, found, refusal

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,20 @@ def test_a_command_runs_while_its_lock_is_held(raft_cluster: RaftCluster) -> Non
             late = lock(raft_cluster, "nightly", "--wait", "100ms", "--", "true")
     assert late.returncode == 75
     assert "held by others" in late.stderr
+
+
+def test_a_command_whose_lock_is_lost_is_ended(raft_cluster: RaftCluster) -> None:
+    outcomes: list[subprocess.CompletedProcess[str]] = []
+    command = ("l", "--ttl", "2s", "--", "sleep", "600")
+    runner = threading.Thread(target=lambda: outcomes.append(lock(raft_cluster, *command)))
+    with Client(raft_cluster.endpoints, timeout=CALL_S) as cache:
+        runner.start()
+        while not list(cache.keys("lock/l/")):
+            time.sleep(0.02)
+        raft_cluster.pause("all")
+        runner.join()
+        raft_cluster.resume()
+
+    [done] = outcomes
+    assert done.returncode == 128 + 15
+    assert "the lock is lost" in done.stderr

@@ -15,6 +15,7 @@ from raftcache.client import (
     SessionExpired,
     Set,
     State,
+    TooLarge,
     TxnResult,
     Unsupported,
 )
@@ -221,6 +222,19 @@ def test_a_pipeline_has_its_results_at_its_end(kind: str, store: FakeStore) -> N
         with pytest.raises(Conflict):
             third.result()
         assert len(pipe) == 0
+
+
+@BOTH_CLIENTS
+def test_a_pipeline_of_any_size_goes_in_batches(kind: str, store: FakeStore) -> None:
+    with playing(store) as nodes, connected(kind, *nodes) as client:
+        with pytest.raises(TooLarge, match="pipeline"):
+            client.batch([Incr("n")] * 1_001)
+        pipe = client.pipeline()
+        counts = [pipe.incr("n") for _ in range(2_500)]
+        client.run(pipe.send())
+
+    assert [count.result() for count in counts] == list(range(1, 2_501))
+    assert [len(r["ops"]) for r in store.requests if "ops" in r] == [1_000, 1_000, 500]
 
 
 @BOTH_CLIENTS
