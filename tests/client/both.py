@@ -34,13 +34,17 @@ class Face:
         """Wait for what the asynchronous client gives; anything else is returned as it is."""
         return awaitable if self._loop is None else self._loop.run_until_complete(awaitable)
 
+    def wait(self, seconds: float) -> None:
+        """Let so much time pass, in which the client does what it does by itself."""
+        if self._loop is None:
+            time.sleep(seconds)
+        else:
+            self._loop.run_until_complete(asyncio.sleep(seconds))
+
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait, and let the client do what it does by itself; the test's time limit bounds it."""
         while not condition():
-            if self._loop is None:
-                time.sleep(0.002)
-            else:
-                self._loop.run_until_complete(asyncio.sleep(0.002))
+            self.wait(0.002)
 
 
 @contextmanager
