@@ -10,6 +10,9 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
+from raftcache.raft.messages import AppendEntriesResponse
+
+from .calls import peer_frame
 from .faults import Faults, Kind
 from .kinds_of_link import Links, isolated, mute
 from .process import Process
@@ -21,6 +24,8 @@ WAIT_US = 1_500_000
 READS = 4
 READS_MAX = 40
 READ_PAUSE_US = 10_000
+NEWS_US = 500_000
+"""How late a leader that lingers hears of all but the answers to what it has sent."""
 
 
 class _Overthrow:
@@ -83,8 +88,12 @@ class _Overthrow:
         cluster, former, random = self._faults.cluster, self._former.name, self._random
         late_us = random.choice(((50_000, 200_000), (100_000, 400_000)))
 
-        def delay(target: str, _data: bytes) -> int:
-            return random.randint(*late_us) if target == former else 0
+        def delay(target: str, data: bytes) -> int:
+            if target != former:
+                return 0
+            messages = peer_frame(data).messages
+            answers = any(isinstance(message, AppendEntriesResponse) for message in messages)
+            return random.randint(*late_us) if answers else NEWS_US
 
         cluster.network.delays = delay
         self._lingers = True
