@@ -265,10 +265,10 @@ class Checks:
             entry = state.log.entry(self.committed_index)
             if entry.kind is EntryKind.CONFIGURATION:
                 self._note_configuration(decode_configuration(entry.data))
-            known = [one for _, one in state.configurations]
+            in_force = [one for _, one in state.configurations]
             if state.needs_snapshot:
-                known.append(self.configuration)  # Who takes part went with its snapshots.
-            self._check_majority(self.committed_index, term, known)
+                in_force.append(self.configuration)  # Who takes part went with its snapshots.
+            self._check_majority(self.committed_index, term, in_force)
         self.elections.on_turn(process, self._committed_before)
         self._matches.on_turn(process)
         if self._bases.get(process.name) != state.log.base_index:
