@@ -98,6 +98,8 @@ class Faults:
         assert name not in self.misplaced, f"{name} starts with what is not its own (failure C11)"
         self.repairs.pop(name, None)
         process = self.cluster.process(name)
+        if not self.running:
+            process.calm_down()  # In peace nobody gets a slow disk, either (seed 1006040).
         if name in self.whole and process.is_open:
             self.whole.discard(name)
             assert not process.recovered.lacks_snapshot, (
