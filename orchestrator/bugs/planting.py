@@ -5,6 +5,8 @@ changed function's code object is put into the original, so that every reference
 Where the text is gone, planting fails loudly: a bug that changes nothing would prove nothing.
 """
 
+import builtins
+import dis
 import importlib
 import inspect
 import textwrap
@@ -120,8 +122,29 @@ def _compiled(bug: Bug, function: FunctionType, source: str) -> CodeType:
     except SyntaxError as error:
         raise PlantingFailed(f"bug `{bug.name}`: what it puts in is no Python: {error}") from error
     # The function's code is a constant of the module's: nothing has to be executed to get at it.
-    return next(
+    changed = next(
         constant
         for constant in module.co_consts
         if isinstance(constant, CodeType) and constant.co_name == function.__name__
     )
+    unknown = sorted(_globals_in(changed) - {*function.__globals__} - {*dir(builtins)})
+    if unknown:
+        # Whatever runs into that notices, and has noticed nothing of what was to be planted.
+        raise PlantingFailed(
+            f"bug `{bug.name}`: {function.__module__} knows no {', '.join(unknown)}: bring the bug "
+            f"up to date"
+        )
+    return changed
+
+
+def _globals_in(code: CodeType) -> set[str]:
+    """Return the names that code looks up in its module, those within it included."""
+    found = {
+        instruction.argval
+        for instruction in dis.get_instructions(code)
+        if instruction.opname == "LOAD_GLOBAL"
+    }
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= _globals_in(constant)
+    return found

@@ -66,7 +66,8 @@ STORE_BUGS = (
                 f"{_MACHINE}:StateMachine._batch",
                 "return BatchResult([handlers[type(op)](op) for op in command.ops])",
                 "ops = command.ops\n"
-                "    order = sorted(range(len(ops)), key=lambda at: type(ops[at]) is not Get)\n"
+                "    order = range(len(ops))\n"
+                "    order = sorted(order, key=lambda at: type(ops[at]).__name__ != 'Get')\n"
                 "    done = {at: handlers[type(ops[at])](ops[at]) for at in order}\n"
                 "    return BatchResult([done[at] for at in range(len(ops))])",
             ),

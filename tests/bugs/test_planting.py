@@ -45,6 +45,7 @@ def test_a_bug_is_in_force_until_it_is_removed() -> None:
         ("text that is gone", "", "occurs 0 times"),
         ("voter_count", "", r"occurs \d times"),
         ("voter_count // 2 + 1", "(", "no Python"),
+        ("voter_count // 2 + 1", "half(voter_count)", "knows no half"),
     ],
 )
 def test_a_stale_bug_fails_loudly(old: str, new: str, why: str) -> None:
