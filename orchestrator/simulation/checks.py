@@ -25,7 +25,7 @@ from raftcache.raft.messages import (
     InstallSnapshotResponse,
     RequestVoteResponse,
 )
-from raftcache.raft.types import EntryKind, HardState, Index, Role, ServerId, Term
+from raftcache.raft.types import Entry, EntryKind, HardState, Index, Role, ServerId, Term
 from raftcache.storage.recovery import Recovered
 from raftcache.storage.wal import Batch
 
@@ -138,6 +138,8 @@ class Checks:
         """The newest revision that any node has applied: whatever is read from now on has it."""
         self.elections = Elections(self.log_of)
         self._matches = Matches(self.log_of)
+        self.on_committed: Callable[[Entry], None] = lambda _: None
+        """Told of each entry once, in order, when the first node knows that it is committed."""
         self._cluster = ClusterChecks()
         self._before: dict[str, tuple[Process, Snapshot]] = {}
         self._marks: dict[str, tuple[Process, Marks]] = {}
@@ -263,6 +265,7 @@ class Checks:
             self.committed_terms[self.committed_index] = term
             self.committed_in[self.committed_index] = state.current_term
             entry = state.log.entry(self.committed_index)
+            self.on_committed(entry)
             if entry.kind is EntryKind.CONFIGURATION:
                 self._note_configuration(decode_configuration(entry.data))
             in_force = [one for _, one in state.configurations]

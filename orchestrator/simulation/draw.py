@@ -132,6 +132,11 @@ def draw_sessions(random: Random) -> Profile:
     )
 
 
+def draw_watched(random: Random) -> Profile:
+    """Draw a busy world in which some clients watch what the others do."""
+    return msgspec.structs.replace(draw_busy(random), watchers=3)
+
+
 def draw_calm(_random: Random) -> Profile:
     """Return the world in which nothing goes wrong."""
     return Profile()
@@ -177,6 +182,7 @@ PROFILES: Final[MappingProxyType[str, Callable[[Random], Profile]]] = MappingPro
         "busy": draw_busy,
         "points": draw_pointed,
         "sessions": draw_sessions,
+        "watch": draw_watched,
         **{group: _of_group(group) for group in GROUPS},
         "calm": draw_calm,
     }

@@ -19,6 +19,7 @@ from .numbered import NumberedClients
 from .peace import make_peace
 from .profile import Profile
 from .verdict import pass_verdict
+from .watchers import Watchers
 from .workload import Workload
 
 SWARM = "swarm"
@@ -93,6 +94,7 @@ class Run:
         let_join(self.cluster)
         self.workload = Workload(self.cluster, whole)
         self.numbered = NumberedClients(self.workload, self.cluster, whole)
+        self.watchers = Watchers(self.cluster, whole)
         self.faults = Faults(self.cluster, f"{whole}/faults", KINDS)
         watch_points(self.faults, profile.points, whole)
 
@@ -108,9 +110,12 @@ class Run:
             scheduler.step()
         self.faults.stop()
         self.workload.stop()
+        self.watchers.stop()
         make_peace(self.faults)
         self.numbered.settle_all()
         self.workload.read_all()
+        cluster.elect()
+        self.watchers.verify()
         cluster.elect()  # Leaders write entries of their own: all have applied the last.
         pass_verdict(cluster, self.workload.history)
         return self

@@ -78,6 +78,7 @@ def _waiting(cluster: SimulatedCluster) -> list[str]:
         server = process.server
         waiting = {
             "requests": not server.desk.is_idle,
+            "watches": bool(len(server.desk.watches)),
             "digests": bool(server.hash_waiting),
             "bytes for the disk": bool(process.queued_bytes),
             "reads": bool(server.raft.state.read_waiting),

@@ -45,7 +45,7 @@ _Group = dict[int, "_Waiting"]
 class _Waiting:
     """One watch that was not answered yet, and the first revision that it was not told of."""
 
-    __slots__ = ("deadline_ms", "from_rev", "group", "pending", "watch")
+    __slots__ = ("deadline_ms", "from_rev", "group", "is_early", "pending", "watch")
 
     def __init__(self, pending: Pending, watch: Watch, from_rev: int, deadline_ms: int) -> None:
         self.pending = pending
@@ -54,6 +54,9 @@ class _Waiting:
         self.deadline_ms = deadline_ms
         self.group: _Group | None = None
         """Who waits by the same key or prefix, this one among them."""
+        self.is_early = False
+        """It begins now, and came before the cluster was raised to what watches need: so it
+        begins then."""
 
 
 class Watches:
@@ -122,6 +125,7 @@ class Watches:
         kept = Pending(pending.origin, request, b"", deadline_ms)
         self._last_number += 1
         waiting = _Waiting(kept, watch, max(from_rev, 1), deadline_ms)
+        waiting.is_early = watch.from_rev is None and not self._is_telling
         self._waiting[self._last_number] = self._due[self._last_number] = waiting
         self._deadlines.add((deadline_ms, self._last_number))
 
@@ -255,6 +259,8 @@ class Watches:
         for number, waiting in list(self._due.items()):
             if left <= 0:
                 return
+            if waiting.is_early:
+                waiting.from_rev = max(waiting.from_rev, self._feed.oldest)
             if waiting.from_rev > self._feed.store_rev:
                 self._let_wait(number, waiting)
                 left -= 1

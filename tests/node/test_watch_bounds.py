@@ -1,5 +1,7 @@
 """Watches at their bounds: of the history, of a node, of a turn, of what all nodes know."""
 
+from typing import Any
+
 import pytest
 
 from orchestrator.simulation.cluster import SimulatedCluster
@@ -92,10 +94,15 @@ def test_a_cluster_of_mixed_releases_has_no_watches_yet(node: str) -> None:
 
     refused = cluster.ask(node, "watch", key=b"a", from_rev=1, wait_ms=0)
     assert (refused["error"], refused["applied"]) == ("unsupported", "no")
-    call = cluster.request(node, "watch", key=b"a", from_rev=1, wait_ms=60_000 - GRACE_MS)
+    fields: dict[str, Any] = {"key": b"a", "wait_ms": 60_000 - GRACE_MS}
+    from_now = cluster.request(node, "watch", **fields)
+    from_the_past = cluster.request(node, "watch", **fields, from_rev=1)
+    cluster.run_until(lambda: len(at(cluster, node)) == 2)
+    cluster.ask("n2", "set", key=b"a", value=b"1")
     cluster.process("n1").server.upkeep.versions.own = COMMAND_VERSION
     cluster.run_until(lambda: versions(cluster) == {COMMAND_VERSION})
-    cluster.ask("n2", "set", key=b"a", value=b"1")
-    cluster.run_until(lambda: call.done)
+    cluster.ask("n2", "set", key=b"a", value=b"2")
+    cluster.run_until(lambda: from_now.done)
 
-    assert told(call.reply) == [("set", 1, b"a", b"1")]
+    assert told(from_now.reply) == [("set", 2, b"a", b"2")]
+    assert (from_the_past.reply["error"], from_the_past.reply["oldest"]) == ("compacted", 2)

@@ -10,7 +10,7 @@ from raftcache.store import feed
 from raftcache.store.events import Event, Watch, WatchResult
 from raftcache.store.feed import EventFeed
 from raftcache.store.keyspace import Keyspace
-from raftcache.store.records import DELETE, EVICT, EXPIRE
+from raftcache.store.records import DELETE, EVICT, EXPIRE, Span
 from raftcache.store.results import Failure
 
 KEYS = [b"a", b"ab", b"abc", b"b", b"b\xff", b"\xff\xff"]
@@ -157,6 +157,25 @@ def test_what_is_no_longer_kept_is_told_to_be_gone_and_nothing_else_is(
         assert not isinstance(past, Failure)
         told = [event.rev for event in model.feed.tell(past, everything).events]
         assert told == [one.rev for one in model.all if one.rev >= from_rev]
+
+
+@given(revisions=_revisions, kept=st.integers(1, 40), prefix=st.sampled_from([b"", *KEYS]))
+def test_pages_of_any_moment_that_is_kept_show_whole_revisions(
+    revisions: list[list[tuple[bytes, bytes | None, int]]], kept: int, prefix: bytes
+) -> None:
+    """However many changes share one: what a transaction has done is there as a whole, or not."""
+    model = Model(history_changes=kept)
+    for changes in revisions:
+        model.change(*changes)
+    keyspace, span = model.keyspace, Span(prefix, None)
+
+    for at_rev in range(keyspace.oldest_rev, keyspace.store_rev + 1):
+        differs = keyspace.undo(span, at_rev)
+        shown = [(key, record.value) for key, record in keyspace.scan(span, differs)]
+        known = {told.key: told.value for told in model.all if told.rev <= at_rev}
+        wanted = [(key, known[key]) for key in sorted(known) if key >= prefix]
+        assert shown == [(key, value) for key, value in wanted if value is not None]
+        assert keyspace.count(span, differs) == len(shown)
 
 
 def of_one_key(model: Model, *, prev: bool = False) -> WatchResult:
