@@ -82,7 +82,7 @@ class Gateway:
         endpoints = [node.client for node in nodes]
         # Whoever asks over HTTP hears of a doubt, and decides: a write is sent once.
         seconds = self._settings.timeout_ms / 1_000
-        return AsyncClient(endpoints, timeout=seconds, exactly_once=False, coalesce=False)
+        return AsyncClient(endpoints, timeout=seconds, exactly_once=False)
 
     async def _retire(self, client: AsyncClient) -> None:
         """Close a client once nothing that it was asked can be under way any more."""
