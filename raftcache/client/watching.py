@@ -138,6 +138,11 @@ class Watch(Generic[V]):
         """Close it."""
         self.close()
 
+    def __del__(self) -> None:
+        """Close one that was dropped, as by a `break` out of its iteration."""
+        if hasattr(self, "_closed"):  # it was made to the end
+            self.close()
+
     def _poll(self, wait_ms: float) -> None:
         with self._lock:
             if self._closed:

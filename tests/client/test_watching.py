@@ -12,6 +12,7 @@ from raftcache.client import AsyncClient, Client, Compacted, Event
 from .both import BOTH_CLIENTS, Face, connected, playing
 from .fake_node import FakeNode, Request
 from .fake_store import FakeStore
+from .scripts import descriptors, threads
 from .test_aio import until
 
 
@@ -126,6 +127,18 @@ def test_a_watch_is_of_a_key_or_of_a_prefix(kind: str, store: FakeStore) -> None
         for wrong in ({}, {"key": "a", "prefix": "b"}):
             with pytest.raises(ValueError, match="a key, or a prefix"):
                 client.watch(**wrong)
+
+
+def test_a_watch_that_is_dropped_leaves_nothing_open(store: FakeStore) -> None:
+    """A `break` out of its loop is all that most programs do about it."""
+    with playing(store) as nodes, connected("sync", *nodes) as client:
+        client.set("a", "v")
+        before, tasks = descriptors(), threads()
+        for event in client.watch("a", from_rev=1):
+            assert event.rev == 1
+            break
+        assert descriptors() == before
+        assert threads() <= tasks
 
 
 def quiet(store: FakeStore) -> None:
