@@ -10,7 +10,7 @@ from typing import Any
 
 from ..verify import history as verify
 from ..verify.linearizability import Verdict, check
-from .workload import FAILED, FLEETING, KEYS, OK, UNKNOWN, Operation
+from .workload import BOUND, FAILED, FLEETING, KEYS, OK, UNKNOWN, Operation
 
 
 def contradictions(history: Iterable[Operation]) -> list[str]:
@@ -27,7 +27,7 @@ def contradictions(history: Iterable[Operation]) -> list[str]:
 
 def _translated(operation: Operation) -> Iterator[verify.Operation]:
     told = operation.asked
-    if told.get("read") == "local" or operation.key in FLEETING or "at_rev" in told:
+    if told.get("read") == "local" or operation.key in (*FLEETING, *BOUND) or "at_rev" in told:
         return
     if operation.op == "batch":
         results = operation.fields.get("results")

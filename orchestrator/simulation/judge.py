@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .histories import text_of
-from .workload import FAILED, FLEETING, HUGE, MIXED, OK, TALLIES, UNKNOWN, Operation
+from .workload import BOUND, FAILED, FLEETING, HUGE, MIXED, OK, TALLIES, UNKNOWN, Operation
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def judge(history: Iterable[Operation]) -> list[str]:
             ranges.append(operation)
         elif operation.key in FLEETING:
             fleeting.append(operation)
-        elif operation.op != "batch" and operation.key not in (*MIXED, *TALLIES, *HUGE):
+        elif operation.op != "batch" and operation.key not in (*MIXED, *TALLIES, *HUGE, *BOUND):
             by_key[operation.key].append(operation)
     found: list[str] = []
     for key in sorted(by_key):

@@ -17,6 +17,7 @@ from .cluster import SimulatedCluster
 from .histories import text_of
 from .kinds_of_process import CLOCK_RATES
 from .workload import (
+    BOUND,
     COUNTERS,
     FAILED,
     MIXED,
@@ -33,6 +34,7 @@ UNSETTLED_MAX = 5
 TTLS_MS = (400, 2_000, 20_000)
 DEFINITE = frozenset({"conflict"})
 """The refusals that are answers: they are told again."""
+TRIES_MAX = 4 * UNSETTLED_MAX
 ROUNDED_US = 2_000
 """Clocks and stamps show whole milliseconds."""
 HEADER = frozenset({"ok", "id", "node", "term", "leader", "store_rev", "message"})
@@ -42,7 +44,14 @@ IMPOSSIBLE = frozenset({"stale_seq", "window_full", "bad_request"})
 
 
 KEYS_OF = MappingProxyType(
-    {"incr": COUNTERS, "set": REGISTERS, "cas": REGISTERS, "create": MIXED, "delete": MIXED}
+    {
+        "incr": COUNTERS,
+        "set": REGISTERS,
+        "cas": REGISTERS,
+        "create": MIXED,
+        "delete": MIXED,
+        "bind": BOUND,
+    }
 )
 """What is done to which keys. What is refused now may be possible later, if it is deleted."""
 
@@ -66,6 +75,7 @@ class NumberedClients:
     """
 
     def __init__(self, workload: Workload, cluster: SimulatedCluster, seed: int | str) -> None:
+        self._cluster = cluster
         first = cluster.profile.clients
         self.clients = [
             _Client(workload, cluster, Random(f"{seed}/numbered/{number}"), first + number)
@@ -78,6 +88,20 @@ class NumberedClients:
         """Send again what has no answer yet; in the end, when all is well."""
         for client in self.clients:
             client.settle_all()
+
+    def check_bound(self) -> None:
+        """Check that no key has outlived its session, and that sessions know theirs."""
+        for process in self._cluster.running:
+            keyspace = process.server.store._keyspace  # noqa: SLF001 - nobody else asks
+            sessions = keyspace.sessions
+            bound = {key: one.session for key, one in keyspace.behind(None) if one.session}
+            known = {
+                key: number
+                for number in sessions.ids()
+                if (session := sessions.get(number)) is not None
+                for key in session.keys
+            }
+            assert bound == known, f"{process.name}: keys are bound to {bound}, and not to {known}"
 
 
 class _Client:
@@ -107,15 +131,17 @@ class _Client:
 
     def settle_all(self) -> None:
         """Ask until every number of the present session has its answer."""
-        for seq in self._unsettled():
-            numbered = self._numbered[self._session, seq]
-            node = self._random.choice(self._cluster.names)
-            reply = self._cluster.ask(node, numbered.operation.op, **numbered.fields)
-            session = self._session
-            self._on_numbered(numbered, reply)
-            if session != self._session:
-                return  # It has ended meanwhile.
-            assert numbered.answer is not None, f"all is well, and no answer to {numbered}: {reply}"
+        cluster = self._cluster
+        for _ in range(TRIES_MAX):
+            unsettled = self._unsettled()
+            if not unsettled:
+                return  # Or the session has ended: nobody will ever know.
+            numbered = self._numbered[self._session, unsettled[0]]
+            node = self._random.choice(cluster.names)
+            self._on_numbered(numbered, cluster.ask(node, numbered.operation.op, **numbered.fields))
+            if numbered.answer is None:
+                cluster.elect()  # Whoever led was just handing over.
+        raise AssertionError(f"all is well, and no answer to {numbered}")
 
     def _think(self) -> None:
         pause_us = self._random.randint(*self._cluster.profile.think_us)
@@ -175,11 +201,13 @@ class _Client:
         random = self._random
         op = random.choice(tuple(KEYS_OF))
         asked: dict[str, Any] = {"key": random.choice(KEYS_OF[op])}
-        if op in {"set", "cas", "create"}:
+        if op not in {"incr", "delete"}:
             asked["value"] = f"{self._number}.{self._session}.{self._seq}.{random.randrange(1000)}"
         if op in {"cas", "create"}:
             asked["if_mod_rev"] = self._seen.get(asked["key"], 0) if op == "cas" else 0
             op = "set"
+        elif op == "bind":
+            op, asked["bind"] = "set", True
         self._seq += 1
         operation = self._workload.invoke(self._number, "", op, asked)
         numbered = _Numbered(operation, {**asked, "session": self._session, "seq": self._seq})
@@ -254,7 +282,10 @@ class _Client:
         profile = self._cluster.profile
         rates = (*profile.clock_rates, *(CLOCK_RATES if "clock_rate" in profile.faults else ()))
         passed_us = self._cluster.scheduler.now_us - self._kept_us
-        most_us = passed_us * max(rates) // NORMAL_RATE
+        # Of a jump, cluster time takes one election timeout at most.
+        jumps = self._cluster.record.faults["clock_jump"]
+        jumped_us = jumps * profile.election_ticks_min * profile.tick_ms * 1_000
+        most_us = passed_us * max(rates) // NORMAL_RATE + jumped_us
         assert most_us + ROUNDED_US >= self._ttl_ms * 1_000, (
             f"session {self._session} of {self._ttl_ms} ms ended {passed_us} us after it was kept "
             "alive"

@@ -29,6 +29,8 @@ HUGE = ("tally-huge",)
 KEYS = (*REGISTERS, *COUNTERS, *MIXED, *TALLIES, *HUGE)
 FLEETING = tuple(f"fleeting-{number}" for number in range(2))
 """Keys that expire; when, only the leaders' clocks know."""
+BOUND = tuple(f"bound-{number}" for number in range(2))
+"""Keys that go with sessions. What is so of them at the end is looked up, and not judged."""
 
 OK = "ok"
 FAILED = "failed"
