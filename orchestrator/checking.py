@@ -38,13 +38,7 @@ class Rule(msgspec.Struct, frozen=True):
         return self.check(value)
 
 
-class WithoutEffect(msgspec.Struct, frozen=True):
-    """A value that is checked and warned about: nothing in this version goes by it."""
-
-    check: Check
-
-
-Entry: TypeAlias = "tuple[Check, tuple[str, ...]] | WithoutEffect | dict[str, Any] | str"
+Entry: TypeAlias = "tuple[Check, tuple[str, ...]] | dict[str, Any] | str"
 """A value with its check and the fields it fills; a section; or why it comes later."""
 
 
@@ -78,11 +72,9 @@ class Walk:
             known = ", ".join(key for key, entry in table.items() if not isinstance(entry, str))
             self.problems.append(Problem(value.mark, f"{path}: expected keys: {known}"))
 
-    def leaf(
-        self, value: Node, path: str, entry: "tuple[Check, tuple[str, ...]] | WithoutEffect"
-    ) -> None:
+    def leaf(self, value: Node, path: str, entry: tuple[Check, tuple[str, ...]]) -> None:
         """Check a single value, and keep what it means."""
-        check, fields = (entry.check, ()) if isinstance(entry, WithoutEffect) else entry
+        check, fields = entry
         if not isinstance(value, Scalar):
             self.problems.append(Problem(value.mark, f"{path}: expected a single value"))
             return
@@ -90,9 +82,6 @@ class Walk:
             found = check(value)
         except (Refused, ValueError) as error:
             self.problems.append(Problem(value.mark, f"{path}: {error}"))
-            return
-        if not fields:
-            self.warnings.append(Problem(value.mark, f"{path}: has no effect in this version"))
             return
         for field, part in zip(fields, found if len(fields) > 1 else (found,), strict=True):
             self.values[field] = part

@@ -14,7 +14,7 @@ from .spec_values import Spec
 from .state import ClusterState, NodeRecord
 
 SETTINGS_FORMAT = 1
-_SHARED = ("raft", "storage", "limits", "chaos")
+_SHARED = ("raft", "storage", "limits", "cache", "chaos")
 """What is the same for all nodes."""
 
 
@@ -38,6 +38,7 @@ def write_settings(paths: Paths, state: ClusterState, spec: Spec) -> list[str]:
             "request_bytes": spec.request_bytes,
             "clients": spec.clients,
         },
+        "cache": {"max_bytes": spec.cache_bytes, "eviction": spec.eviction},
         "chaos": {"enabled": spec.chaos_enabled},
     }
     return [node.name for node in state.nodes if _write(paths, state, node, shared)]
@@ -58,7 +59,7 @@ def _shared(paths: Paths, state: ClusterState) -> dict[str, Any]:
     for node in state.nodes:
         try:
             found = msgspec.json.decode(paths.settings(node.name).read_bytes())
-            return {section: found[section] for section in _SHARED}
+            return {section: found[section] for section in _SHARED if section in found}
         except (OSError, msgspec.DecodeError, KeyError, TypeError):
             continue
     raise BadConfiguration(

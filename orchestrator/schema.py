@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .checking import Check, Entry, Rule, WithoutEffect
+from .checking import Check, Entry, Rule
 from .spec import KEYS
 from .spec_values import Spec
 
@@ -39,8 +39,9 @@ MEANINGS = {
     "gateway.node_routes": "Who may add and remove nodes over HTTP. token: who has the token that "
     "`up` prints. open: whoever can reach it. off: nobody.",
     "cache": "What is kept in memory.",
-    "cache.max_bytes": "How much of keys and values a node keeps.",
-    "cache.eviction": "What goes when that is full.",
+    "cache.max_bytes": "How much memory the keys and values may take, in each node.",
+    "cache.eviction": "What goes when that is full. volatile-lru: a key with a time to live that "
+    "was not used for long. allkeys-lru: any such key. none: writes are refused.",
 }
 """What an editor shows beside each key."""
 
@@ -70,17 +71,15 @@ def _mapping(table: dict[str, Entry], path: str) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
-def _leaf(entry: tuple[Check, tuple[str, ...]] | WithoutEffect, where: str) -> dict[str, Any]:
-    check, fields = (entry.check, ()) if isinstance(entry, WithoutEffect) else entry
+def _leaf(entry: tuple[Check, tuple[str, ...]], where: str) -> dict[str, Any]:
+    check, fields = entry
     assert isinstance(check, Rule), f"{where} has a rule that can say what it takes"
     made = dict(check.schema)
     words = [MEANINGS[where]]
     if "description" in made:
         words.append(f"Allowed: {made['description'].removeprefix('use ')}.")
-    if not fields:
-        words.append("Has no effect in this version.")
     made["description"] = " ".join(words)
     defaults = [getattr(Spec(), field) for field in fields]
-    if defaults and "" not in defaults:
+    if "" not in defaults:
         made["default"] = check.write(*defaults)
     return made

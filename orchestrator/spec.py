@@ -15,7 +15,6 @@ from .checking import (
     Refused,
     Rule,
     Walk,
-    WithoutEffect,
     choice,
     measure,
     place,
@@ -265,10 +264,11 @@ KEYS: dict[str, Entry] = {
         "node_routes": (choice("token", "open", "off"), ("node_routes",)),
     },
     "cache": {
-        "max_bytes": WithoutEffect(
-            measure(parse_size_bytes, MIB, 64 * 1024 * GIB, "use 1MiB to 64TiB")
+        "max_bytes": (
+            measure(parse_size_bytes, MIB, 64 * 1024 * GIB, "use 1MiB to 64TiB"),
+            ("cache_bytes",),
         ),
-        "eviction": WithoutEffect(choice("volatile-lru", "allkeys-lru", "none")),
+        "eviction": (choice("volatile-lru", "allkeys-lru", "none"), ("eviction",)),
     },
 }
 """Every key with its rule and the fields that it fills; what `schema` prints comes from here."""

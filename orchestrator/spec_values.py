@@ -31,6 +31,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     value_bytes: int = 1 * MIB
     request_bytes: int = 4 * MIB
     clients: int = 10_000
+    cache_bytes: int = 512 * MIB
+    """How much keys and values may weigh, in each node."""
+    eviction: str = "volatile-lru"
+    """What goes for what is new: ``volatile-lru``, ``allkeys-lru`` or ``none``."""
     chaos_enabled: bool = False
     restart: str = "on-crash"
     gateway_host: str = ""

@@ -18,7 +18,7 @@ from ..units import format_size, parse_duration_ms
 from ..view import ClusterView, endpoints, observe
 from .call import Call
 from .console import Console
-from .tables import gateway_as_json, print_nodes, view_as_json
+from .tables import cache_in_short, gateway_as_json, print_nodes, view_as_json
 from .verbs import Verb
 
 _REFRESH_SECONDS = 0.5
@@ -102,6 +102,8 @@ def _report(
     print_nodes(console, view)
     console.say()
     console.say(_summary(console, view, health))
+    if cache := cache_in_short(view):
+        console.say(cache)
     for advice in [*_advice(view), *more]:
         console.say(f"  {advice}")
     if view.faults:

@@ -60,6 +60,27 @@ def view_as_json(view: ClusterView) -> dict[str, Any]:
     }
 
 
+def cache_in_short(view: ClusterView) -> str:
+    """Return how full the cache is and how it is used, or nothing where nobody has used it.
+
+    Each node counts the reads that it answers; what goes, goes at all of them.
+    """
+    told = [node.status for node in view.nodes if node.status is not None]
+    counts = [status["counts"] for status in told if "counts" in status]
+    hits, misses = (sum(one[name] for one in counts) for name in ("hits", "misses"))
+    expiries, evictions = (
+        max((one[name] for one in counts), default=0) for name in ("expiries", "evictions")
+    )
+    if not any((hits, misses, expiries, evictions)):
+        return ""
+    sizes = max((status["sizes"] for status in told), key=lambda one: int(one["bytes"]))
+    return (
+        f"cache: {sizes['keys']:,} keys, {format_size(sizes['bytes'])} of "
+        f"{format_size(sizes['bytes_max'])}; {hits:,} hits, {misses:,} misses, "
+        f"{expiries:,} expired, {evictions:,} evicted"
+    )
+
+
 def gateway_as_json(gateway: GatewayView | None) -> dict[str, Any] | None:
     """Return the gateway's view as plain values."""
     if gateway is None:

@@ -252,7 +252,8 @@ def _about(settings: Settings, incarnation: int) -> About:
 
 
 def _limits(settings: Settings) -> Limits:
-    return Limits(settings.limits.value_bytes, settings.limits.request_bytes)
+    limits, cache = settings.limits, settings.cache
+    return Limits(limits.value_bytes, limits.request_bytes, cache.max_bytes, cache.eviction)
 
 
 def _durable(settings: Settings, opened: Opened, worker: Worker) -> Durable:

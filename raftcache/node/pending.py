@@ -71,9 +71,11 @@ class ProposedGroup(Group):
 
     __slots__ = ("slots",)
 
-    def __init__(self, requests: list[Pending], term: Term) -> None:
+    def __init__(
+        self, requests: list[Pending], term: Term, slots: list[Pending | None] | None = None
+    ) -> None:
         super().__init__(requests, term)
-        self.slots: list[Pending | None] = list(requests)
+        self.slots: list[Pending | None] = list(requests) if slots is None else slots
 
     def take_expired(self, now_ms: int) -> list[Pending]:
         """Remove and return the requests whose deadline has passed."""

@@ -12,7 +12,6 @@ import msgspec
 from ..protocol.peer import HandedOn
 from ..raft.core import Raft
 from ..raft.types import Entry, Index, ServerId
-from ..store.commands import Command
 from ..store.events import Watch
 from ..store.machine import StateMachine
 from .answers import UNKNOWN, Answers
@@ -333,9 +332,14 @@ class RequestDesk:
         self._propose(proposals[first:])
 
     def _propose(self, requests: list[Pending]) -> None:
-        data = self._upkeep.encode([_command_of(pending) for pending in requests])
+        room = self._upkeep.room
+        commands, kept, slots = room.make(requests)
+        if not kept:
+            return
+        data = self._upkeep.encode(commands)
         index = self._raft.propose(data)
-        group = ProposedGroup(requests, self._raft.current_term)
+        room.on_proposed(index)
+        group = ProposedGroup(kept, self._raft.current_term, slots)
         self._proposed.add(index, group, len(data))
 
     def _hand_on(self, pending: Pending, leader: ServerId) -> None:
@@ -365,9 +369,3 @@ class RequestDesk:
         self._answers.refuse(
             pending, "not_leader", f"{self._node} does not lead and was asked not to forward: {who}"
         )
-
-
-def _command_of(pending: Pending) -> Command:
-    command = pending.request.command
-    assert command is not None, "only what changes something is proposed"
-    return command

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import RaftCacheError
+from ..protocol.limits import Eviction
 from ..raft.options import Options
 from ..storage.identity import Durability
 
@@ -47,6 +48,13 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clients: int = 10_000
 
 
+class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much is kept in memory, and what goes when that is full."""
+
+    max_bytes: int = 512 * 1024 * 1024
+    eviction: Eviction = "volatile-lru"
+
+
 class ChaosSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether faults may be injected."""
 
@@ -80,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     raft: RaftSettings = RaftSettings()
     storage: StorageSettings = StorageSettings()
     limits: LimitSettings = LimitSettings()
+    cache: CacheSettings = CacheSettings()
     chaos: ChaosSettings = ChaosSettings()
     join: JoinSettings | None = None
 

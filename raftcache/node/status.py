@@ -28,10 +28,12 @@ def status_fields(server: "Server") -> dict[str, Any]:
         "sizes": {
             "keys": server.store.key_count,
             "bytes": server.store.data_bytes,
+            "bytes_max": server.limits.cache_bytes,
             "sessions": server.store.session_count,
             "wal_bytes": server.storage.size_bytes,
             "log_entries": len(state.log.entries),
         },
+        "counts": _counts(server),
         "election": _election(server),
         "leader_contact_ms": _leader_contact_ms(server),
         "clients": server.client_count,
@@ -44,6 +46,17 @@ def status_fields(server: "Server") -> dict[str, Any]:
         "alarms": _alarms(server),
         "faults": rules_in_force(server),
         "dropped": dict(sorted(server.dropped.items())),
+    }
+
+
+def _counts(server: "Server") -> dict[str, int]:
+    """Return what has become of keys here since the process began."""
+    uses = server.store.uses
+    return {
+        "hits": uses.hits,
+        "misses": uses.misses,
+        "expiries": uses.expired,
+        "evictions": uses.evicted,
     }
 
 

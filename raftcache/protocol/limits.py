@@ -1,6 +1,6 @@
 """The limits at the door, and the refusal of what is over them or ill-formed."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,9 @@ NAME_SHOWN_MAX: Final = 40
 """How much of a client's own text a message repeats."""
 
 
+Eviction: TypeAlias = Literal["volatile-lru", "allkeys-lru", "none"]
+
+
 class Limits(msgspec.Struct, frozen=True):
     """What ``cluster.yaml`` allows; the rest is part of the protocol and fixed above."""
 
@@ -24,6 +27,10 @@ class Limits(msgspec.Struct, frozen=True):
     """The most bytes of a value; at most ``request_bytes``, or it could never be sent."""
     request_bytes: int = 4 * 1024 * 1024
     """The most bytes of a request's frame."""
+    cache_bytes: int = 512 * 1024 * 1024
+    """The most that keys and values may weigh; as leader, this node lets others go for new ones."""
+    eviction: Eviction = "volatile-lru"
+    """Which: those with a deadline, all, or none; of these the ones not used for the longest."""
 
 
 class Refused(Exception):  # noqa: N818 - the protocol's word, and no error of ours

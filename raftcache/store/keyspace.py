@@ -8,8 +8,6 @@ Rules of this file:
   :meth:`Keyspace.load` and :meth:`Keyspace.recall`.
 - A deadline is no part of a key's revision: :meth:`Keyspace.touch` takes none, and the past does
   not show deadlines.
-- Sizes follow a formula over lengths: what ``sys.getsizeof`` says differs between builds of
-  Python, and these numbers will decide about evictions that all servers must agree on.
 - Changes between :meth:`Keyspace.open_revision` and :meth:`Keyspace.close_revision` share one
   revision. The past is forgotten by whole revisions, so that no page and no watch splits one.
 """
@@ -18,9 +16,10 @@ from collections import deque
 from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 from .buckets import Buckets
+from .listeners import Bindings, Watcher
 from .ordered import OrderedKeys
 from .records import (
     DELETE,
@@ -37,49 +36,25 @@ from .records import (
     tied_digest,
     timed_digest,
     version_digest,
+    weights_of,
 )
 from .sessions import Sessions
-
-RECORD_OVERHEAD_BYTES: Final = 64
-"""What a record weighs besides its key and value, by the formula of command version 1."""
 
 TELLING_VERSION: Final = 3
 """The first version of commands whose history tells the kind of each change."""
 
 
-class Watcher(Protocol):
-    """Who is told of what goes: a snapshot that is being taken."""
-
-    def on_change(self, key: bytes, before: Record) -> None:
-        """Note that ``before`` is replaced or removed at the next revision."""
-
-    def on_touch(self, key: bytes, before: Record) -> None:
-        """Note that ``before`` gets another deadline, and keeps its revision."""
-
-
-class Bindings(Protocol):
-    """Who is told which keys are bound to a session: the table of sessions."""
-
-    def bind(self, session: int, key: bytes) -> None:
-        """Note that ``key``, which was bound to none, is bound to ``session`` from now on."""
-
-    def unbind(self, session: int, key: bytes) -> None:
-        """Note that ``key`` is no longer bound to ``session``, or no longer there."""
-
-
 class Keyspace:
     """An ordered map from keys to records, with revisions.
 
-    ``store_rev`` rises by 1 with each change, but for those that share one. ``data_bytes`` is the
-    weight of all records. ``oldest_rev`` is the oldest revision whose state can still be read.
-    ``time_ms`` is the cluster time of the last entry that told it; ``command_version`` what the
-    cluster was raised to.
+    ``store_rev`` rises by 1 with each change, but for those that share one. ``oldest_rev`` is the
+    oldest revision whose state can still be read. ``time_ms`` is the cluster time of the last entry
+    that told it; ``command_version`` what the cluster was raised to.
     ``next_deadline_ms`` is the earliest deadline of any key, or :data:`NEVER`.
     """
 
     def __init__(self, *, history_changes: int, history_bytes: int) -> None:
         self.store_rev = 0
-        self.data_bytes = 0
         self.oldest_rev = 0
         self.time_ms = 0
         self.command_version = 1
@@ -88,6 +63,9 @@ class Keyspace:
         self._ordered = OrderedKeys()
         self._deadlines = OrderedKeys()
         """Pairs of deadline and key, of the keys that have one."""
+        self._payload_bytes = 0
+        """The lengths of all keys and values."""
+        self._weights = weights_of(1)
         self._digest_sum = 0
         self._history: deque[Change] = deque()
         self._history_bytes = 0
@@ -106,6 +84,28 @@ class Keyspace:
     def __len__(self) -> int:
         """Return the number of keys."""
         return len(self._ordered)
+
+    @property
+    def data_bytes(self) -> int:
+        """The weight of all records, by the formula of the cluster's version."""
+        weights = self._weights
+        records = weights.record_bytes * len(self._ordered)
+        return self._payload_bytes + records + weights.deadline_bytes * len(self._deadlines)
+
+    def weigh(self, key: bytes, value_bytes: int, *, timed: bool) -> int:
+        """Return what a record weighs whose value has so many bytes; ``timed``: with a deadline."""
+        weights = self._weights
+        deadline_bytes = weights.deadline_bytes if timed else 0
+        return weights.record_bytes + len(key) + value_bytes + deadline_bytes
+
+    def nth(self, position: int, *, timed: bool) -> tuple[bytes, Record]:
+        """Return a key by its position among all, or, if ``timed``, among those with a deadline."""
+        key: bytes = self._deadlines[position][1] if timed else self._ordered[position]
+        return key, self._records[key]
+
+    def how_many(self, *, timed: bool) -> int:
+        """Return how many keys there are, or, if ``timed``, how many of them have a deadline."""
+        return len(self._deadlines) if timed else len(self._ordered)
 
     def digest(self) -> int:
         """Return 64 bits that are equal for equal states and, but for chance, only for these."""
@@ -126,6 +126,7 @@ class Keyspace:
         share = version_digest(version) - version_digest(self.command_version)
         self._digest_sum = (self._digest_sum + share) & MASK
         self.command_version = version
+        self._weights = weights_of(version)
 
     def open_revision(self) -> None:
         """Let all changes up to :meth:`close_revision` share the next revision.
@@ -172,10 +173,10 @@ class Keyspace:
         """Store a record that is made, of the next revision, under ``key``, where ``before`` is."""
         if before is None:
             self._ordered.add(key)
-            self.data_bytes += RECORD_OVERHEAD_BYTES + len(key) + len(record.value)
+            self._payload_bytes += len(key) + len(record.value)
             digest_sum = self._digest_sum
         else:
-            self.data_bytes += len(record.value) - len(before.value)
+            self._payload_bytes += len(record.value) - len(before.value)
             digest_sum = self._digest_sum - before.digest
             if before.deadline_ms:
                 self._move_deadline(key, before.deadline_ms, 0)
@@ -193,7 +194,7 @@ class Keyspace:
         """Take away ``key``, where ``before`` is now, at the next revision."""
         del self._records[key]
         self._ordered.remove(key)
-        self.data_bytes -= RECORD_OVERHEAD_BYTES + len(key) + len(before.value)
+        self._payload_bytes -= len(key) + len(before.value)
         self._digest_sum = (self._digest_sum - before.digest) & MASK
         if before.deadline_ms:
             self._move_deadline(key, before.deadline_ms, 0)
@@ -355,8 +356,7 @@ class Keyspace:
         self._ordered.append_sorted(keys)
         self._records.update(zip(keys, records, strict=True))
         self._digest_sum = (self._digest_sum + sum([r.digest for r in records])) & MASK
-        self.data_bytes += RECORD_OVERHEAD_BYTES * len(keys)
-        self.data_bytes += sum(map(len, keys)) + sum([len(r.value) for r in records])
+        self._payload_bytes += sum(map(len, keys)) + sum([len(r.value) for r in records])
         if timed:
             pairs = list(zip(keys, records, strict=True))
             self._deadlines.update([(r.deadline_ms, key) for key, r in pairs if r.deadline_ms])

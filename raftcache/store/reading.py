@@ -79,6 +79,18 @@ class Reader:
         """What watches are told of: what happens to this state, and what has."""
         return EventFeed(self._keyspace)
 
+    def how_many(self, *, timed: bool) -> int:
+        """See :meth:`Keyspace.how_many`."""
+        return self._keyspace.how_many(timed=timed)
+
+    def nth(self, position: int, *, timed: bool) -> tuple[bytes, Record]:
+        """See :meth:`Keyspace.nth`."""
+        return self._keyspace.nth(position, timed=timed)
+
+    def weigh(self, key: bytes, value_bytes: int, *, timed: bool) -> int:
+        """See :meth:`Keyspace.weigh`."""
+        return self._keyspace.weigh(key, value_bytes, timed=timed)
+
     def find(self, key: bytes) -> Record | None:
         """Return what is under ``key``, without counting it as read."""
         return self._keyspace.get(key)

@@ -222,7 +222,6 @@ REFUSALS = [
         "limits: {value: 8MiB}",
         "1:17: limits.value: 8MiB would never fit in a request (limits.request: 4MiB)",
     ),
-    # What has no effect yet is checked all the same.
     (
         "raft: {detect_disconnects: 1}",
         "1:28: raft.detect_disconnects: '1' is not allowed; use true or false",
@@ -330,18 +329,12 @@ def test_a_log_that_could_not_be_freed_as_often_as_asked_is_warned_about(
     assert warning.endswith("and the log is freed by whole segments")
 
 
-def test_what_has_no_effect_yet_is_taken_with_a_warning() -> None:
-    """A file written for a later version works; nobody is left to believe in what isn't there."""
-    text = b"""
-cache: {max_bytes: 512MiB, eviction: volatile-lru}
-"""
-    reading = parse_spec(text)
+def test_how_much_is_kept_and_what_goes() -> None:
+    reading = parse_spec(b"cache: {max_bytes: 64MiB, eviction: allkeys-lru}")
 
-    assert reading.spec == Spec()
-    assert reading.warnings == [
-        "cluster.yaml:2:20: cache.max_bytes: has no effect in this version",
-        "cluster.yaml:2:38: cache.eviction: has no effect in this version",
-    ]
+    assert reading.spec == Spec(cache_bytes=64 * 1024**2, eviction="allkeys-lru")
+    assert reading.warnings == []
+    assert parse_spec(b"cache: {max_bytes: 512MiB, eviction: volatile-lru}").spec == Spec()
 
 
 @pytest.mark.parametrize(
