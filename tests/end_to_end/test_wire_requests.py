@@ -147,9 +147,9 @@ def test_what_is_no_json_request_is_a_bad_request_in_json(target: Bystander, fra
         ),
         pytest.param(
             {"op": "set", "key": "bystander", "value": "x", "bind": True},
-            "unsupported",
+            "bad_request",
             "bind",
-            id="field of a later release",
+            id="bound to no session",
         ),
         pytest.param(
             {"op": "set", "key": "bystander", "value": "x", "ttl_ms": 0},
