@@ -158,7 +158,10 @@ def test_what_is_no_json_request_is_a_bad_request_in_json(target: Bystander, fra
             id="no time to live",
         ),
         pytest.param(
-            {"op": "watch", "key": "bystander"}, "unsupported", "watch", id="op of a later release"
+            {"op": "watch", "key": "bystander", "seq": -1},
+            "bad_request",
+            "seq",
+            id="a number that is none",
         ),
         pytest.param(
             {"op": "incr", "key": "bystander/count", "by": 0.5},
