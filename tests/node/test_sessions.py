@@ -282,3 +282,35 @@ def test_status_tells_how_many_sessions_there_are() -> None:
 
     assert reply["ttl_ms"] == 0
     assert cluster.ask(leader, "status")["sizes"]["sessions"] == 1
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_a_bound_key_goes_with_its_session_whoever_dies_then(seed: int) -> None:
+    """The leader dies around the end of a session, at another moment each time (failure B13)."""
+    cluster, leader, others = ready(seed)
+    session = open_session(cluster, others[0], 300)
+    for number in range(20):
+        key = b"bound-%d" % number
+        reply = settled(
+            cluster,
+            others[0],
+            {"op": "set", "key": key, "value": b"x", "bind": True, "session": session},
+        )
+        assert reply["ok"], reply
+    store = cluster.process(others[0]).server.store
+    server = cluster.process(leader).server
+    moment_ms = server.store.next_deadline_ms - 3 + 3 * seed
+    cluster.run_until(lambda: server.upkeep.time.now_ms >= moment_ms)
+    cluster.kill(leader)
+
+    cluster.run_until(lambda: cluster.leader() is not None)
+    alone: set[tuple[int, int]] = set()
+    while store.session_count:
+        alone.add((store.session_count, store.key_count))
+        cluster.run_ms(5)
+
+    assert alone <= {(1, 20)}, "session and keys are there together"
+    assert store.key_count == 0
+    cluster.up()
+    cluster.elect()
+    assert len(set(cluster.digests().values())) == 1
