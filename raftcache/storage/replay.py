@@ -31,9 +31,9 @@ class LogReplay:
         objection = self.outline.objection([batch])
         if objection:
             return objection
-        self.outline.take(batch)
         if batch.base is not None:
             self.begin_behind(batch.base)
+        self.outline.take(batch)  # After the base: the batch's own entries begin behind it.
         if batch.entries:
             first = batch.entries[0].index
             if any(entry.index != first + i for i, entry in enumerate(batch.entries)):

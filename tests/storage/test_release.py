@@ -171,6 +171,28 @@ def test_a_restart_voids_all_that_was_before_it() -> None:
     assert (recovered.base, recovered.entries) == ((5, 3), [entry(6, 3)])
 
 
+def test_a_log_that_restarts_with_entries_goes_on_in_further_segments() -> None:
+    """Each segment says behind which entry it begins; entries of the restart's own batch count.
+
+    A follower that took a snapshot over and got the next entry in the same turn would not start
+    again (simulated seed 229).
+    """
+    disk = SimulatedDisk()
+    wal = opened(disk)
+    for i in range(1, 3):
+        append(wal, batch(sized(i), term=1))
+    take(disk, 5, term=3)
+    append(wal, batch(entry(6, 3), term=3, base=(5, 3)))
+    later = [sized(i, 3) for i in range(7, 14)]
+    for one in later:
+        append(wal, batch(one))
+    wal.close(clean=True)
+
+    assert len(segments(disk)) > 2
+    recovered = recovered_from(disk)
+    assert (recovered.base, recovered.entries) == ((5, 3), [entry(6, 3), *later])
+
+
 def test_a_snapshot_behind_the_restart_of_another_term_is_refused() -> None:
     """Both claim to be committed: one of the two is wrong, and nobody knows which."""
     disk = SimulatedDisk()
