@@ -15,8 +15,8 @@ STORE = Path(raftcache.store.__file__).parent
 PROGRAM = """
 import random
 from raftcache.store.commands import (
-    Batch, Compare, Delete, DeleteRange, Evict, Expire, Fenced, Incr, IncrExpiring, Range, Set,
-    SetExpiring, SetFully, Touch, Txn, encode_commands
+    Batch, CloseSession, Compare, Delete, DeleteRange, Evict, Expire, Fenced, Incr, IncrExpiring,
+    KeepAlive, Once, OpenSession, Range, Set, SetExpiring, SetFully, Touch, Txn, encode_commands
 )
 from raftcache.store.machine import StateMachine
 from raftcache.store.results import RangeResult
@@ -37,6 +37,10 @@ for index in range(1, 400):
         Touch(key, machine.store_rev), Evict(b"k%d" % draw.randrange(50), machine.store_rev),
     ]
     commands += [draw.choice(ops), Batch((draw.choice(ops), Range(b"", None, 20)))]
+    session, seq = draw.randrange(1, 2 + index), draw.randrange(1, 9)
+    commands += [OpenSession(200), KeepAlive(session), CloseSession(draw.randrange(1, 2 + index))]
+    tied = SetFully(key, b"", None, False, session)
+    commands += [Once(session, seq, seq - draw.randrange(1, 5), 1, tied)]
     results = machine.apply(index, encode_commands(commands, 7 * index))
     seen = zlib.crc32(msgspec.msgpack.encode(results), seen)
 print(f"{machine.digest():016x} {seen:08x} {machine.store_rev}")
