@@ -1,14 +1,20 @@
 """What a node tells of itself: ``status`` and ``members``. For people and for the orchestrator."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..raft.configuration import Configuration, Member
-from ..raft.types import Role
+from ..raft.types import Entry, Role
 from .events import name_of, without_incarnations
 from .faults import rules_in_force
 
 if TYPE_CHECKING:
     from .server import Server
+
+LOOKED_AT_MAX = 1_000
+"""At how many entries of the log one request for the status looks."""
+ENTRY_BYTES = 150
+"""About what an entry takes in memory besides its data."""
 
 
 def status_fields(server: "Server") -> dict[str, Any]:
@@ -32,6 +38,7 @@ def status_fields(server: "Server") -> dict[str, Any]:
             "sessions": server.store.session_count,
             "wal_bytes": server.storage.size_bytes,
             "log_entries": len(state.log.entries),
+            "log_bytes": _log_bytes(state.log.entries),
         },
         "counts": _counts(server),
         "election": _election(server),
@@ -47,6 +54,13 @@ def status_fields(server: "Server") -> dict[str, Any]:
         "faults": rules_in_force(server),
         "dropped": dict(sorted(server.dropped.items())),
     }
+
+
+def _log_bytes(entries: Sequence[Entry]) -> int:
+    """Return about how much memory the log takes, by some of its entries."""
+    step = 1 + len(entries) // LOOKED_AT_MAX
+    drawn = entries[::step]
+    return step * sum([ENTRY_BYTES + len(entry.data) for entry in drawn])
 
 
 def _counts(server: "Server") -> dict[str, int]:
