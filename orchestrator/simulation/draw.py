@@ -128,7 +128,11 @@ def draw_busy(random: Random) -> Profile:
 def draw_sessions(random: Random) -> Profile:
     """Draw a world in which most clients number their writes, and repeat them until answered."""
     return msgspec.structs.replace(
-        draw_busy(random), clients=2, sessions=random.choice((2, 4, 6)), mix=_MIXES[0]
+        draw_busy(random),
+        durability="fsync",
+        clients=2,
+        sessions=random.choice((2, 4, 6)),
+        mix=_MIXES[0],
     )
 
 
