@@ -186,15 +186,13 @@ class Checks:
         if not self.enabled:
             return
         durable, state = self.durable[source.name], source.server.raft.state
-        life, before = self._marks.get(source.name, (None, None))
-        before = before if life is source else None
         decoded = peer_frame(frame)
         for request in decoded.handed_on:
             assert request.frame in source.requests_taken, (
                 f"{source.name} hands on what a client gave it, and nothing a second time (B20)"
             )
         for message in decoded.messages:
-            self.elections.on_message(source, message, before)
+            self.elections.on_message(source, message)
             if isinstance(message, RequestVoteResponse) and message.vote_granted:
                 vote = HardState(message.term, message.target)
                 # A later term on disk rules out any other vote in this one just as well.

@@ -7,7 +7,6 @@ counts; it speaks up where a rule is broken, and does not wait until that has do
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from raftcache.raft.invariants import Marks
 from raftcache.raft.messages import (
     Message,
     PreVoteResponse,
@@ -49,26 +48,34 @@ class Elections:
         self._offices: dict[str, tuple[Process, Term, int]] = {}
         """Who led at its last turn, in which term, and since which of its ticks."""
         self._transfers: dict[str, tuple[Process, ServerId, int]] = {}
+        self._settled: dict[str, tuple[Process, Term, Role]] = {}
+        """What each was after its last turn of which everything has left.
+
+        Who is stopped in the middle of that sends the rest later (seed 2000025).
+        """
         self._timeouts: set[int] = set()
         self._timers: dict[str, int] = {}
         self._draws = 0
 
-    def on_message(self, source: "Process", message: Message, before: Marks | None) -> None:
-        """Check a message that leaves; ``before`` is how its sender's last turn ended."""
+    def on_message(self, source: "Process", message: Message) -> None:
+        """Check a message that leaves."""
         if isinstance(message, RequestVote):
             self._on_candidate(message)
         elif isinstance(message, RequestVoteResponse):
             if message.vote_granted:
                 self._on_vote(source, message)
         elif isinstance(message, PreVoteResponse):
-            if before is not None and not message.vote_granted:
-                _check_refusal(source, message, before)
+            life, term, role = self._settled.get(source.name, (None, 0, Role.FOLLOWER))
+            if life is source and not message.vote_granted:
+                _check_refusal(source, message, term, role)
         elif isinstance(message, TimeoutNow):
             self._on_order(source, message)
 
     def on_turn(self, process: "Process", committed: Callable[[Term], dict[Index, Term]]) -> None:
         """Check a node after its turn; ``committed``: the last entries committed before a term."""
         state = process.server.raft.state
+        if not process.outputs.waiting:
+            self._settled[process.name] = (process, state.current_term, state.role)
         assert state.current_term < STRANGE_TERM, f"{process.name} heard another cluster (C12)"
         self._timeouts.add(state.election_timeout_ticks)
         self._draws += state.election_ticks < self._timers.get(process.name, 0)
@@ -159,13 +166,12 @@ class Elections:
         )
 
 
-def _check_refusal(source: "Process", message: PreVoteResponse, before: Marks) -> None:
+def _check_refusal(source: "Process", message: PreVoteResponse, term: Term, role: Role) -> None:
+    """Check one by the term and role that its sender had when it began to decide."""
     state = source.server.raft.state
-    assert message.term >= before.current_term, (
-        f"every answer tells its sender's term, {before.current_term}: {message} (§5.1)"
-    )
-    followed = {before.role, state.role} <= {Role.FOLLOWER, Role.PRE_CANDIDATE}
-    if message.hears_leader and followed and state.current_term == before.current_term:
+    assert message.term >= term, f"every answer tells its sender's term, {term}: {message} (§5.1)"
+    followed = {role, state.role} <= {Role.FOLLOWER, Role.PRE_CANDIDATE}
+    if message.hears_leader and followed and state.current_term == term:
         assert state.leader_ticks < state.options.election_ticks_min + LATE_TICKS, (
             f"nobody sticks to a leader for longer than an election timeout: {message} "
             "(thesis §4.2.3)"

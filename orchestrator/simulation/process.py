@@ -89,7 +89,7 @@ class Process:
         self._watched = world.watched
         self._random = random
         self._profile = profile
-        self._outputs = Outputs(self, world)
+        self.outputs = Outputs(self, world)
         self._tick_wakes = 0
         self._peer_frames: list[bytes] = []
         self._requests: list[tuple[int, list[bytes]]] = []
@@ -98,7 +98,7 @@ class Process:
         self._turn_is_due = False
         self._on_hold: list[Callable[[], None]] = []
         self._stop_deadline_ms = 0
-        self._storage: SimulatedWriter | MemoryLog | None = None
+        self.storage: SimulatedWriter | MemoryLog | None = None
         self.last_change = ""
         """The last change to the disk, as ``call path``."""
         lodging.disk.before_change = self._before_change
@@ -149,7 +149,7 @@ class Process:
                 on_durable=self._on_durable,
                 point=self.point,
             )
-        self._storage = storage
+        self.storage = storage
         self.server = new_server(
             self.lodging,
             opened,
@@ -265,12 +265,12 @@ class Process:
     @property
     def queued_bytes(self) -> int:
         """How many bytes wait for the disk."""
-        return 0 if self._storage is None else self._storage.queued_bytes
+        return 0 if self.storage is None else self.storage.queued_bytes
 
     def calm_down(self) -> None:
         """Let disk and worker hang no longer, nor be slow."""
-        if isinstance(self._storage, SimulatedWriter):
-            self._storage.calm_down()
+        if isinstance(self.storage, SimulatedWriter):
+            self.storage.calm_down()
         self.worker.go_on()
 
     def set_clock(self, *, rate: int | None = None, jump_ms: int = 0) -> None:
@@ -318,8 +318,8 @@ class Process:
         if not self._disk_spoke:
             return False
         self._disk_spoke = False
-        if self._storage is not None and self._storage.failure is not None:
-            raise self._storage.failure
+        if self.storage is not None and self.storage.failure is not None:
+            raise self.storage.failure
         return True
 
     def deliver_results(self) -> None:
@@ -361,8 +361,8 @@ class Process:
             self._move_in(server.granted)
         elif self.stopping and (server.may_stop or server.now_ms >= self._stop_deadline_ms):
             self.carry_out(server.finish_stop())
-            if self._storage is not None:
-                self._storage.close(clean=True)
+            if self.storage is not None:
+                self.storage.close(clean=True)
             self._exit(EXIT_STOPPED, None)
         elif server.has_more or self._peer_frames or self._requests:
             self._wake()
@@ -378,16 +378,16 @@ class Process:
         self.point("turned", effects)
         if effects.endpoints is not None:
             self.endpoints = effects.endpoints
-        self._outputs.take(effects)
+        self.outputs.take(effects)
         self.put_out()
 
     def put_out(self) -> None:
         """Hand everything to the sockets; whoever is stopped in between does the rest later."""
-        while self._outputs.waiting:
+        while self.outputs.waiting:
             if self.paused:
                 self._on_hold.append(self.put_out)
                 return
-            self._outputs.put_out_one()
+            self.outputs.put_out_one()
 
     def on_not_sent(self, outgoing: Outgoing) -> None:
         """Let the server know that a frame did not go."""

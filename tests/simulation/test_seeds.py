@@ -103,6 +103,44 @@ def test_the_worlds_differ() -> None:
         assert len({getattr(profile, name) for profile in profiles}) > 1, name
 
 
+def test_nothing_takes_all_that_a_world_promises() -> None:
+    """A busy world is drawn from a wild one, and its points ask for faults (seed 3000031)."""
+    for seed in range(2_000):
+        profile = draw_profile(seed)
+        if profile.durability == "memory":
+            assert not set(profile.faults) & {"kill", "away", "stop", "blink", "fill_disk"}, seed
+            assert profile.point_effects == ("pause", "isolate"), seed
+        elif profile.durability == "os":
+            assert not set(profile.faults) & {"power", "kill_all", "blink", "rot_log"}, seed
+            assert "power" not in profile.point_effects, seed
+
+
+def test_who_is_stopped_while_answers_leave_sends_those_of_that_moment() -> None:
+    """A refusal's term is judged by when it was decided, not by when it left (seed 2000025)."""
+    changes = {
+        "events": 1377,
+        "points": [
+            "a commit is known and not applied",
+            "before a leader writes its own entries",
+            "between a leader's decision and its replies",
+        ],
+        "strikes": [0],
+        "clock_rates": [1000],
+        "snapshot_log_bytes": 67108864,
+        "turn_us": [20, 200],
+        "disk_us": [100, 2000],
+        "job_us": [50, 1000],
+        "mix": ["set", "range", "past"],
+    }
+
+    assert told(run_seed(2000025, Options(changes=changes, salt=2))) == ""
+
+
+def test_peace_begins_when_all_have_ended_whom_a_fault_ends() -> None:
+    """A failed disk's node went in peace, and nobody started it any more (seed 3000053)."""
+    assert told(run_seed(3000053)) == ""
+
+
 @pytest.mark.parametrize("name", sorted(PROFILES))
 def test_each_kind_of_world_can_be_asked_for(name: str) -> None:
     outcome = run_seed(2, Options(profile=name))
