@@ -13,7 +13,7 @@ LONG_CUTS = {"faults": ["isolate"], "away_us": [600_000, 800_000]}
 OTHER_BOOT = {"durability": "os", "nodes": 5, "faults": ["lose_state"]}
 BAD_LINKS = {"loss": 150, "reorder": 300, "think_us": [0, 2_000], "mix": ["set", "get"]}
 CASES: list[tuple[str, dict[str, Any], str]] = [
-    ("leads alone before its vote is on its disk", {"nodes": 1}, "before its vote is durable"),
+    ("leads alone before its vote is on its disk", {"nodes": 1}, "leads by its own vote too"),
     ("asks for votes before its own is on its disk", {}, "own vote is durable before"),
     ("draws the same election timeout every time", {}, "election timeouts are random"),
     ("never steps down without a quorum", LONG_CUTS, "no majority spoke to it"),
