@@ -175,7 +175,7 @@ def test_a_log_that_restarts_with_entries_goes_on_in_further_segments() -> None:
     """Each segment says behind which entry it begins; entries of the restart's own batch count.
 
     A follower that took a snapshot over and got the next entry in the same turn would not start
-    again (simulated seed 229).
+    again (simulated seeds 229 and 2000025).
     """
     disk = SimulatedDisk()
     wal = opened(disk)
