@@ -126,6 +126,19 @@ def test_a_comparison_holds_or_does_not(compare: Compare, holds: bool) -> None: 
     assert machine.read(Get(b"then" if holds else b"else")) == GetResult(True, b"1", 4, 4, 1)
 
 
+@pytest.mark.parametrize("there", [(), (b"a",), (b"b",), (b"a", b"b")])
+def test_all_comparisons_of_a_transaction_must_hold(there: tuple[bytes, ...]) -> None:
+    """Whichever of them does not."""
+    machine = machine_of([[Set(key, b"1")] for key in there])
+    compares = (Compare(b"a", "exists", "=", True), Compare(b"b", "exists", "=", True))
+
+    [done] = at(machine, 0, Txn(compares, (Incr(b"then"),), (Incr(b"else"),)))
+
+    assert isinstance(done, TxnResult)
+    assert done.succeeded == (there == (b"a", b"b"))
+    assert keys(machine) == [*there, b"then" if done.succeeded else b"else"]
+
+
 def test_all_changes_of_a_transaction_share_a_revision_and_see_each_other() -> None:
     machine = machine_of([[Set(b"a", b"1"), Set(b"gone", b"")]])
     steps: tuple[Step, ...] = (
