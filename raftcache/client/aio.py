@@ -9,7 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
-from ..errors import BadRequest, RequestError, SessionExpired, Unreachable, Unsupported
+from ..errors import (
+    BadRequest,
+    IndefiniteError,
+    RequestError,
+    SessionExpired,
+    Unreachable,
+    Unsupported,
+)
 from . import calls, codec, routing
 from .async_commands import AsyncCommands
 from .async_watching import AsyncWatch
@@ -98,9 +105,9 @@ class AsyncClient(AsyncCommands[V]):
     ) -> None:
         self._routing = routing.Routing(calls.parse_endpoints(endpoints))
         self._plans = Plans(codec_of(codec))
-        self._timeout = timeout
+        self._timeout = calls.parse_timeout(timeout)
         self._exactly_once = exactly_once
-        self._ttl_ms = round(session_ttl * 1_000)
+        self._ttl_ms = calls.parse_session_ttl(session_ttl)
         self._coalesce = coalesce
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -186,7 +193,7 @@ class AsyncClient(AsyncCommands[V]):
             raise Unsupported("this client was made with exactly_once=False: it has no session")
         loop = self._own_loop()
         self._no_session_until_ms = 0.0
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._timeout if timeout is None else calls.parse_timeout(timeout)
         session = await self._live_session((loop.time() + seconds) * 1_000)
         if session is None:
             raise Unsupported("the cluster knows no sessions: all of its nodes must be upgraded")
@@ -231,7 +238,7 @@ class AsyncClient(AsyncCommands[V]):
     async def _perform(self, plan: Plan[T], timeout: float | None) -> T:
         """Perform one call, together with others where that may be."""
         loop = self._own_loop()
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._timeout if timeout is None else calls.parse_timeout(timeout)
         deadline_ms = (loop.time() + seconds) * 1_000
         if plan.joins and self._coalesce:
             reply = await self._lane(loop, plan.kind).submit(plan, deadline_ms)
@@ -316,6 +323,8 @@ class AsyncClient(AsyncCommands[V]):
             except (Unsupported, BadRequest):
                 self._no_session_until_ms = now_ms + RETRY_UNSUPPORTED_MS
                 return None
+            except IndefiniteError as error:
+                raise calls.no_session(error) from error
             session = self._session = Session(reply["session"], self._ttl_ms, now_ms)
             if self._keeper is not None:
                 self._keeper.cancel()

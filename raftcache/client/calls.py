@@ -4,12 +4,14 @@ A :class:`Plan` is a request without its id, its times and its way there, and ho
 Both clients have a method for each function here; they differ only in how they perform it.
 """
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from ..errors import TooLarge
+from ..errors import IndefiniteError, TooLarge, Unreachable
 from . import codec as wire
 from .codec import Fields
 from .records import (
@@ -39,6 +41,12 @@ Results: TypeAlias = list[Outcome]
 PAGE_LIMIT: Final = 1_000
 OPERATIONS_MAX: Final = 1_000
 """How many operations a batch may have (docs/protocol.md)."""
+SESSION_TTL_MS_MAX: Final = 86_400_000
+"""How long a session may live without a sign of life (docs/protocol.md)."""
+TIMEOUT_S_MAX: Final = 2_000_000.0
+"""The longest deadline, three weeks: its milliseconds fit in whatever counts them."""
+_TCP_ENDPOINT: Final = re.compile(r"tcp://[^\s:/]+:(\d{1,5})|tcp://\[[^\s/]+\]:(\d{1,5})")
+_PORT_MAX: Final = 65_535
 
 
 class Plan(msgspec.Struct, Generic[T], frozen=True):
@@ -215,7 +223,13 @@ def count(prefix: Text) -> Plan[int]:
 def ask(
     op: str, endpoint: str | None = None, fields: Fields | None = None
 ) -> Plan[Mapping[str, Any]]:
-    """Plan a question about a node itself: any, or the one at ``endpoint``."""
+    """Plan a question about a node itself: any, or the one at ``endpoint``.
+
+    Raises:
+        ValueError: that is no endpoint.
+    """
+    if endpoint is not None:
+        _check_endpoint(endpoint)
     return Plan(op, fields or {}, Kind.READ, _whole, endpoint)
 
 
@@ -241,9 +255,48 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
     if not found:
         raise ValueError("a Client needs at least one endpoint, as in tcp://127.0.0.1:7401")
     for endpoint in found:
-        if not endpoint.startswith(("tcp://", "ipc://")):
-            raise ValueError(f"{endpoint!r} is no endpoint: write it as tcp://127.0.0.1:7401")
+        _check_endpoint(endpoint)
     return found
+
+
+def _check_endpoint(endpoint: str) -> None:
+    if endpoint.startswith("ipc://"):
+        return
+    match = _TCP_ENDPOINT.fullmatch(endpoint)
+    if match is None or not 1 <= int(match[1] or match[2]) <= _PORT_MAX:
+        raise ValueError(
+            f"{endpoint!r} is no endpoint: write it with host and port, as tcp://127.0.0.1:7401"
+        )
+
+
+def parse_timeout(timeout: float) -> float:
+    """Return a deadline in seconds: of infinity the longest that there is, of the past now.
+
+    Raises:
+        ValueError: it is not a number.
+    """
+    if math.isnan(timeout):
+        raise ValueError("timeout is not a number: it is in seconds")
+    return min(max(timeout, 0.0), TIMEOUT_S_MAX)
+
+
+def parse_session_ttl(seconds: float) -> int:
+    """Return a session's time to live in milliseconds.
+
+    Raises:
+        ValueError: the cluster would not take it.
+    """
+    if not math.isfinite(seconds) or not 1 <= round(seconds * 1_000) <= SESSION_TTL_MS_MAX:
+        raise ValueError(
+            f"session_ttl is {seconds!r}: it is a number of seconds, from 0.001 to"
+            f" {SESSION_TTL_MS_MAX // 1_000} (a day)"
+        )
+    return round(seconds * 1_000)
+
+
+def no_session(error: IndefiniteError) -> Unreachable:
+    """Say what it means for a write that its session could not be opened: it was never sent."""
+    return Unreachable(f"no session could be opened, and so nothing was written: {error}")
 
 
 def _range_fields(prefix: Text | None, start: Text | None, end: Text | None) -> Fields:

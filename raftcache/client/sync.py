@@ -12,7 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
-from ..errors import BadRequest, RequestError, SessionExpired, Unreachable, Unsupported
+from ..errors import (
+    BadRequest,
+    IndefiniteError,
+    RequestError,
+    SessionExpired,
+    Unreachable,
+    Unsupported,
+)
 from . import calls, codec, routing
 from .calling import Caller, now_ms
 from .calls import Plan, Plans
@@ -102,9 +109,9 @@ class Client(Commands[V]):
     ) -> None:
         self._routing = routing.Routing(calls.parse_endpoints(endpoints))
         self._plans = Plans(codec_of(codec))
-        self._timeout = timeout
+        self._timeout = calls.parse_timeout(timeout)
         self._exactly_once = exactly_once
-        self._ttl_ms = round(session_ttl * 1_000)
+        self._ttl_ms = calls.parse_session_ttl(session_ttl)
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._caller: Caller | None = Caller(self._routing)
@@ -186,7 +193,7 @@ class Client(Commands[V]):
         """
         if not self._exactly_once:
             raise Unsupported("this client was made with exactly_once=False: it has no session")
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._timeout if timeout is None else calls.parse_timeout(timeout)
         deadline_ms = now_ms() + seconds * 1_000
         with self._turn(deadline_ms) as caller:
             self._no_session_until_ms = 0.0
@@ -231,7 +238,7 @@ class Client(Commands[V]):
 
     def _perform(self, plan: Plan[T], timeout: float | None) -> T:
         """Perform one call: take steps until one settles it."""
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._timeout if timeout is None else calls.parse_timeout(timeout)
         deadline_ms = now_ms() + seconds * 1_000
         with self._turn(deadline_ms) as caller:
             if plan.kind is routing.Kind.MUTATION and self._exactly_once:
@@ -289,6 +296,8 @@ class Client(Commands[V]):
         except (Unsupported, BadRequest):
             self._no_session_until_ms = now + RETRY_UNSUPPORTED_MS
             return None
+        except IndefiniteError as error:
+            raise calls.no_session(error) from error
         session = self._session = Session(reply["session"], self._ttl_ms, now)
         self._keeper.keep(session)
         return session

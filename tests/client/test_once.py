@@ -17,6 +17,7 @@ from raftcache.client import (
     State,
     TooLarge,
     TxnResult,
+    Unreachable,
     Unsupported,
 )
 
@@ -181,6 +182,19 @@ def test_a_cluster_that_knows_no_sessions_gets_each_write_once(kind: str, store:
         with pytest.raises(OutcomeUnknown):
             client.incr("n")
     assert store.ops().count("incr") == 2
+
+
+@BOTH_CLIENTS
+def test_a_write_whose_session_could_not_be_opened_is_known_not_to_have_happened(
+    kind: str, store: FakeStore
+) -> None:
+    store.trouble = lambda _node, request: request["op"] == "session_open"  # silence
+    with playing(store) as nodes, connected(kind, *nodes) as client:
+        client.get("k")
+        with pytest.raises(Unreachable, match="nothing was written"):
+            client.incr("n", timeout=0.5)
+        store.trouble = lambda _node, _request: False
+    assert "incr" not in store.ops()
 
 
 @BOTH_CLIENTS

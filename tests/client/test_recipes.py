@@ -1,114 +1,16 @@
 """Who holds what: recipes step by step, in any order, against a store in memory."""
 
 import random
-from collections.abc import Callable, Generator
-from typing import Any
 
 import pytest
 
-from raftcache.client import Conflict, Fenced, codec
-from raftcache.client.calls import Plan
-from raftcache.client.recipes.caching import Caching, Found
+from raftcache.client import Fenced, codec
 from raftcache.client.recipes.queue import Held, LeaseLost, Queue
-from raftcache.client.recipes.steps import Changed, Forget, NeedSession, Pause, Step
-from raftcache.client.sessions import Session
 from raftcache.errors import OutcomeUnknown, RequestError
 
+from .actor import Actor
 from .fake_node import Request
 from .fake_store import FakeStore
-
-FOR_EVER_MS = 1e15
-
-
-class Actor:
-    """One program that takes the steps of a recipe, whenever it is let."""
-
-    def __init__(self, store: FakeStore, steps: Callable[[], Generator[Step, Any, Any]]) -> None:
-        self.store = store
-        opened = store._answer({"op": "session_open"})
-        assert opened is not None
-        self.session = Session(opened["session"], FOR_EVER_MS, 0)
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.done = False
-        self.paused: list[float] = []
-        self.fails: Callable[[Request], RequestError | None] = lambda _request: None
-        self._begin = steps
-        self._steps = steps()
-        self._next: Step | None = next(self._steps)
-
-    def begin_again(self, steps: Callable[[], Generator[Step, Any, Any]]) -> "Actor":
-        """Begin another recipe."""
-        self.done, self._steps = False, steps()
-        self._advance(lambda: next(self._steps))
-        return self
-
-    @property
-    def may_go_on(self) -> bool:
-        """Whether there is a step that can be taken now."""
-        if self.done:
-            return False
-        waits = self._next
-        if not isinstance(waits, Changed):
-            return True
-        return any(
-            event["rev"] >= waits.from_rev
-            and (
-                event["key"] == waits.key
-                or (waits.prefix is not None and event["key"].startswith(waits.prefix))
-            )
-            for event in self.store.events
-        )
-
-    def step(self) -> None:
-        """Take one step."""
-        step = self._next
-        match step:
-            case NeedSession():
-                self._advance(lambda: self._steps.send(self.session))
-            case Plan():
-                self._ask(step)
-            case Forget(session=session):
-                session.ended = True
-                self.store.expire(session.id)
-                self._advance(lambda: self._steps.send(None))
-            case Pause(seconds=seconds):
-                self.paused.append(seconds)
-                self._advance(lambda: self._steps.send(None))
-            case _:
-                self._advance(lambda: self._steps.send(None))
-
-    def run(self) -> Any:
-        """Take all steps; return the result."""
-        while self.may_go_on:
-            self.step()
-        if self.error is not None:
-            raise self.error
-        return self.result
-
-    def _ask(self, plan: Plan[Any]) -> None:
-        request = {"op": plan.op, "session": self.session.id, "ack": 0, **plan.fields}
-        error = self.fails(request)
-        if error is None:
-            reply = self.store._answer(request)
-            assert reply is not None
-            reply = {"ok": True, **reply}
-            if reply["ok"]:
-                self._advance(lambda: self._steps.send(plan.read(reply)))
-                return
-            error = codec.error_of(reply)
-        failed = error
-        self._advance(lambda: self._steps.throw(failed))
-
-    def _advance(self, resume: Callable[[], Step]) -> None:
-        try:
-            self._next = resume()
-        except StopIteration as stop:
-            self.done, self.result = True, stop.value
-        except RequestError as error:
-            self.done, self.error = True, error
-        except LeaseLost as error:
-            self.done, self.error = True, error
 
 
 @pytest.fixture
@@ -128,8 +30,12 @@ def test_a_free_lock_is_taken_and_given_back(store: FakeStore) -> None:
 
     assert held.fence.key in store.values
     assert store.bound[held.fence.key] == actor.session.id
+    held.check()
     actor.begin_again(lambda: queue.leave(held)).run()
     assert store.values == {}
+    assert (held.lost, held.at_risk, held.remaining) == (True, True, 0.0)
+    with pytest.raises(LeaseLost, match="given back"):
+        held.check()
 
 
 def test_who_gets_no_place_in_time_leaves_nothing_behind(store: FakeStore) -> None:
@@ -298,100 +204,7 @@ def test_in_any_order_no_more_hold_than_there_are_places_and_all_get_one(
     assert store.bound == {}
 
 
-# What a function returned
-
-
-def caching(**options: Any) -> Caching:
-    def slow(x: int) -> int:
-        return x
-
-    return Caching(slow, int, **{"ttl": 60, "stale": 0, "wait": 30, "key": None, **options})
-
-
-def test_one_claims_and_the_others_wait_for_what_he_keeps(store: FakeStore) -> None:
-    cache = caching()
-    key = cache.key_of((1,), {})
-    first = Actor(store, lambda: cache.look_up(key))
-    second = Actor(store, lambda: cache.look_up(key))
-    found = first.run()
-    assert found.value is None
-    assert found.claim is not None
-    assert second.run() is None
-
-    first.begin_again(lambda: cache.keep(key, cache.encode(5), found.claim)).run()
-
-    assert second.run() == Found(cache.encode(5))
-    assert set(store.values) == {key}
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_in_any_order_a_result_is_computed_once(seed: int, store: FakeStore) -> None:
-    chance, cache = random.Random(seed), caching()
-    computed: list[Actor] = []
-    actors = [Actor(store, lambda: cache.look_up(b"k")) for _ in range(5)]
-
-    while able := [actor for actor in actors if actor.may_go_on]:
-        actor = chance.choice(able)
-        actor.step()
-        found = actor.result
-        if actor.done and isinstance(found, Found) and found.value is None:
-            computed.append(actor)
-            actor.result = None
-            claim = found.claim
-            actor.begin_again(lambda claim=claim: cache.keep(b"k", b"5", claim))  # type: ignore[misc]
-
-    assert len(computed) == 1
-    assert all(actor.done and actor.error is None for actor in actors)
-    assert set(store.values) == {b"k"}
-
-
-def test_who_fails_or_dies_leaves_it_to_the_next(store: FakeStore) -> None:
-    cache = caching()
-    actors = [Actor(store, lambda: cache.look_up(b"k")) for _ in range(3)]
-    founds = [actor.run() for actor in actors]
-
-    actors[0].begin_again(lambda: cache.let_go(founds[0].claim)).run()
-    claimed = actors[1].run()
-    assert claimed.claim is not None
-    store.expire(actors[1].session.id)
-
-    assert actors[2].run().claim is not None
-
-
-def test_a_claim_that_was_lost_keeps_nothing(store: FakeStore) -> None:
-    """Whoever stood still for too long must not put an old result over a newer one."""
-    cache = caching()
-    slow = Actor(store, lambda: cache.look_up(b"k"))
-    found = slow.run()
-    store.expire(slow.session.id)
-
-    slow.begin_again(lambda: cache.keep(b"k", b"old", found.claim)).run()
-
-    assert b"k" not in store.values
-
-
-def test_a_cluster_that_can_not_be_asked_is_no_reason_to_do_without(store: FakeStore) -> None:
-    actor = Actor(store, lambda: caching().look_up(b"k"))
-    actor.fails = lambda _request: OutcomeUnknown("no answer")
-
-    assert actor.run() == Found(None)
-
-
-def test_calls_are_told_apart_by_their_arguments() -> None:
-    cache = caching()
-    long = cache.key_of(("x" * 5_000,), {})
-
-    assert cache.key_of((1,), {}) != cache.key_of((2,), {})
-    assert cache.key_of((1,), {"a": 2, "b": 3}) == cache.key_of((1,), {"b": 3, "a": 2})
-    assert len(long) < 300
-    assert long != cache.key_of(("x" * 5_001,), {})
-    assert caching(key=lambda x: f"user-{x}").key_of((7,), {}).endswith(b"/user-7")
-
-
-def test_conflict_is_what_a_second_claim_meets(store: FakeStore) -> None:
-    """The fake store must refuse as the real one does, or these tests would show nothing."""
-    claim = {"op": "set", "key": b"k!", "value": b"", "if_mod_rev": 0}
-
-    store._apply(claim)
-
-    assert isinstance(codec.error_of(store._apply(claim)), Conflict)
+@pytest.mark.parametrize("delay", [-1.0, float("nan"), float("inf")])
+def test_a_delay_that_is_none_is_refused(delay: float) -> None:
+    with pytest.raises(ValueError, match="delay"):
+        Queue("lock", "l", delay=delay)

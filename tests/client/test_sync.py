@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from raftcache.client import (
+    AsyncClient,
     Client,
     Delete,
     Get,
@@ -15,6 +16,7 @@ from raftcache.client import (
     OutcomeUnknown,
     Record,
     Set,
+    Unreachable,
     WrongType,
 )
 
@@ -151,10 +153,45 @@ def test_what_is_no_text_is_refused_before_it_is_sent() -> None:
         client.get(5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("endpoints", ["", " , ", [], "127.0.0.1:7401", "http://h"])
+@pytest.mark.parametrize(
+    "endpoints",
+    [
+        "",
+        " , ",
+        [],
+        "127.0.0.1:7401",
+        "http://h",
+        "tcp://h",
+        "tcp://:7401",
+        "tcp://h:0",
+        "tcp://h:65536",
+    ],
+)
 def test_what_is_no_endpoint_is_refused(endpoints: str) -> None:
     with pytest.raises(ValueError, match=r"tcp://127\.0\.0\.1:7401"):
         Client(endpoints)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"session_ttl": 0}, {"session_ttl": -1.0}, {"session_ttl": 1e6}, {"timeout": float("nan")}],
+)
+def test_times_that_no_cluster_takes_are_refused_at_once(options: dict[str, float]) -> None:
+    """Else the cluster refuses the session, and the client would do without it, unseen."""
+    for make in (Client, AsyncClient):
+        with pytest.raises(ValueError, match="number"):
+            make("tcp://127.0.0.1:1", **options)  # type: ignore[call-overload]
+
+
+def test_a_call_without_an_end_and_one_without_time() -> None:
+    with (
+        FakeNode(always({"found": False})) as node,
+        client_of(node, timeout=float("inf")) as client,
+    ):
+        with pytest.raises(Unreachable):
+            client.get("k", timeout=-1)
+        with pytest.raises(ValueError, match="no endpoint"):
+            client.status("n1")
 
 
 def test_endpoints_may_be_one_string() -> None:

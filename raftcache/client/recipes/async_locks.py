@@ -64,7 +64,7 @@ class _Places:
             LeaseLost: it was lost meanwhile, and the block did not hear of it.
         """
         held = self._entered.pop()
-        was_lost = held.lost
+        was_lost = held.lost and not held.given_back
         await self.release(held)
         if was_lost and kind is None:
             held.check()

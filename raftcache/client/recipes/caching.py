@@ -7,8 +7,10 @@ loses his claim with his session, and the next one computes.
 
 import functools
 import hashlib
+import inspect
+import math
 from collections.abc import Callable
-from typing import Any, Final, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Final, ParamSpec, TypeGuard, TypeVar, get_type_hints
 
 import msgspec
 
@@ -46,7 +48,7 @@ class Caching:
         wait: float,
         key: Callable[..., str] | None,
     ) -> None:
-        if ttl <= 0 or stale < 0:
+        if not 0 < ttl < math.inf or not 0 <= stale < math.inf:
             raise ValueError("ttl is more than 0 seconds, and stale is not negative")
         self._name = f"{function.__module__}.{function.__qualname__}"
         self._ttl = ttl
@@ -74,7 +76,7 @@ class Caching:
         return msgspec.msgpack.encode(result)
 
     def decode(self, value: bytes) -> Any:
-        """Return a result from what was kept; ValidationError if it is another program's."""
+        """Return a result from what was kept and found by :meth:`look_up`."""
         return self._decoder.decode(value)
 
     def look_up(self, key: bytes) -> Steps[Found]:
@@ -83,7 +85,7 @@ class Caching:
         claim = key + b"!"
         try:
             while True:
-                record = yield PLANS.get_record(key, local=False)
+                record = self._ours((yield PLANS.get_record(key, local=False)))
                 if self._is_fresh(record):
                     return Found(record.value)
                 try:
@@ -98,7 +100,7 @@ class Caching:
                 else:
                     fence = Fence(claim, written.mod_rev)
                     # Between looking and claiming another may have claimed, kept and let go.
-                    record = yield PLANS.get_record(key, local=False)
+                    record = self._ours((yield PLANS.get_record(key, local=False)))
                     if not self._is_fresh(record):
                         return Found(None, fence)
                     yield from self.let_go(fence)
@@ -107,7 +109,16 @@ class Caching:
             # A cache that can't be asked is no reason to do without a result.
             return Found(None)
 
-    def _is_fresh(self, record: Record[bytes] | None) -> bool:
+    def _ours(self, record: Record[bytes] | None) -> Record[bytes] | None:
+        """Return a record, but none that another release of the program kept as another type."""
+        if record is not None:
+            try:
+                self.decode(record.value)
+            except msgspec.MsgspecError:
+                return None
+        return record
+
+    def _is_fresh(self, record: Record[bytes] | None) -> TypeGuard[Record[bytes]]:
         return record is not None and (record.ttl is None or record.ttl > self._stale)
 
     def keep(self, key: bytes, value: bytes, claim: Fence | None) -> Steps[None]:
@@ -153,11 +164,15 @@ def cached(
     returned to all but the one who computes the next. If the cluster can't be asked, the function
     is called. What it raises is not kept.
 
-    A call is known by its arguments, as JSON, or by what ``key`` makes of them. Results are kept as
-    MessagePack, and come back as the type that the function is annotated with.
+    A call is known by the function's module and name, and by its arguments, as JSON, or by what
+    ``key`` makes of them: programs that share a cluster do not call different functions alike, as
+    two ``report`` of two scripts (``__main__``) would be. Results are kept as MessagePack, and come
+    back as the type that the function is annotated with; one that does not fit it is computed anew.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function.__qualname__} is a coroutine function: use async_cached")
         caching = Caching(function, result_type(function), ttl=ttl, stale=stale, wait=wait, key=key)
 
         @functools.wraps(function)

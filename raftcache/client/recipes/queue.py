@@ -10,6 +10,7 @@ keys' ``create_rev`` is the order: the first ``places`` of them hold one. So
 """
 
 import itertools
+import math
 import time
 from typing import Final
 
@@ -26,7 +27,7 @@ _count = itertools.count(1)
 
 
 class LeaseLost(RaftCacheError):  # noqa: N818 - as the errors of the wire: the fact
-    """The session ended while a place was held: another may hold it by now."""
+    """The place is held no more: the session ended meanwhile, or it was given back."""
 
 
 class Held:
@@ -37,11 +38,13 @@ class Held:
         self.fence = fence
         """For ``fence=`` of writes: refused once the place is lost, whatever this side believes."""
         self.session = session
+        self.given_back = False
+        """It was released by its own holder, and is held no more."""
 
     @property
     def remaining(self) -> float:
         """The seconds that the place is held for certain if no renewal succeeds from now on."""
-        if self.session.ended:
+        if self.session.ended or self.given_back:
             return 0.0
         return max(0.0, self.session.ends_at_ms() / 1_000 - time.monotonic())
 
@@ -52,7 +55,7 @@ class Held:
 
     @property
     def lost(self) -> bool:
-        """Whether the lease has ended, or may have."""
+        """Whether it was given back, or the lease has ended, or may have."""
         return self._state() is State.LOST
 
     def check(self) -> None:
@@ -62,9 +65,12 @@ class Held:
             LeaseLost: it is not.
         """
         if self.lost:
-            raise LeaseLost(f"{self.name}: the session ended, and another may hold it by now")
+            how = "it was given back" if self.given_back else "the session ended"
+            raise LeaseLost(f"{self.name}: {how}, and another may hold it by now")
 
     def _state(self) -> State:
+        if self.given_back:
+            return State.LOST
         return self.session.state(time.monotonic() * 1_000)
 
 
@@ -78,6 +84,8 @@ class Queue:
             raise ValueError(f"{name!r} is no name: at least one character, and no slash")
         if places < 1:
             raise ValueError("there is at least one place")
+        if not 0 <= delay < math.inf:
+            raise ValueError(f"delay is {delay!r}: it is a number of seconds, 0 or more")
         self.name = name
         self.prefix = f"{kind}/{name}/".encode()
         self._mark = f"{kind}-held/{name}".encode()
@@ -119,6 +127,7 @@ class Queue:
         if self._delay > 0:
             operations.insert(0, Delete(self._mark, fence=held.fence))
         yield PLANS.batch(operations)
+        held.given_back = True  # not before: a release that failed may be tried again
 
     def first(self) -> Steps[bytes | None]:
         """Return the label of who holds the (first) place; None: nobody does."""
