@@ -7,9 +7,11 @@ is refused once another holds the lock, whatever this process believes.
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EXIT_TRY_AGAIN, NoCluster, TryAgain, UsageError
@@ -29,6 +31,7 @@ FENCE_KEY, FENCE_CREATE_REV = "RAFTCACHE_FENCE_KEY", "RAFTCACHE_FENCE_CREATE_REV
 TTL_MS = 15_000
 TTL_MS_MIN = 1_000
 _TURN_SECONDS = 0.05
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +79,7 @@ def _run(call: Call) -> int:
     from raftcache.client import Client, RequestError  # noqa: PLC0415 - the help page is quicker
     from raftcache.client.recipes import Lock  # noqa: PLC0415 - likewise
 
+    _let_signals_end_it()
     state = load_existing(call.paths)
     endpoints = [node.client for node in state.nodes]
     with Client(endpoints, session_ttl=options.ttl / 1_000) as client:
@@ -142,10 +146,27 @@ def _perform(console: Console, held: "Held", command: list[str], endpoints: list
                     else "the cluster answers again: the lock was held all the time"
                 )
     except BaseException as error:
+        for number in (signal.SIGINT, *_ENDINGS):
+            signal.signal(number, signal.SIG_IGN)  # or the command outlives the lock
         code = end_command(child)
         if not isinstance(error, KeyboardInterrupt):
             raise
     return code if code >= 0 else EXIT_SIGNALLED - code
+
+
+def _let_signals_end_it() -> None:
+    """Let a plain kill or a closed terminal end all in order: the command first, then the lock.
+
+    Otherwise the command would run on while its lock goes to the next one. What is ignored, as
+    under nohup, stays so.
+    """
+    for number in _ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _wait(child: "subprocess.Popen[bytes]") -> int | None:
@@ -170,7 +191,8 @@ LOCK = Verb(
         " order of coming. The exit code is the command's. The command knows the lock's fence from"
         " RAFTCACHE_FENCE_KEY and RAFTCACHE_FENCE_CREATE_REV: a write with it is refused once"
         " another holds the lock. If the cluster stays out of reach you are warned after two thirds"
-        " of --ttl; after all of it the command gets SIGTERM, and 5 s later SIGKILL."
+        " of --ttl; after all of it, and where this process is ended, the command gets SIGTERM, and"
+        " 5 s later SIGKILL. Only kill -9 leaves it without its lock."
     ),
     examples=(
         "  bin/cluster lock nightly -- ./backup.sh\n"

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -196,17 +197,23 @@ def test_the_state_is_told_while_nobody_answers(raft_cluster: RaftCluster) -> No
 # The command line
 
 
-def lock(cluster: RaftCluster, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+def locking(cluster: RaftCluster, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
         [
             *(sys.executable, "-P", "-m", "orchestrator.cli"),
             *("--state", str(cluster.cluster.paths.state), "lock", *arguments),
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
+
+
+def lock(cluster: RaftCluster, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    process = locking(cluster, *arguments)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
 def test_a_command_runs_while_its_lock_is_held(raft_cluster: RaftCluster) -> None:
@@ -244,3 +251,25 @@ def test_a_command_whose_lock_is_lost_is_ended(raft_cluster: RaftCluster) -> Non
     [done] = outcomes
     assert done.returncode == 128 + 15
     assert "the lock is lost" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_plain_kill_ends_the_command_before_its_lock_is_free(
+    number: signal.Signals, raft_cluster: RaftCluster, tmp_path: Path
+) -> None:
+    """Else the command would run on beside that of whoever has the lock next."""
+    mark = tmp_path / "pid"
+    command = f"echo $$ > {mark}.new; mv {mark}.new {mark}; exec sleep 600"
+    with Client(raft_cluster.endpoints, timeout=CALL_S) as cache:
+        process = locking(raft_cluster, "k", "--ttl", "600s", "--", "sh", "-c", command)
+        while not mark.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+
+        process.send_signal(number)
+        process.communicate()
+
+        assert process.returncode == 128 + 15
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(mark.read_text()), 0)
+        assert not list(cache.keys("lock/k/"))
