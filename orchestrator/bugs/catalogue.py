@@ -7,6 +7,7 @@ from .elections import ELECTION_BUGS
 from .identity import IDENTITY_BUGS
 from .links import LINK_BUGS
 from .membership import MEMBERSHIP_BUGS
+from .memory import MEMORY_BUGS
 from .node import NODE_BUGS
 from .planting import Bug
 from .reads import READ_BUGS
@@ -21,6 +22,7 @@ BUGS: Sequence[Bug] = (
     *MEMBERSHIP_BUGS,
     *STORAGE_BUGS,
     *STORE_BUGS,
+    *MEMORY_BUGS,
     *NODE_BUGS,
     *DETECTION_BUGS,
     *READ_BUGS,
