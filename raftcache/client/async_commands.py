@@ -194,13 +194,13 @@ class AsyncCommands(Generic[V]):
     def pipeline(self, *, timeout: float | None = None) -> AsyncPipeline[V]:
         """Return a pipeline: calls are collected in an ``async with`` block and made at its end.
 
-        ``timeout`` is for each batch of up to 1,000 calls that it sends.
+        ``timeout`` is for each batch of up to 1,000 calls, or 1 MiB, that it sends.
         """
 
         async def perform(operations: Sequence[Operation]) -> list[Outcome]:
             return await self.batch(operations, timeout=timeout)
 
-        return AsyncPipeline(perform)
+        return AsyncPipeline(self._plans.codec, perform)
 
     async def txn(
         self,

@@ -192,13 +192,13 @@ class Commands(Generic[V]):
     def pipeline(self, *, timeout: float | None = None) -> Pipeline[V]:
         """Return a pipeline: calls that are collected in a ``with`` block and made at its end.
 
-        ``timeout`` is for each batch of up to 1,000 calls that it sends.
+        ``timeout`` is for each batch of up to 1,000 calls, or 1 MiB, that it sends.
         """
 
         def perform(operations: Sequence[Operation]) -> list[Outcome]:
             return self.batch(operations, timeout=timeout)
 
-        return Pipeline(perform)
+        return Pipeline(self._plans.codec, perform)
 
     def txn(
         self,

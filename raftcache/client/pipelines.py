@@ -10,14 +10,19 @@ A pipeline is no transaction: each call is on its own, and one that fails stops 
 
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 from ..errors import DefiniteError, IndefiniteError, RequestError
 from .calls import OPERATIONS_MAX
 from .records import Delete, Expire, Fence, Get, Incr, Operation, Outcome, Record, Set
-from .values import Text, V
+from .values import Codec, Text, V, as_bytes
 
 T = TypeVar("T")
+
+_BATCH_BYTES_MAX: Final = 1 << 20
+"""A batch ends beyond this, well below the 4 MiB that a request may have; a single operation may be
+larger, and travels alone."""
+_OVERHEAD_BYTES: Final = 64
 
 
 class Deferred(Generic[T]):
@@ -48,9 +53,11 @@ class Deferred(Generic[T]):
 class _Collected(Generic[V]):
     """The calls of a pipeline, in order, and where their outcomes are awaited."""
 
-    def __init__(self) -> None:
+    def __init__(self, codec: Codec[V]) -> None:
+        self._codec = codec
         self._operations: list[Operation] = []
         self._deferred: list[Deferred[Any]] = []
+        self._sizes: list[int] = []
 
     def get(self, key: Text) -> "Deferred[Record[V] | None]":
         """Read a key."""
@@ -92,16 +99,31 @@ class _Collected(Generic[V]):
         return len(self._operations)
 
     def _add(self, operation: Operation) -> Deferred[Any]:
+        size = self._size_of(operation)  # first: what can't be encoded is not collected
         deferred: Deferred[Any] = Deferred()
         self._operations.append(operation)
         self._deferred.append(deferred)
+        self._sizes.append(size)
         return deferred
+
+    def _size_of(self, operation: Operation) -> int:
+        size = len(as_bytes(operation.key)) + _OVERHEAD_BYTES
+        if isinstance(operation, Set):
+            size += len(self._codec.encode(operation.value))
+        if isinstance(operation, Set | Delete) and operation.if_value is not None:
+            size += len(self._codec.encode(operation.if_value))
+        return size
 
     def _take(self) -> tuple[list[Operation], list[Deferred[Any]]]:
         """Take the next batch off the front."""
-        operations = self._operations[:OPERATIONS_MAX]
-        deferred = self._deferred[:OPERATIONS_MAX]
-        del self._operations[:OPERATIONS_MAX], self._deferred[:OPERATIONS_MAX]
+        count = size = 0
+        for size_of_one in self._sizes[:OPERATIONS_MAX]:
+            size += size_of_one
+            if count and size > _BATCH_BYTES_MAX:
+                break
+            count += 1
+        operations, deferred = self._operations[:count], self._deferred[:count]
+        del self._operations[:count], self._deferred[:count], self._sizes[:count]
         return operations, deferred
 
     def _fail(self, deferred: list[Deferred[Any]], error: RequestError) -> None:
@@ -111,6 +133,7 @@ class _Collected(Generic[V]):
         _settle(self._deferred, [unsent] * len(self._deferred))
         self._operations.clear()
         self._deferred.clear()
+        self._sizes.clear()
 
 
 def _settle(deferred: Sequence[Deferred[Any]], outcomes: Sequence[Outcome]) -> None:
@@ -124,8 +147,10 @@ class Pipeline(_Collected[V]):
     A block that ends with an exception sends nothing.
     """
 
-    def __init__(self, perform: Callable[[Sequence[Operation]], list[Outcome]]) -> None:
-        super().__init__()
+    def __init__(
+        self, codec: Codec[V], perform: Callable[[Sequence[Operation]], list[Outcome]]
+    ) -> None:
+        super().__init__(codec)
         self._perform = perform
 
     def __enter__(self) -> Self:
@@ -164,8 +189,10 @@ class AsyncPipeline(_Collected[V]):
     A block that ends with an exception sends nothing.
     """
 
-    def __init__(self, perform: Callable[[Sequence[Operation]], Awaitable[list[Outcome]]]) -> None:
-        super().__init__()
+    def __init__(
+        self, codec: Codec[V], perform: Callable[[Sequence[Operation]], Awaitable[list[Outcome]]]
+    ) -> None:
+        super().__init__(codec)
         self._perform = perform
 
     async def __aenter__(self) -> Self:
