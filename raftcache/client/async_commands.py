@@ -187,7 +187,8 @@ class AsyncCommands(Generic[V]):
         """Do up to 1,000 operations in order, in one round; return an outcome for each.
 
         They are independent: one that fails has its error as its outcome, not raised, and stops
-        nothing.
+        nothing. All of it has to be below the cluster's ``limits.request`` (4 MiB); a pipeline may
+        be of any size.
         """
         return await self._perform(self._plans.batch(operations), timeout) if operations else []
 
