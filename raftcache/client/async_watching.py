@@ -75,6 +75,8 @@ class AsyncWatch(Generic[V]):
         self.close()
 
     async def _poll_once(self, wait_ms: float) -> None:
+        if self._poll is not None:
+            raise RuntimeError("another task iterates over this watch: each needs its own")
         self._poll = asyncio.create_task(self._ask(wait_ms))
         try:
             await self._poll

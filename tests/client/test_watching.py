@@ -194,3 +194,20 @@ def test_a_task_that_is_cancelled_leaves_its_watch(store: FakeStore) -> None:
 
     with playing(store) as nodes:
         asyncio.run(main(nodes[0].endpoint))
+
+
+def test_two_tasks_do_not_share_a_watch(store: FakeStore) -> None:
+    """Both would be told the same changes."""
+    quiet(store)
+
+    async def share(endpoint: str) -> None:
+        async with AsyncClient(endpoint) as client, client.watch("a", from_rev=1) as watch:
+            first = asyncio.create_task(watch.next())
+            await until(lambda: "watch" in store.ops())
+            with pytest.raises(RuntimeError, match="another task"):
+                await watch.next()
+            watch.close()
+            assert await first is None
+
+    with playing(store) as [node]:
+        asyncio.run(share(node.endpoint))
