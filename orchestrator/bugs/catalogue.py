@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from .conditions import CONDITION_BUGS
 from .detection import DETECTION_BUGS
 from .elections import ELECTION_BUGS
 from .identity import IDENTITY_BUGS
@@ -12,9 +13,11 @@ from .node import NODE_BUGS
 from .planting import Bug
 from .reads import READ_BUGS
 from .replication import REPLICATION_BUGS
+from .sessions import SESSION_BUGS
 from .storage import STORAGE_BUGS
 from .store import STORE_BUGS
 from .time import TIME_BUGS
+from .watches import WATCH_BUGS
 
 BUGS: Sequence[Bug] = (
     *ELECTION_BUGS,
@@ -29,6 +32,9 @@ BUGS: Sequence[Bug] = (
     *TIME_BUGS,
     *IDENTITY_BUGS,
     *LINK_BUGS,
+    *SESSION_BUGS,
+    *CONDITION_BUGS,
+    *WATCH_BUGS,
 )
 
 

@@ -37,6 +37,7 @@ TESTS_OF = {
     "store": ("tests/store", "tests/protocol", "tests/node"),
     "node": ("tests/node", "tests/raft"),
     "transport": ("tests/transport", "tests/node"),
+    "protocol": ("tests/protocol", "tests/node"),
 }
 """Where the tests of a package are, those first that most probably notice."""
 

@@ -187,6 +187,18 @@ def test_a_write_never_lets_go_what_it_has_a_condition_on() -> None:
     assert len(keys(cluster, leader)) < 4
 
 
+def test_a_key_does_not_go_to_make_room_for_its_own_write() -> None:
+    """Not even where there is nothing else: its write is refused, and not told of a conflict."""
+    cluster, leader, _ = ready()
+    put(cluster, leader, b"only")
+    limit(cluster, "allkeys-lru", weight(cluster, leader) + 10)
+
+    reply = cluster.ask(leader, "set", key=b"only", value=VALUE + VALUE, if_mod_rev=1)
+
+    assert reply["error"] == "over_quota"
+    assert keys(cluster, leader) == [b"only"]
+
+
 def test_a_limit_that_was_lowered_is_reached_by_and_by() -> None:
     """Not in one entry that would stall everybody, and without refusing what comes."""
     cluster, leader, other = full("allkeys-lru")
@@ -224,6 +236,25 @@ def test_many_writes_of_one_turn_find_room_together() -> None:
     assert weight(cluster, leader) <= CACHE_BYTES
     left = keys(cluster, leader)
     assert sum(key.startswith(b"b") for key in left) >= 140
+
+
+def test_what_is_on_its_way_takes_room_too() -> None:
+    """Two writes that follow each other closely do not both get the room of one."""
+    cluster, leader, _ = ready()
+    for number in range(10):
+        put(cluster, leader, b"old%d" % number)
+    room = weight(cluster, leader) // 10 * 3 // 2
+    limit(cluster, "none", weight(cluster, leader) + room)
+    log = cluster.process(leader).server.raft.state.log
+    end = log.last_index
+
+    first = cluster.request(leader, "set", key=b"new0", value=VALUE)
+    cluster.run_until(lambda: log.last_index > end)
+    second = cluster.request(leader, "set", key=b"new1", value=VALUE)
+    cluster.run_until(lambda: first.done and second.done)
+
+    assert first.reply["ok"]
+    assert second.reply["error"] == "over_quota"
 
 
 def test_a_cluster_that_can_not_evict_yet_has_no_limit() -> None:

@@ -71,6 +71,23 @@ def test_any_node_takes_them_in_either_encoding(who: str) -> None:
     assert [item["key"] for item in left["items"]] == [b"n", b"z"]
 
 
+def test_a_fence_is_looked_at_where_the_write_is_done() -> None:
+    """And not where it is proposed: what comes just before it in the log may take the lock away."""
+    cluster, leader, _ = ready()
+    cluster.ask(leader, "set", key=b"lock", value=b"me")
+    log = cluster.process(leader).server.raft.state.log
+    end = log.last_index
+
+    lost = cluster.request(leader, "delete", key=b"lock")
+    cluster.run_until(lambda: log.last_index > end)
+    guarded = cluster.request(leader, "set", key=b"guarded", value=b"mine", fence=FENCE)
+    cluster.run_until(lambda: lost.done and guarded.done)
+
+    assert lost.reply["deleted"] == 1
+    assert (guarded.reply["error"], guarded.reply["applied"]) == ("fenced", "no")
+    assert not cluster.ask(leader, "get", key=b"guarded")["found"]
+
+
 @pytest.mark.parametrize("newer", NEWER, ids=[str(number) for number in range(len(NEWER))])
 def test_a_member_that_does_not_know_them_holds_them_back(newer: dict[str, Any]) -> None:
     """They are refused by name, and what is older goes on (failure E15)."""

@@ -84,6 +84,24 @@ def test_those_who_get_no_turn_are_told_in_the_next_ones(monkeypatch: pytest.Mon
     assert is_empty(at(cluster, leader))
 
 
+def test_a_turn_tells_only_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many wait: else heartbeats would wait for them (failure F11)."""
+    monkeypatch.setattr(watches, "TURN_COST_MAX", 30)
+    cluster, leader, _ = raised()
+    calls = [let_wait(cluster, leader, key=b"a") for _ in range(20)]
+    calls += [let_wait(cluster, leader, prefix=b"a", prev=bool(n % 2)) for n in range(20)]
+    waiting: set[int] = set()
+
+    def all_are_told() -> bool:
+        waiting.add(len(at(cluster, leader)))
+        return all(call.done for call in calls)
+
+    cluster.request(leader, "set", key=b"a", value=b"1")
+    cluster.run_until(all_are_told)
+
+    assert len(waiting) > len(calls) // 4
+
+
 @pytest.mark.parametrize("node", ["n1", "n3"])
 def test_a_cluster_of_mixed_releases_has_no_watches_yet(node: str) -> None:
     """Its history does not tell the kinds of changes (failure E15)."""

@@ -16,7 +16,7 @@ from raftcache.store.commands import (
     SetFully,
     encode_commands,
 )
-from raftcache.store.machine import StateMachine
+from raftcache.store.machine import EXPIRED_MAX, StateMachine
 from raftcache.store.records import DELETE, EXPIRE, SET
 from raftcache.store.results import Failure, GetResult, Result
 
@@ -80,6 +80,19 @@ def test_a_bound_key_expires_with_its_session(log: Log) -> None:
     assert log.kinds()[-3:] == [(EXPIRE, b"a"), (EXPIRE, b"b"), (SET, b"a")]
     assert log.session_of(b"a") is None
     assert log.session_of(b"n") is None
+
+
+def test_a_session_goes_as_a_whole_however_many_keys_are_bound_to_it(log: Log) -> None:
+    """More than one entry lets go otherwise: none of them is left without it (failure B13)."""
+    count = EXPIRED_MAX * 2 // 3
+    log.apply(OpenSession(100))
+    for session in (1, 3):
+        log.apply(*[bound(b"%d.%d" % (session, number), session) for number in range(count)])
+
+    log.apply(after_ms=100)
+
+    assert log.machine.session_count == 1
+    assert log.machine.key_count == 0
 
 
 def test_a_key_that_is_set_plainly_is_bound_no_longer(log: Log) -> None:

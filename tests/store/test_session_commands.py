@@ -293,6 +293,17 @@ COMMANDS = st.one_of(
 ENTRIES = st.lists(st.tuples(st.integers(0, 25), st.lists(COMMANDS, max_size=4)), max_size=12)
 
 
+def test_a_snapshot_tells_nothing_of_what_is_answered_while_it_is_taken(log: Log) -> None:
+    """The log behind it has that again (failure D13)."""
+    log.one(once(1, Incr(b"n")))
+    of_the_moment = slices_of(log.machine)
+
+    run = log.machine.begin_snapshot()
+    log.one(once(2, Incr(b"n")))
+
+    assert restored(rest_of(run)).digest() == restored(of_the_moment).digest()
+
+
 @given(ENTRIES, ENTRIES, ENTRIES, st.integers(256, 600))
 @settings(max_examples=120, deadline=None)
 def test_a_machine_that_was_restored_goes_on_like_the_one_that_lived(

@@ -223,6 +223,32 @@ def test_what_comes_and_goes_in_a_transaction_takes_its_revision() -> None:
     assert_same(restored(slices_of(machine)), machine)
 
 
+def test_whatever_a_transaction_changes_takes_one_revision() -> None:
+    """Also what goes behind what is set, and what was never there before or after."""
+    machine = machine_of([[Set(key, b"") for key in (b"a", b"b", b"c", b"d")]])
+    steps: tuple[Step, ...] = (
+        Delete(b"b"),
+        Set(b"a", b"1"),
+        DeleteRange(b"c", b"d"),
+        Set(b"e", b""),
+        Delete(b"e"),
+        Delete(b"d"),
+    )
+
+    at(machine, 0, Txn((), steps, ()))
+
+    assert machine.store_rev == 5
+    assert sorted(kinds(machine)[4:]) == [
+        (5, b"a", SET),
+        (5, b"b", DELETE),
+        (5, b"c", DELETE),
+        (5, b"d", DELETE),
+        (5, b"e", DELETE),
+    ]
+    assert keys(machine, at_rev=4) == [b"a", b"b", b"c", b"d"]
+    assert keys(machine) == [b"a"]
+
+
 def test_a_transaction_that_only_reads_takes_no_revision() -> None:
     machine = machine_of([[Set(b"a", b"1")]])
 
