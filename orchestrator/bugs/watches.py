@@ -137,8 +137,8 @@ WATCH_BUGS = (
         (
             Edit(
                 f"{_WATCHES}._on_other_store",
-                "self._make_due(number, waiting, self._seen_rev + 1)",
-                "self._make_due(number, waiting, store.store_rev + 1)",
+                "if waiting.group is not None:",
+                "if False:",
             ),
         ),
     ),
