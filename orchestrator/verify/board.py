@@ -10,6 +10,8 @@ returns next has not been linearized, and it, or something that must come before
   where an answer needs it, and is otherwise dropped, at no cost.
 - **An optional increment waits until a sum needs it.** One that leads above every number that an
   open answer needs can as well be made later: what is open can come before it, or overwrites it.
+  Not so if some open answer needs no certain number, but another one than is there: an increment
+  that found no room, a condition that failed and does not say for what (seed 7002323).
 """
 
 import heapq
@@ -19,7 +21,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from .models import INITIAL, Anything, Change, Count, State, Value
+from .models import (
+    ANYTHING,
+    INITIAL,
+    Anything,
+    Change,
+    Conflict,
+    Count,
+    NotCounted,
+    State,
+    Step,
+    Value,
+)
 from .moves import Move, Moves, Possible
 
 _HIGH = 2**64
@@ -59,6 +72,8 @@ class _OpenMove(NamedTuple):
     """The number that must be there before, if it is one."""
     needs_revision: bool
     """Whether it needs a revision, with whatever value."""
+    needs_another: bool
+    """Whether it needs some number, and does not say which."""
 
 
 class _Open(NamedTuple):
@@ -91,6 +106,8 @@ class Board:
         self._generous = generous
         # With what can also go down, a sum may be reached from above.
         self._rising = all(p.step.by > 0 for p in moves.optional if isinstance(p.step, Count))
+        # Without an end to increments, whoever needs more room than there is would be given it.
+        self._capped = self._rising and not any(_needs_another(m.step) for m in moves.required)
         self.returns: list[tuple[int, Move]] = []
         """The required moves with their bits, in the order of their returns."""
         self._open: list[_Open] = []
@@ -134,7 +151,7 @@ class Board:
             width = len(possible.calls_ns).bit_length()
             step = possible.step
             # An endless supply of increments would lead to endlessly many states.
-            exact = not self._generous or (isinstance(step, Count) and not self._rising)
+            exact = not self._generous or (isinstance(step, Count) and not self._capped)
             pool = _Pool(possible, shift, (1 << width) - 1, exact)
             self._guards |= 1 << (shift + width)
             if exact:
@@ -172,7 +189,7 @@ class Board:
         position, mask, used, overdrawn, state, before = node
         settling: list[tuple[int, State]] = []
         floor = state[2]
-        for bit, take, _low, revision, _, _ in self._open[position].reads:
+        for bit, take, _low, revision, _, _, _ in self._open[position].reads:
             if mask & bit:
                 continue
             after = take(state)
@@ -201,7 +218,7 @@ class Board:
         now: Node | None = None
         returning = self.returns[position][0]
         floor = state[2]
-        for bit, take, low, revision, _, _ in self._open[position].changes:
+        for bit, take, low, revision, _, _, _ in self._open[position].changes:
             # `take` would refuse a revision out of order too, and take longer to do so.
             if mask & bit or not low <= floor < revision:
                 continue
@@ -251,6 +268,8 @@ class Board:
             for move in moves
             if not node.mask & move.bit
         ]
+        if any(move.needs_another for move in open_moves):
+            return False
         # It may be needed for its revision; a second one then is not.
         if revision is not None and (
             self._by_revision or any(move.needs_revision for move in open_moves)
@@ -293,4 +312,11 @@ def _open_move(bit: int, move: Move) -> _OpenMove:
     elif move.reads and step.revision:
         revision = step.revision
     needs_revision = step.revision is not None and isinstance(step.value, Anything)
-    return _OpenMove(bit, step.take, low, revision, number, needs_revision)
+    return _OpenMove(bit, step.take, low, revision, number, needs_revision, _needs_another(step))
+
+
+def _needs_another(step: Step) -> bool:
+    """Whether a step that changes nothing is possible with many numbers, but not with all."""
+    if isinstance(step, NotCounted):
+        return step.out_of_range
+    return isinstance(step, Conflict) and step.value is ANYTHING

@@ -13,6 +13,7 @@ import msgspec
 from orchestrator.verify.history import Operation
 
 MISSING = 0
+INTEGERS = range(-(2**63), 2**63)
 
 
 def explained(operations: Sequence[Operation]) -> bool:
@@ -94,6 +95,8 @@ def _incr(walk: _Walk, operation: Operation) -> bool:
         total = int(walk.value or "0") + operation.args.by
     except ValueError:
         return False
+    if total not in INTEGERS:
+        return False
     if operation.outcome == "ok" and operation.result.value != str(total):
         return False
     walk.put(str(total))
@@ -123,15 +126,18 @@ def _change(walk: _Walk, operation: Operation) -> bool:
 
 
 def _refused(walk: _Walk, operation: Operation) -> bool:
-    """Only conflicts that tell all, and increments of what is no number, are drawn in the tests."""
+    """What a conflict tells of the key has to be so, and its condition must not hold."""
     args, result = operation.args, operation.result
-    if operation.error == "wrong_type":
+    if operation.error != "conflict":
         try:
-            int(walk.value or "0")
+            total = int(walk.value or "0") + args.by
         except ValueError:
-            return True
+            return operation.error == "wrong_type"
+        return operation.error == "out_of_range" and total not in INTEGERS
+    told_value = result.value is not None or result.found is False or result.mod_rev == 0
+    if told_value and result.value != walk.value:
         return False
-    if result.value != walk.value or not walk.tie(result.mod_rev):
+    if result.mod_rev is not None and not walk.tie(result.mod_rev):
         return False
     revision = 0 if walk.value is None else walk.tied.get(walk.change)
     met = args.if_mod_rev in {None, revision} and args.if_value in {None, walk.value}

@@ -60,6 +60,38 @@ def draw(rng: random.Random) -> list[Operation]:
     return operations
 
 
+def draw_counts(rng: random.Random) -> list[Operation]:
+    """Return up to six answers about a number near its limits, as they came or one of them not.
+
+    What refuses here tells nothing of the sum that it found.
+    """
+    steps = rng.choice([(5, 2**62, 2**63 - 1), (5, 2**62, 2**63 - 1, -(2**62), -(2**63)), (1, 2)])
+    value, operations = 0, []
+    for i in range(rng.randint(2, 6)):
+        by, words = rng.choice(steps), "incr"
+        call = 10 * i + rng.randrange(10)
+        end = 10 * i + 10 + rng.randrange(rng.choice([1, 15]))
+        fits = -(2**63) <= value + by < 2**63
+        answer: dict[str, Any]
+        if rng.random() < 0.35:
+            answer = {"by": by, "unknown": True}
+            value += by if fits and rng.random() < 0.5 else 0
+        elif rng.random() < 0.25:
+            words = "set x"
+            condition = value + rng.choice(steps)
+            answer = {"if_value": str(condition), "error": "conflict"}
+        elif fits:
+            value += by
+            words, answer = f"incr {value}", {"by": by}
+        else:
+            answer = {"by": by, "error": "out_of_range"}
+        operations.append(op(f"c{i}", words, call, end, **answer))
+    if rng.random() < 0.5:
+        wrong = op("w", "incr", call, end, by=rng.choice(steps), error="out_of_range")
+        operations[rng.randrange(len(operations))] = wrong
+    return operations
+
+
 def _draw_one(
     rng: random.Random, kind: str, values: list[str], *, revisions: bool, known: bool
 ) -> tuple[str, dict[str, Any]]:

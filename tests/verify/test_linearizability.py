@@ -8,7 +8,7 @@ from orchestrator.verify.history import Operation
 from orchestrator.verify.linearizability import Budget, Verdict, check
 
 from .brute_force import explained
-from .builders import draw, op
+from .builders import draw, draw_counts, op
 from .simulated import Load, record
 
 VALID = {
@@ -61,6 +61,16 @@ VALID = {
         op("a", "incr 1", 2, 4, rev=2),
         op("b", "incr", 5, None, unknown=True),
         op("c", "set d", 12, 19, if_rev=3, rev=5),
+    ],
+    "an unknown increment explains that another found no room": [
+        op("a", f"incr {5 - 2**62}", 0, 1, by=5 - 2**62, rev=1),
+        op("b", "incr", 2, None, by=2**63 - 1, unknown=True),
+        op("c", "incr", 4, 5, by=2**62, error="out_of_range"),
+    ],
+    "an unknown increment explains that a condition failed": [
+        op("a", "incr 5", 0, 1, by=5, rev=1),
+        op("b", "incr", 2, None, unknown=True),
+        op("c", "set x", 4, 5, if_value="5", error="conflict"),
     ],
     "increments and sets share a key": [
         op("a", "set 41", 0, 1, rev=1),
@@ -163,6 +173,15 @@ INVALID = {
         op("a", "set 5", 0, 1),
         op("b", "incr", 2, 3, error="wrong_type"),
     ],
+    "an increment that had room, and was told it had none": [
+        op("a", "incr 5", 0, 1, by=5, rev=1),
+        op("b", "incr", 2, None, by=2**62, unknown=True),
+        op("c", "incr", 4, 5, by=2**62 - 6, error="out_of_range"),
+    ],
+    "an unknown increment counted twice, to leave another no room": [
+        op("b", "incr", 0, None, by=2**62, unknown=True),
+        op("c", "incr", 4, 5, by=2**62 - 1, error="out_of_range"),
+    ],
     "a delete of what was not there": [op("a", "delete", 0, 1, deleted=True)],
     "one fault among many keys": [
         *(op("a", f"set v{i}", i, i, key=f"k{i}") for i in range(20)),
@@ -187,6 +206,22 @@ def test_the_verdict_is_that_of_trying_every_order(block: int) -> None:
     verdicts = set()
     for seed in range(block * 1000, block * 1000 + 1000):
         history = draw(random.Random(seed))
+
+        valid = check(history).verdict is Verdict.VALID
+
+        assert valid is explained(history), f"seed {seed}: {history}"
+        verdicts.add(valid)
+    assert verdicts == {True, False}
+
+
+def test_near_the_limits_of_numbers_the_verdict_is_that_of_trying_every_order() -> None:
+    """A refusal that names no number may need an increment whose outcome nobody knows.
+
+    It waited for a sum that needs it, and a sound history was found guilty (seed 7002323).
+    """
+    verdicts = set()
+    for seed in range(2000):
+        history = draw_counts(random.Random(seed))
 
         valid = check(history).verdict is Verdict.VALID
 
