@@ -299,14 +299,17 @@ class _Recovery:
         """
         recovered, outline = self._recovered, self._log.outline
         recovered.hard_state = outline.hard_state
-        index, term = recovered.base = self._log.begin
-        if recovered.snapshot is not None:
-            meta = recovered.snapshot.meta
-            index, term = recovered.base = (meta.last_included_index, meta.last_included_term)
+        if recovered.snapshot is None:
+            begin = self._log.begin_that_counts()
+            if begin is None:
+                raise self._incomplete_log(self._log.begin[0])
+            recovered.base, recovered.entries = begin, self._log.entries_behind(begin[0])
+            return None
+        meta = recovered.snapshot.meta
+        index, term = recovered.base = (meta.last_included_index, meta.last_included_term)
         if self._log.term_at(index) == term:
             recovered.entries = self._log.entries_behind(index)
             return None
-        assert recovered.snapshot is not None, "without a snapshot the log begins at its beginning"
         if outline.base is not None and outline.base[0] == index:
             why = f"the log restarted behind entry {index} of another term"
             raise damaged(recovered.snapshot.path, 0, why)

@@ -53,6 +53,17 @@ class LogReplay:
             return self._entries[position].term
         return self.begin[1] if index == self.begin[0] and self._begin_stands else None
 
+    def begin_that_counts(self) -> tuple[Index, Term] | None:
+        """Return ``begin`` with the term of the entry that is there now; None if none is.
+
+        An entry that was there when the oldest segment was begun may have been replaced since
+        (Figure 2, receiver rule 3; seed 7002876). What is in its place is committed: segments
+        before it went only once a snapshot reached it, and behind all writes up to there.
+        """
+        index = self.begin[0]
+        term = self.term_at(index)
+        return None if term is None else (index, term)
+
     def entries_behind(self, index: Index) -> list[Entry]:
         """Return the entries after ``index``, which is in the log or what it begins behind."""
         position = index + 1 - self._first_index
