@@ -13,16 +13,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
-import zmq
 
 from ..parent import ParentWatch
 from ..raft.types import ServerId
 from ..transport.clients import ClientSocket
 from ..transport.crowd import ConnectionLimit
 from ..transport.disconnects import DisconnectWatch
-from ..transport.options import Socket
 from ..transport.peers import PeerSockets
 from ..transport.publisher import Publisher
+from ..transport.waiting import Source, Waiter
 from .ports import Disk, Driven
 from .server import SLOW_TURN_MS
 from .stalls import LATE_ROUNDS_MAX, Collector, TickClock, keep_what_was_restored
@@ -118,14 +117,14 @@ class Loop:
         self._peers = sockets.peers
         self._connection_limits = sockets.connection_limits()
         self._request_sockets = {CLIENT_SOCKET: sockets.clients, ADMIN_SOCKET: sockets.admin}
-        self._poller: zmq.Poller = zmq.Poller()
+        self._waiter = Waiter()
         for socket in (sockets.peers, sockets.clients, sockets.admin):
-            self._poller.register(socket.router, zmq.POLLIN)
-        self._poller.register(waker.read_fd, zmq.POLLIN)
+            self._waiter.register(socket.router)
+        self._waiter.register(waker.read_fd)
         self._disconnects: DisconnectWatch | None = None
         if detect_disconnects:
-            self._disconnects = sockets.peers.watch_disconnects(self._poller)
-        self._ready: set[Socket | int] = set()
+            self._disconnects = sockets.peers.watch_disconnects(self._waiter)
+        self._ready: set[Source] = set()
         self._ticks = TickClock(server.tick_ms, 0)
         self._collector = Collector(0)
         self.stop_requested = False
@@ -208,7 +207,8 @@ class Loop:
         if self._disconnects is None:
             return []
         found = self._disconnects.ask_again() if has_ticked else []
-        found += self._disconnects.take_gone()
+        if self._disconnects.is_concerned(self._ready):
+            found += self._disconnects.take_gone()
         faults = self._peers.faults
         if faults is None or not found:
             return found
@@ -231,9 +231,10 @@ class Loop:
         for number, envelope, reply in effects.replies:
             sockets[number].send(envelope, reply)
 
-    def _wait(self) -> set[Socket | int]:
+    def _wait(self) -> set[Source]:
         server = self._server
-        if server.has_more:
+        left = self._left_over()
+        if left or server.has_more:
             timeout_ms = 0
         else:
             due_ms = self._ticks.due_ms
@@ -246,7 +247,16 @@ class Loop:
             if faults is not None and faults.active:
                 due_in_ms = max(0.0, faults.next_due_ms - monotonic_ms())
                 timeout_ms = math.ceil(min(timeout_ms, due_in_ms))
-        return {source for source, _ in self._poller.poll(timeout_ms)}
+        return left | self._waiter.poll(timeout_ms)
+
+    def _left_over(self) -> set[Source]:
+        """Return the sockets that have something of which no wait will tell."""
+        left: set[Source] = {
+            socket.router for socket in self._request_sockets.values() if socket.has_more()
+        }
+        if self._peers.has_more:
+            left.add(self._peers.router)
+        return left
 
     def _stop(self) -> None:
         """Hand the leadership over before going, so that nobody has to notice a silence."""

@@ -10,6 +10,7 @@ import zmq
 
 from .crowd import ConnectionLimit
 from .options import NOBLOCK, NOBLOCK_MORE, RCVMORE, Socket, new_socket
+from .waiting import has_input
 
 SEND_QUEUE_MESSAGES = 256
 """Replies that libzmq queues for one client; it counts messages, however large."""
@@ -45,6 +46,7 @@ class ClientSocket:
         connections_max: int,
     ) -> None:
         self.dropped = 0
+        self._stopped_early = self._has_sent = False
         self._backlogs: dict[bytes, deque[tuple[list[bytes], bytes]]] = {}
         self._backlog_bytes: dict[bytes, int] = {}
         self.router = new_socket(context, zmq.ROUTER)
@@ -62,6 +64,7 @@ class ClientSocket:
         Each is its frames: the routing id, and what was sent, up to :data:`FRAMES_MAX` in all.
         """
         received = []
+        self._stopped_early = False
         recv = self.router.recv
         getsockopt = self.router.getsockopt
         try:
@@ -75,9 +78,19 @@ class ClientSocket:
                     if count <= FRAMES_MAX:
                         frames.append(frame)
                 received.append(frames)
+            self._stopped_early = True
         except zmq.Again:
             pass
         return received
+
+    def has_more(self) -> bool:
+        """Tell whether there is something to receive of which no wait will tell (``waiting``)."""
+        if self._stopped_early:
+            return True
+        if not self._has_sent:
+            return False
+        self._has_sent = False
+        return has_input(self.router)
 
     def send(self, envelope: list[bytes], reply: bytes) -> None:
         """Send a reply behind its request's envelope; drop it when the client is gone.
@@ -102,6 +115,7 @@ class ClientSocket:
     def _try_send(self, envelope: list[bytes], reply: bytes) -> bool:
         """Send, or find out that the client is gone; False: its queue is full."""
         send = self.router.send
+        self._has_sent = True
         try:
             for frame in envelope:
                 send(frame, NOBLOCK_MORE)

@@ -7,12 +7,14 @@ connection that succeeds say nothing. Nothing here waits: what does not come at 
 
 import errno
 import socket as sockets
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Final
 
 import zmq
 
 from .options import Socket
+from .waiting import Source, Waiter
 
 ASK_TIMES: Final = 10
 """How often a port is asked after a connection has ended, tick by tick. A process that is killed
@@ -26,17 +28,18 @@ class DisconnectWatch:
 
     Args:
         context: the process's ZeroMQ context.
-        poller: where the loop waits; all that has to wake it is registered there.
+        waiter: where the loop waits; all that has to wake it is registered there.
     """
 
-    def __init__(self, context: zmq.Context[Socket], poller: zmq.Poller) -> None:
+    def __init__(self, context: zmq.Context[Socket], waiter: Waiter) -> None:
         self._context = context
-        self._poller = poller
+        self._waiter = waiter
         self._monitors: dict[str, tuple[Socket, Socket]] = {}
         self._addresses: dict[str, tuple[str, int]] = {}
         self._questions_left: dict[str, int] = {}
         self._probes: dict[str, sockets.socket] = {}
         self._added = 0
+        self._sources: set[Source] = set()
 
     def add(self, peer: str, dealer: Socket, endpoint: str) -> None:
         """Watch the connection of ``dealer`` to a peer; one that is not on this host is left out.
@@ -57,7 +60,8 @@ class DisconnectWatch:
         monitor.connect(where)
         self._monitors[peer] = (dealer, monitor)
         self._addresses[peer] = address
-        self._poller.register(monitor, zmq.POLLIN)
+        self._sources.add(monitor)
+        self._waiter.register(monitor)
 
     def remove(self, peer: str) -> None:
         """Watch a peer no longer. Assumes that its socket is open still."""
@@ -66,14 +70,19 @@ class DisconnectWatch:
             del self._addresses[peer]
             self._questions_left.pop(peer, None)
             self._end_probe(peer)
-            self._poller.unregister(monitor)
+            self._sources.remove(monitor)
+            self._waiter.unregister(monitor)
             dealer.disable_monitor()
             monitor.close()
+
+    def is_concerned(self, ready: AbstractSet[Source]) -> bool:
+        """Tell whether any of what has ended a wait is for :meth:`take_gone`."""
+        return not self._sources.isdisjoint(ready)
 
     def take_gone(self) -> list[str]:
         """Return the peers whose hosts have just said that nobody listens; never waits.
 
-        Call it in every turn, behind the receiving: what has come in from a peer was sent before.
+        Call it behind the receiving: what has come in from a peer was sent before.
         """
         gone = [peer for peer in list(self._probes) if self._is_refused_now(peer)]
         for peer, (_, monitor) in self._monitors.items():
@@ -111,7 +120,8 @@ class DisconnectWatch:
         code = probe.connect_ex(self._addresses[peer])
         if code == errno.EINPROGRESS:
             self._probes[peer] = probe
-            self._poller.register(probe.fileno(), zmq.POLLOUT)
+            self._sources.add(probe.fileno())
+            self._waiter.register(probe.fileno(), zmq.POLLOUT)
             return self._is_refused_now(peer)  # On one host the answer is there at once.
         probe.close()
         return code == errno.ECONNREFUSED
@@ -132,7 +142,8 @@ class DisconnectWatch:
     def _end_probe(self, peer: str) -> None:
         probe = self._probes.pop(peer, None)
         if probe is not None:
-            self._poller.unregister(probe.fileno())
+            self._sources.remove(probe.fileno())
+            self._waiter.unregister(probe.fileno())
             probe.close()
 
 

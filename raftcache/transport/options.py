@@ -9,6 +9,9 @@ Socket: TypeAlias = zmq.Socket[bytes]
 NOBLOCK = int(zmq.NOBLOCK)
 NOBLOCK_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 RCVMORE = int(zmq.RCVMORE)
+EVENTS = int(zmq.EVENTS)
+FD = int(zmq.FD)
+POLLIN = int(zmq.POLLIN)
 """Plain integers: pyzmq's enumerations cost more per frame than the frame does."""
 
 RECONNECT_MS = 10

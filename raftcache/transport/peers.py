@@ -20,6 +20,7 @@ from .options import (
     Socket,
     new_socket,
 )
+from .waiting import Waiter
 
 SEND_QUEUE_MESSAGES = 128
 RECEIVE_QUEUE_MESSAGES = 1_000
@@ -51,6 +52,8 @@ class PeerSockets:
         self._bulk: dict[str, Socket] = {}
         self._endpoints: dict[str, str] = {}
         self.dropped = 0
+        self.has_more = False
+        """Whether :meth:`receive` has stopped at its bound: nobody tells of what is left."""
         self.faults: LinkFaults | None = None
         """What is done to frames on purpose; None: nothing ever is."""
         self._disconnects: DisconnectWatch | None = None
@@ -67,9 +70,9 @@ class PeerSockets:
         if self._disconnects is not None:
             self._disconnects.add(peer, self._dealers[peer], endpoint)
 
-    def watch_disconnects(self, poller: zmq.Poller) -> DisconnectWatch:
+    def watch_disconnects(self, waiter: Waiter) -> DisconnectWatch:
         """Find out from now on whose process is gone; return who knows it."""
-        self._disconnects = watch = DisconnectWatch(self._context, poller)
+        self._disconnects = watch = DisconnectWatch(self._context, waiter)
         for peer, dealer in self._dealers.items():
             watch.add(peer, dealer, self._endpoints[peer])
         return watch
@@ -151,6 +154,7 @@ class PeerSockets:
         """Return what has come in, at most ``frames_max`` frames, without waiting."""
         received = []
         router = self.router
+        self.has_more = False
         try:
             for _ in range(frames_max):
                 # [routing id, frame]; whatever else a stranger sends is read and dropped.
@@ -163,6 +167,7 @@ class PeerSockets:
                     received.append(body)
                 else:
                     self.dropped += 1
+            self.has_more = True
         except zmq.Again:
             pass
         if self.faults is not None and self.faults.active:

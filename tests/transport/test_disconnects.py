@@ -12,6 +12,7 @@ import zmq
 from raftcache.transport.disconnects import ASK_TIMES, DisconnectWatch
 from raftcache.transport.options import Socket
 from raftcache.transport.peers import PeerSockets
+from raftcache.transport.waiting import Waiter
 
 WAIT_MS = 20_000
 
@@ -29,15 +30,15 @@ def listening(context: zmq.Context[Socket], endpoint: str) -> PeerSockets:
 
 def watching(
     context: zmq.Context[Socket], endpoint: str
-) -> tuple[PeerSockets, DisconnectWatch, zmq.Poller]:
+) -> tuple[PeerSockets, DisconnectWatch, Waiter]:
     """Return sockets that are connected to ``endpoint``, and the watch over them."""
-    poller: zmq.Poller = zmq.Poller()
+    waiter = Waiter()
     peers = listening(context, "tcp://127.0.0.1:*")
-    watch = peers.watch_disconnects(poller)
+    watch = peers.watch_disconnects(waiter)
     peers.connect("n2#1", endpoint)
     while not peers.send("n2#1", b"hello"):
-        poller.poll(1)
-    return peers, watch, poller
+        waiter.poll(1)
+    return peers, watch, waiter
 
 
 def endpoint_of(peers: PeerSockets) -> str:
@@ -49,13 +50,13 @@ def endpoint_of(peers: PeerSockets) -> str:
 def test_a_peer_that_ended_is_known_to_be_gone(context: zmq.Context[Socket]) -> None:
     """Its connection ends, and its port refuses another."""
     peer = listening(context, "tcp://127.0.0.1:*")
-    peers, watch, poller = watching(context, endpoint_of(peer))
+    peers, watch, waiter = watching(context, endpoint_of(peer))
     assert watch.take_gone() == []
 
     peer.close()
     gone: list[str] = []
     while not gone:
-        assert poller.poll(WAIT_MS), "the end of a connection wakes the loop"
+        assert waiter.poll(WAIT_MS), "the end of a connection wakes the loop"
         gone = watch.take_gone()
 
     assert gone == ["n2#1"]
@@ -65,10 +66,10 @@ def test_a_peer_that_ended_is_known_to_be_gone(context: zmq.Context[Socket]) -> 
 def test_it_is_asked_again_a_few_times(context: zmq.Context[Socket]) -> None:
     """What the dead had sent may come in late and pass for life."""
     peer = listening(context, "tcp://127.0.0.1:*")
-    peers, watch, poller = watching(context, endpoint_of(peer))
+    peers, watch, waiter = watching(context, endpoint_of(peer))
     peer.close()
     while not watch.take_gone():
-        assert poller.poll(WAIT_MS)
+        assert waiter.poll(WAIT_MS)
 
     answers = [watch.ask_again() for _ in range(ASK_TIMES + 5)]
 
@@ -82,17 +83,17 @@ def test_a_connection_that_ends_while_the_port_listens_says_nothing(
     """A reset, a cut connection, a crowd: the process is there."""
     with sockets.create_server(("127.0.0.1", 0)) as listener:
         peers = listening(context, "tcp://127.0.0.1:*")
-        poller: zmq.Poller = zmq.Poller()
-        watch = peers.watch_disconnects(poller)
+        waiter = Waiter()
+        watch = peers.watch_disconnects(waiter)
         peers.connect("n2#1", f"tcp://127.0.0.1:{listener.getsockname()[1]}")
         connection, _ = listener.accept()
         greet(connection)
 
         connection.close()
-        assert poller.poll(WAIT_MS)
+        assert waiter.poll(WAIT_MS)
         found = watch.take_gone()
         for _ in range(ASK_TIMES):
-            poller.poll(10)
+            waiter.poll(10)
             found += watch.take_gone() + watch.ask_again()
 
         assert found == []
@@ -103,15 +104,15 @@ def test_a_process_whose_connections_end_before_its_port_is_asked_again(
     context: zmq.Context[Socket],
 ) -> None:
     """The kernel closes what a killed process had open one by one."""
-    poller: zmq.Poller = zmq.Poller()
+    waiter = Waiter()
     peers = listening(context, "tcp://127.0.0.1:*")
-    watch = peers.watch_disconnects(poller)
+    watch = peers.watch_disconnects(waiter)
     with sockets.create_server(("127.0.0.1", 0)) as listener:
         peers.connect("n2#1", f"tcp://127.0.0.1:{listener.getsockname()[1]}")
         connection, _ = listener.accept()
         greet(connection)
         connection.close()
-        assert poller.poll(WAIT_MS)
+        assert waiter.poll(WAIT_MS)
         assert watch.take_gone() == []
 
     assert watch.ask_again() == ["n2#1"]
@@ -127,7 +128,7 @@ def test_any_other_error_is_no_word_about_the_peer(
 ) -> None:
     """It may be our own trouble: no ports left, no descriptors left."""
     peer = listening(context, "tcp://127.0.0.1:*")
-    peers, watch, poller = watching(context, endpoint_of(peer))
+    peers, watch, waiter = watching(context, endpoint_of(peer))
 
     class Unable(sockets.socket):
         def connect_ex(self, _address: object, /) -> int:
@@ -135,7 +136,7 @@ def test_any_other_error_is_no_word_about_the_peer(
 
     monkeypatch.setattr(sockets, "socket", Unable)
     peer.close()
-    assert poller.poll(WAIT_MS)
+    assert waiter.poll(WAIT_MS)
 
     assert watch.take_gone() + watch.ask_again() == []
     peers.close()
@@ -146,14 +147,14 @@ def test_without_a_descriptor_left_nothing_is_asked(
 ) -> None:
     """A crowd of clients must not end a node that looks for its leader."""
     peer = listening(context, "tcp://127.0.0.1:*")
-    peers, watch, poller = watching(context, endpoint_of(peer))
+    peers, watch, waiter = watching(context, endpoint_of(peer))
 
     def unable(*_: object) -> sockets.socket:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr(sockets, "socket", unable)
     peer.close()
-    assert poller.poll(WAIT_MS)
+    assert waiter.poll(WAIT_MS)
 
     assert watch.take_gone() + watch.ask_again() == []
     peers.close()
@@ -162,10 +163,10 @@ def test_without_a_descriptor_left_nothing_is_asked(
 def test_no_descriptor_is_left_behind(context: zmq.Context[Socket]) -> None:
     """The questions are asked for the whole life of a node."""
     peer = listening(context, "tcp://127.0.0.1:*")
-    peers, watch, poller = watching(context, endpoint_of(peer))
+    peers, watch, waiter = watching(context, endpoint_of(peer))
     peer.close()
     while not watch.take_gone():
-        assert poller.poll(WAIT_MS)
+        assert waiter.poll(WAIT_MS)
     before = count_descriptors()
 
     for _ in range(ASK_TIMES):
@@ -177,13 +178,13 @@ def test_no_descriptor_is_left_behind(context: zmq.Context[Socket]) -> None:
 
 def test_a_peer_on_another_host_is_not_asked(context: zmq.Context[Socket]) -> None:
     """There a refusal may come from anybody in between."""
-    poller: zmq.Poller = zmq.Poller()
+    waiter = Waiter()
     peers = listening(context, "tcp://127.0.0.1:*")
-    watch = peers.watch_disconnects(poller)
+    watch = peers.watch_disconnects(waiter)
 
     peers.connect("n2#1", "tcp://192.0.2.1:7501")
 
-    assert poller.sockets == []
+    assert waiter.sources == []
     assert watch.take_gone() == []
     peers.close()
 
@@ -203,9 +204,9 @@ def count_descriptors() -> int:
 def test_who_is_connected_follows_the_configuration(context: zmq.Context[Socket]) -> None:
     """Peers come, go and come back while all others stay connected (failure C17)."""
     first, second = (listening(context, "tcp://127.0.0.1:*") for _ in range(2))
-    poller: zmq.Poller = zmq.Poller()
+    waiter = Waiter()
     peers = listening(context, "tcp://127.0.0.1:*")
-    peers.watch_disconnects(poller)
+    peers.watch_disconnects(waiter)
     both = {"n2#1": endpoint_of(first), "n3#1": endpoint_of(second)}
 
     for _ in range(20):
@@ -213,11 +214,11 @@ def test_who_is_connected_follows_the_configuration(context: zmq.Context[Socket]
         peers.follow({"n2#1": both["n2#1"]})
         assert not peers.send("n3#1", b"nobody is there")
     while not peers.send("n2#1", b"hello"):
-        poller.poll(1)
+        waiter.poll(1)
     peers.follow(both)
 
     assert peers.send("n2#1", b"still connected")
     while not peers.send("n3#1", b"hello"):
-        poller.poll(1)
+        waiter.poll(1)
     for one in (peers, first, second):
         one.close()
