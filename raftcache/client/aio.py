@@ -19,11 +19,12 @@ from ..errors import (
 )
 from . import calls, codec, routing
 from .async_commands import AsyncCommands
+from .async_keeper import AsyncKeeper
 from .async_watching import AsyncWatch
 from .calls import OPERATIONS_MAX, Plan, Plans
 from .codec import Fields
 from .exchange import Exchange
-from .keeper import tell
+from .keeper import remove_from
 from .lanes import Entry, Lane
 from .local import local_endpoints
 from .routing import Kind
@@ -34,7 +35,6 @@ from .watching import Cursor
 T = TypeVar("T")
 
 _FAREWELL_MS = 500
-_RENEW_AGAIN_S = 0.05
 _ROOM_S = 0.005
 
 
@@ -116,9 +116,7 @@ class AsyncClient(AsyncCommands[V]):
         self._session: Session | None = None
         self._no_session_until_ms = 0.0
         self._opening = asyncio.Lock()
-        self._keeper: asyncio.Task[None] | None = None
-        self._listeners: list[Callable[[State], None]] = []
-        self._told: State | None = None
+        self._keeper = AsyncKeeper(self._exchange)
         self._watches: weakref.WeakSet[AsyncWatch[V]] = weakref.WeakSet()
 
     @classmethod
@@ -170,11 +168,15 @@ class AsyncClient(AsyncCommands[V]):
 
         It hears a :class:`State` at each change: connected, suspended (locks are at risk), lost.
         """
-        self._listeners.append(listener)
+        self._keeper.listeners.append(listener)
 
     def remove_listener(self, listener: Callable[[State], None]) -> None:
-        """Let ``listener`` hear no more."""
-        self._listeners.remove(listener)
+        """Let ``listener`` hear no more.
+
+        Raises:
+            ValueError: it does not hear anything now.
+        """
+        remove_from(self._keeper.listeners, listener)
 
     @property
     def state(self) -> State | None:
@@ -207,16 +209,18 @@ class AsyncClient(AsyncCommands[V]):
         """
         if self._exchange.closed or self._pid != os.getpid():
             return
+        if self._loop is not None and self._loop.is_closed():
+            self._exchange.close()  # whatever ran there was ended with the loop
+            return
+        self._own_loop()
         for watch in [*self._watches]:
             watch.close()
         tasks = [task for lane in self._lanes.values() for task in lane.close()]
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            tasks.append(keeper)
+        tasks += self._keeper.stop()
         session, self._session = self._session, None
         try:
             if session is not None and not session.ended:
+                session.ended = True
                 await self._say_farewell(session)
         finally:
             self._exchange.close()
@@ -326,44 +330,14 @@ class AsyncClient(AsyncCommands[V]):
             except IndefiniteError as error:
                 raise calls.no_session(error) from error
             session = self._session = Session(reply["session"], self._ttl_ms, now_ms)
-            if self._keeper is not None:
-                self._keeper.cancel()
-            self._keeper = loop.create_task(self._keep(session))
+            self._keeper.keep(session)
             return session
-
-    async def _keep(self, session: Session) -> None:
-        """Keep a session alive, and tell of its state, until it ends."""
-        loop = self._own_loop()
-        while True:
-            now_ms = loop.time() * 1_000
-            self._tell(session.state(now_ms))
-            if session.ended:
-                return
-            if now_ms < session.renew_at_ms():
-                until_ms = min(session.renew_at_ms(), session.next_change_ms(now_ms))
-                await asyncio.sleep((until_ms - now_ms) / 1_000 + 0.001)
-                continue
-            call = routing.Call(self._routing, Kind.READ, session.next_change_ms(now_ms))
-            try:
-                await self._exchange.perform(call, "session_keepalive", {"session": session.id})
-            except SessionExpired:
-                session.ended = True
-            except RequestError:
-                await asyncio.sleep(_RENEW_AGAIN_S)
-            else:
-                session.renewed(now_ms)
 
     def _forget(self, session: Session) -> None:
         """Give a session up: it ends by itself, and with it what is bound to it."""
         session.ended = True
         if session is self._session:
-            self._tell(State.LOST)
-
-    def _tell(self, state: State) -> None:
-        if state is not self._told:
-            self._told = state
-            for listener in [*self._listeners]:
-                tell(listener, state)
+            self._keeper.tell(State.LOST)
 
     def _room(self) -> int:
         """Return how many writes may be numbered now."""

@@ -14,6 +14,7 @@ import zmq
 from . import calls, codec, routing
 from .codec import Fields
 from .connection import Connection
+from .sockets import Sockets
 
 
 class Interrupted(Exception):  # noqa: N818 - an event, and nobody's error
@@ -56,7 +57,7 @@ class Caller:
         self._unanswered: dict[int, Connection] = {}
         """Sendings of the present call, by id; of all but the last nobody expects much any more.
         When the call ends they go: nothing of it may stay, to be sent late or answered late."""
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context = Sockets()
 
     def perform(self, call: routing.Call, op: str, fields: Fields) -> Fields:
         """Perform one call and return the reply, which is ``ok``.
@@ -86,7 +87,7 @@ class Caller:
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
-        self._context.destroy(linger=0)  # `term` would wait for ever for a socket left open
+        self._context.end()
 
     def _pause(self, call: routing.Call, until_ms: float) -> Fields | None:
         if not self._unanswered:

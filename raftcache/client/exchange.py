@@ -13,6 +13,7 @@ from ..errors import OutcomeUnknown
 from . import codec, routing
 from .channel import Channel
 from .codec import Fields
+from .sockets import Sockets
 
 RETIRED_MAX = 8
 """Connections kept for late answers after a silence; beyond it the oldest is closed."""
@@ -61,7 +62,7 @@ class Exchange:
         self._last_id = _PAUSE_ID
         self._channels: dict[str, Channel] = {}
         self._retired: list[Channel] = []
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = zmq.Context()
+        self._context: Sockets | None = Sockets()
 
     @property
     def closed(self) -> bool:
@@ -102,7 +103,7 @@ class Exchange:
         for channel in [*self._channels.values(), *self._retired]:
             channel.close()
         self._retired.clear()
-        context.destroy(linger=0)  # `term` would wait for ever for a socket left open
+        context.end()
 
     def _send(
         self,

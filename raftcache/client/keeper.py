@@ -132,3 +132,16 @@ def tell(listener: Callable[[State], None], state: State) -> None:
         import logging  # noqa: PLC0415 - hardly ever needed, and slow to import
 
         logging.getLogger("raftcache.client").exception("a listener failed on %s", state)
+
+
+def remove_from(
+    listeners: list[Callable[[State], None]], listener: Callable[[State], None]
+) -> None:
+    """Let a listener hear no more.
+
+    Raises:
+        ValueError: it does not hear anything now.
+    """
+    if listener not in listeners:
+        raise ValueError(f"{listener!r} is no listener of this client, or is no longer one")
+    listeners.remove(listener)

@@ -25,7 +25,7 @@ from .calling import Caller, now_ms
 from .calls import Plan, Plans
 from .codec import Fields
 from .commands import Commands
-from .keeper import Keeper
+from .keeper import Keeper, remove_from
 from .local import local_endpoints
 from .sessions import RETRY_UNSUPPORTED_MS, TTL_S, Session, State
 from .values import Codec, CodecName, Text, V, codec_of
@@ -176,8 +176,12 @@ class Client(Commands[V]):
         self._keeper.listeners.append(listener)
 
     def remove_listener(self, listener: Callable[[State], None]) -> None:
-        """Let ``listener`` hear no more."""
-        self._keeper.listeners.remove(listener)
+        """Let ``listener`` hear no more.
+
+        Raises:
+            ValueError: it does not hear anything now.
+        """
+        remove_from(self._keeper.listeners, listener)
 
     @property
     def state(self) -> State | None:
@@ -219,6 +223,7 @@ class Client(Commands[V]):
             session, self._session = self._session, None
             try:
                 if session is not None and not session.ended:
+                    session.ended = True
                     _say_farewell(caller, session)
             finally:
                 caller.close()

@@ -1,13 +1,16 @@
 """Locks, semaphores and elections for asyncio: what :mod:`.locks` has, awaited."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ...errors import RequestError
 from ..aio import AsyncClient
 from ..sessions import State
 from ..values import Text
 from .async_steps import perform_async
+from .blocks import blocks_of
 from .queue import Held, Queue
 
 T = TypeVar("T")
@@ -22,7 +25,7 @@ class _Places:
         self._client = client
         self._queue = queue
         self._on_risk = on_risk
-        self._entered: list[Held] = []
+        self._blocks = blocks_of(client, queue)
         self._listeners: dict[int, Callable[[State], None]] = {}
 
     async def acquire(self, timeout: float | None = None) -> Held | None:
@@ -31,7 +34,10 @@ class _Places:
         Raises:
             Unsupported: the client has no session.
             RequestError: the cluster could not be asked; nothing is held.
+            RuntimeError: it would wait for ever for the place of a block around this call.
         """
+        if timeout is None:
+            self._blocks.check_enter(self._queue, asyncio.current_task())
         held = await perform_async(self._client, self._queue.enter(timeout))
         if held is not None and self._on_risk is not None:
             self._listen(held, self._on_risk)
@@ -49,7 +55,7 @@ class _Places:
         """Wait for a place."""
         held = await self.acquire()
         assert held is not None, "a wait without an end ends with a place"
-        self._entered.append(held)
+        self._blocks.enter(asyncio.current_task(), self, held)
         return held
 
     async def __aexit__(
@@ -58,16 +64,27 @@ class _Places:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give it back.
+        """Give it back; what can't be given back goes with the session, which is given up then.
 
         Raises:
             LeaseLost: it was lost meanwhile, and the block did not hear of it.
+            RequestError: it could not be given back, and the block itself raised nothing.
         """
-        held = self._entered.pop()
+        held = self._blocks.leave(asyncio.current_task(), self)
         was_lost = held.lost and not held.given_back
-        await self.release(held)
+        try:
+            await self.release(held)
+        except BaseException as failure:
+            # Nobody will try again, and a session that lives on would hold it as long.
+            self._client._forget(held.session)  # noqa: SLF001 - for recipes only
+            if kind is None or not isinstance(failure, RequestError):
+                raise
         if was_lost and kind is None:
             held.check()
+
+    def __repr__(self) -> str:
+        """Tell which it is."""
+        return f"<{type(self).__name__} {self._queue.name!r}>"
 
     def _listen(self, held: Held, on_risk: Callable[[Held], None]) -> None:
         def listener(state: State) -> None:

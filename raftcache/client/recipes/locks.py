@@ -1,12 +1,15 @@
 """Locks, semaphores and elections for programs that block."""
 
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ...errors import RequestError
 from ..sessions import State
 from ..sync import Client
 from ..values import Text
+from .blocks import blocks_of
 from .queue import Held, Queue
 from .steps import perform
 
@@ -22,7 +25,7 @@ class _Places:
         self._client = client
         self._queue = queue
         self._on_risk = on_risk
-        self._entered: list[Held] = []
+        self._blocks = blocks_of(client, queue)
         self._listeners: dict[int, Callable[[State], None]] = {}
 
     def acquire(self, timeout: float | None = None) -> Held | None:
@@ -31,7 +34,10 @@ class _Places:
         Raises:
             Unsupported: the client has no session.
             RequestError: the cluster could not be asked; nothing is held.
+            RuntimeError: it would wait for ever for the place of a block around this call.
         """
+        if timeout is None:
+            self._blocks.check_enter(self._queue, threading.get_ident())
         held = perform(self._client, self._queue.enter(timeout))
         if held is not None and self._on_risk is not None:
             self._listen(held, self._on_risk)
@@ -49,7 +55,7 @@ class _Places:
         """Wait for a place."""
         held = self.acquire()
         assert held is not None, "a wait without an end ends with a place"
-        self._entered.append(held)
+        self._blocks.enter(threading.get_ident(), self, held)
         return held
 
     def __exit__(
@@ -58,16 +64,27 @@ class _Places:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give it back.
+        """Give it back; what can't be given back goes with the session, which is given up then.
 
         Raises:
             LeaseLost: it was lost meanwhile, and the block did not hear of it.
+            RequestError: it could not be given back, and the block itself raised nothing.
         """
-        held = self._entered.pop()
+        held = self._blocks.leave(threading.get_ident(), self)
         was_lost = held.lost and not held.given_back
-        self.release(held)
+        try:
+            self.release(held)
+        except BaseException as failure:
+            # Nobody will try again, and a session that lives on would hold it as long.
+            self._client._forget(held.session)  # noqa: SLF001 - for recipes only
+            if kind is None or not isinstance(failure, RequestError):
+                raise
         if was_lost and kind is None:
             held.check()
+
+    def __repr__(self) -> str:
+        """Tell which it is."""
+        return f"<{type(self).__name__} {self._queue.name!r}>"
 
     def _listen(self, held: Held, on_risk: Callable[[Held], None]) -> None:
         def listener(state: State) -> None:

@@ -41,6 +41,17 @@ class Held:
         self.given_back = False
         """It was released by its own holder, and is held no more."""
 
+    def __repr__(self) -> str:
+        """Tell what is held, and whether it still is."""
+        if self.given_back:
+            how = "given back"
+        elif self.lost:
+            how = "lost"
+        else:
+            risk = "at risk, " if self.at_risk else ""
+            how = f"{risk}held for {self.remaining:.1f} s or more"
+        return f"<{type(self).__name__} {self.name!r}: {how}>"
+
     @property
     def remaining(self) -> float:
         """The seconds that the place is held for certain if no renewal succeeds from now on."""
@@ -89,7 +100,7 @@ class Queue:
         self.name = name
         self.prefix = f"{kind}/{name}/".encode()
         self._mark = f"{kind}-held/{name}".encode()
-        self._places = places
+        self.places = places
         self._label = as_bytes(label)
         self._delay = delay
 
@@ -126,7 +137,9 @@ class Queue:
         operations = [Delete(held.fence.key)]
         if self._delay > 0:
             operations.insert(0, Delete(self._mark, fence=held.fence))
-        yield PLANS.batch(operations)
+        *_, deleted = yield PLANS.batch(operations)
+        if isinstance(deleted, RequestError):
+            raise deleted
         held.given_back = True  # not before: a release that failed may be tried again
 
     def first(self) -> Steps[bytes | None]:
@@ -147,12 +160,12 @@ class Queue:
             if not any(one.create_rev == mine.create_rev for one in people):
                 raise LeaseLost(f"{self.name}: the session ended while this waited")
             ahead = [one for one in people if one.create_rev < mine.create_rev]
-            if len(ahead) < self._places:
+            if len(ahead) < self.places:
                 return True
             seconds = left(deadline)
             if seconds == 0:
                 return False
-            if self._places == 1:
+            if self.places == 1:
                 yield Changed(at_rev + 1, key=ahead[-1].key, seconds=seconds)
             else:
                 yield Changed(at_rev + 1, prefix=self.prefix, seconds=seconds)
@@ -181,6 +194,11 @@ class Queue:
             yield PLANS.delete(Delete(held.fence.key))
         except RequestError:
             yield Forget(held.session)
+        except GeneratorExit:
+            raise
+        except BaseException:  # a second Ctrl-C, or cancelled once more
+            yield Forget(held.session)
+            raise
 
 
 def _create_rev(item: Item[bytes]) -> int:
