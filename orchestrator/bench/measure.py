@@ -71,10 +71,10 @@ def measure_both(
     requests = requests_of(load)
     sizes = prepare(endpoint, load, requests)
     clock = Clock(times.warm_up, times.cluster, tick)
-    cluster = _measure(endpoint, load, requests, pids, clock)
+    cluster = measure(endpoint, load, requests, pids, clock)
     with started_floor(sizes) as (place, pid):
         clock = Clock(times.warm_up, times.floor, tick)
-        return Row(load, cluster, _measure(place, load, requests, [pid], clock))
+        return Row(load, cluster, measure(place, load, requests, [pid], clock))
 
 
 def prepare(endpoint: str, load: Load, requests: Sequence[Request]) -> dict[str, int]:
@@ -119,9 +119,15 @@ def _ask(socket: "zmq.Socket[bytes]", endpoint: str, body: bytes) -> bytes:
     return reply
 
 
-def _measure(
+def measure(
     endpoint: str, load: Load, requests: Sequence[Request], pids: Sequence[int], clock: Clock
 ) -> Speed:
+    """Put one load on the servers with these pids, at one of them.
+
+    Raises:
+        TryAgain: somebody did not answer, or ended.
+        CheckFailed: a request was refused.
+    """
     try:
         servers = [psutil.Process(pid) for pid in pids]
         gc.collect()
