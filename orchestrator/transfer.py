@@ -73,7 +73,9 @@ def hand_over(
     if target == leader:
         return Transfer(old_leader=leader, old_term=term, leader=leader, term=term, after_ms=0.0)
     began_ms = time.monotonic() * 1000
-    fields: dict[str, Any] = {"op": "leader_transfer", "timeout_ms": int(seconds * 1000)}
+    timeout_ms = int(seconds * 1000)
+    # Another one that leads by now has not been asked to go.
+    fields: dict[str, Any] = {"op": "leader_transfer", "timeout_ms": timeout_ms, "forward": False}
     if target is not None:
         fields["to"] = target
     with closing(Prober({leader: f"ipc://{paths.admin_socket(leader)}"})) as admin:

@@ -49,8 +49,8 @@ WATCH_BUGS = (
         "the past is forgotten by whole revisions",
         (
             Edit(
-                f"{_KEYSPACE}._forget",
-                "or (history and history[0].rev == self.oldest_rev)",
+                f"{_KEYSPACE}.forget",
+                "or (history and history[0].rev <= oldest)",
                 "",
             ),
         ),

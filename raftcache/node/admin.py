@@ -10,12 +10,25 @@ from ..protocol.replies import hash_fields, ping_fields
 from ..storage.snapshots import StoredSnapshot
 from .answers import UNKNOWN
 from .faults import answer_fault_operation
-from .pending import Pending
+from .membership import MEMBER_OPS
+from .pending import TRANSFER_OP, Pending
 from .requests import WAITING_MAX
 from .status import members_fields, status_fields
 
 if TYPE_CHECKING:
     from .server import Server
+
+
+LEADER_OPS = MEMBER_OPS | {TRANSFER_OP}
+"""What is asked about the cluster, not about one node: who does not lead hands it on."""
+
+
+def administer(server: "Server", pending: Pending) -> None:
+    """Do what the leader is asked about the cluster. Assumes that this node leads."""
+    if pending.request.op == TRANSFER_OP:
+        server.transfers.take(pending)
+    else:
+        server.membership.take(pending)
 
 
 def answer_node_operation(server: "Server", pending: Pending) -> None:
@@ -32,8 +45,6 @@ def answer_node_operation(server: "Server", pending: Pending) -> None:
             server.answers.result(pending, members_fields(server))
         case "hash":
             _hash(server, pending)
-        case "leader_transfer":
-            server.transfers.take(pending)
         case "snapshot" if server.keeper is not None:
             _snapshot(server, pending)
         case "fault_set" | "fault_clear" | "fault_list":

@@ -12,6 +12,9 @@ import msgspec
 from ..protocol.requests import Request
 from ..raft.types import Index, ServerId, Term
 
+TRANSFER_OP = "leader_transfer"
+"""What a leader that was handed it on to answers when it leads no more: that is how it ends."""
+
 
 class ClientOrigin(msgspec.Struct, frozen=True, gc=False):
     """The request came from a socket of this node: 0 for clients, 1 for administration."""
@@ -139,11 +142,14 @@ class HandedOnTable:
         return [pending for pending, _, _ in found.values()]
 
     def take_other_than(self, leader: ServerId, term: Term) -> list[Pending]:
-        """Remove and return what went to any other node than ``leader``, or in another term."""
+        """Remove and return what went to any other node than ``leader``, or in another term.
+
+        Without transfers of the leadership: only who led before knows whether they went well.
+        """
         numbers = [
             number
-            for number, (_, target, target_term) in self._by_number.items()
-            if target != leader or target_term != term
+            for number, (pending, target, target_term) in self._by_number.items()
+            if (target != leader or target_term != term) and pending.request.op != TRANSFER_OP
         ]
         return [self._by_number.pop(number)[0] for number in numbers]
 

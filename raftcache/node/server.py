@@ -21,14 +21,14 @@ from ..raft.options import Options
 from ..raft.types import Role, ServerId
 from ..store.machine import StateMachine, StoreLimits
 from ..transport.faults import LinkFaults
-from .admin import answer_node_operation, expire_snapshots
+from .admin import LEADER_OPS, administer, answer_node_operation, expire_snapshots
 from .admission import Admission
 from .answers import Answers
 from .detection import LeaderWatch
 from .disk_watch import DiskWatch
 from .events import EventBridge
 from .keeper import SnapshotKeeper
-from .membership import MEMBER_OPS, Membership
+from .membership import Membership
 from .outbox import Outbox, Outgoing
 from .pending import ClientOrigin, Origin, PeerOrigin, Pending
 from .plausible import is_plausible
@@ -111,7 +111,7 @@ class Server:
         )
         self.admission = Admission(self, (durable.configuration_index, durable.configuration))
         self.membership = Membership(self)
-        self.desk.administer = self.membership.take
+        self.desk.administer = lambda pending: administer(self, pending)
         setup = durable.snapshots
         self.keeper = SnapshotKeeper(self, setup, random) if setup is not None else None
         on_applied = self.keeper.on_applied if self.keeper else _ignore
@@ -278,15 +278,13 @@ class Server:
 
     def _take(self, pending: Pending, socket: int) -> None:
         request = pending.request
-        if request.is_own:
+        if request.op in ADMIN_OPS and socket != ADMIN_SOCKET:
             self._refresh_header()
-            if request.op in ADMIN_OPS and socket != ADMIN_SOCKET:
-                self.answers.refuse(
-                    pending,
-                    "forbidden",
-                    f"`{request.op}` is for administration: use the node's admin socket",
-                )
-            elif request.op in MEMBER_OPS:
+            message = f"`{request.op}` is for administration: use the node's admin socket"
+            self.answers.refuse(pending, "forbidden", message)
+        elif request.is_own:
+            self._refresh_header()
+            if request.op in LEADER_OPS:
                 self.desk.take(pending)
             else:
                 answer_node_operation(self, pending)
@@ -336,7 +334,7 @@ class Server:
         except Refused as refused:
             self.answers.refused(origin, refused)
             return
-        if request.is_own and request.op not in MEMBER_OPS:
+        if request.is_own and request.op not in LEADER_OPS:
             self.dropped["malformed"] += 1  # No node hands on what it can answer itself.
             return
         deadline_ms = self.now_ms + min(handed.timeout_ms, request.timeout_ms)

@@ -30,14 +30,9 @@ class Transfers:
         self._waiting: tuple[Pending, ServerId, Term] | None = None
 
     def take(self, pending: Pending) -> None:
-        """Begin a transfer, or say why not."""
-        server, raft = self._server, self._server.raft
-        if not raft.is_leader:
-            server.answers.refuse(
-                pending, "not_leader", f"{server.about.node_id} does not lead: ask the leader"
-            )
-        elif not raft.accepts_proposals or self._waiting is not None:
-            server.answers.refuse(pending, "conflict", "a transfer is under way already")
+        """Begin a transfer, or say why not. Assumes that this node leads."""
+        if not self._server.raft.accepts_proposals or self._waiting is not None:
+            self._refuse(pending, "a transfer is under way already")
         else:
             self._begin(pending, pending.request.arguments.get("to"))
 

@@ -14,6 +14,7 @@ from msgspec import UNSET
 from ..store.commands import (
     Batch,
     CloseSession,
+    Compact,
     Delete,
     DeleteRange,
     Expire,
@@ -46,6 +47,7 @@ from .wire import (
     UNDECODABLE,
     AnyWire,
     BatchWire,
+    CompactWire,
     DeleteRangeWire,
     DeleteWire,
     ExpireWire,
@@ -266,6 +268,10 @@ def _session_close(wire: Any, _limits: Limits, *, json: bool) -> CloseSession:  
     return CloseSession(wire.session)
 
 
+def _compact(wire: CompactWire[Any, Any], _limits: Limits, *, json: bool) -> Compact:
+    return Compact(revision_of(wire.to, json=json, name="to"))
+
+
 BUILDERS: Final[dict[type, Callable[..., Any]]] = {
     SetWire: _set,
     DeleteWire: _delete,
@@ -280,12 +286,15 @@ BUILDERS: Final[dict[type, Callable[..., Any]]] = {
     SessionOpenWire: _session_open,
     SessionKeepaliveWire: _session_keepalive,
     SessionCloseWire: _session_close,
+    CompactWire: _compact,
 }
-OF_SESSIONS: Final = frozenset({SessionOpenWire, SessionKeepaliveWire, SessionCloseWire})
-"""What is about a session itself."""
+UNNUMBERED: Final = frozenset(
+    {SessionOpenWire, SessionKeepaliveWire, SessionCloseWire, CompactWire}
+)
+"""What may be done twice: it is about a session itself, or about the past."""
 MUTATIONS: Final = frozenset(BUILDERS) - {GetWire, RangeWire, WatchWire}
 """What changes something; a batch that only reads is told by what it holds."""
 _COMMON_DEFAULTS: Final = (1, None, 5000, "linearizable", True, False)
 
-_ALONE: Final = OF_SESSIONS | {BatchWire, TxnWire, WatchWire}
+_ALONE: Final = UNNUMBERED | {BatchWire, TxnWire, WatchWire}
 assert set(BUILDERS) == {*OPERATION_WIRES.values(), *_ALONE}, "every operation has its builder"

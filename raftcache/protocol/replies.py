@@ -19,6 +19,7 @@ import msgspec
 from ..store.events import Event, WatchResult
 from ..store.results import (
     BatchResult,
+    CompactResult,
     DeleteRangeResult,
     DeleteResult,
     Dropped,
@@ -348,6 +349,10 @@ def _dropped_fields(_result: Dropped) -> dict[str, Any]:
     return {"reply_dropped": True}
 
 
+def _compact_fields(result: CompactResult) -> dict[str, Any]:
+    return {"oldest": result.oldest}
+
+
 def _batch_fields(batch: BatchResult) -> dict[str, Any]:
     return {"results": _results(batch.results)}
 
@@ -373,6 +378,7 @@ _FIELDS: Final[dict[type, Callable[[Any], dict[str, Any]]]] = {
     WatchResult: _watch_fields,
     SessionResult: _session_fields,
     Dropped: _dropped_fields,
+    CompactResult: _compact_fields,
     Failure: _failure_fields,
     BatchResult: _batch_fields,
     TxnResult: _txn_fields,

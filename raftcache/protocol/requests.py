@@ -19,7 +19,7 @@ from ..store.commands import (
     Query,
 )
 from ..store.events import Watch
-from .building import BUILDERS, MUTATIONS, OF_SESSIONS
+from .building import BUILDERS, MUTATIONS, UNNUMBERED
 from .diagnosis import diagnose, read_id
 from .faults import rules_of
 from .fields import id_of, revision_of
@@ -104,7 +104,7 @@ def decode_request(frame: bytes, limits: Limits) -> Request:
         if changes and (
             wire.seq is not UNSET or wire.session is not UNSET or wire.ack is not UNSET
         ):
-            operation = operation if kind in OF_SESSIONS else numbered(wire, operation)
+            operation = operation if kind in UNNUMBERED else numbered(wire, operation)
         arguments = _NO_ARGUMENTS if build is not None else _arguments(wire, json=json)
     except FieldError as error:
         raise Refused(

@@ -285,6 +285,8 @@ class SnapshotWire(Wire[Id, Text], kw_only=True, gc=False, tag="snapshot"):
 class CompactWire(Wire[Id, Text], kw_only=True, gc=False, tag="compact"):
     """``compact``."""
 
+    to: Revision | UnsetType = UNSET
+
 
 class FaultSetWire(Wire[Id, Text], kw_only=True, gc=False, tag="fault_set"):
     """``fault_set``."""

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, TypeAlias, get_args
 import msgspec
 
 from ..errors import RaftCacheError
-from .extensions import Compare, DeleteRange, Evict, SetFully, Touch
+from .extensions import Compact, Compare, DeleteRange, Evict, SetFully, Touch
 from .operations import (
     Delete,
     Expire,
@@ -38,6 +38,7 @@ __all__ = [
     "CheckDigest",
     "CloseSession",
     "Command",
+    "Compact",
     "Compare",
     "Delete",
     "DeleteRange",
@@ -205,7 +206,15 @@ Mutation: TypeAlias = Unnumbered | Once
 """What clients ask for."""
 
 Command: TypeAlias = (
-    Mutation | OpenSession | KeepAlive | CloseSession | RaiseVersion | CheckDigest | Touch | Evict
+    Mutation
+    | OpenSession
+    | KeepAlive
+    | CloseSession
+    | RaiseVersion
+    | CheckDigest
+    | Touch
+    | Evict
+    | Compact
 )
 """What the log holds."""
 
@@ -225,6 +234,7 @@ _OF_VERSION_3: Final = frozenset(
         DeleteRange,
         Txn,
         Evict,
+        Compact,
     }
 )
 _MUTATIONS: Final = frozenset({*get_args(Single), Fenced, Once})

@@ -64,6 +64,17 @@ class Evict(
     mod_rev: int
 
 
+class Compact(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=23
+):
+    """Forget the past up to revision ``to``, which can still be read; None: all of it.
+
+    What is forgotten already stays so. It takes no revision.
+    """
+
+    to: int | None = None
+
+
 class Compare(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
     """A condition of a transaction: what ``field`` of ``key`` is stands in ``sign`` to ``to``.
 

@@ -120,9 +120,7 @@ class Keyspace:
         """
         assert version >= self.command_version, "a cluster's version never falls"
         if self.command_version < TELLING_VERSION <= version:
-            self._history.clear()
-            self._history_bytes = 0
-            self.oldest_rev = self.store_rev
+            self.forget(self.store_rev)
         share = version_digest(version) - version_digest(self.command_version)
         self._digest_sum = (self._digest_sum + share) & MASK
         self.command_version = version
@@ -139,7 +137,7 @@ class Keyspace:
     def close_revision(self) -> None:
         """Let changes take revisions of their own again."""
         self._open_rev = 0
-        self._forget()
+        self.forget()
 
     def put(
         self,
@@ -255,20 +253,22 @@ class Keyspace:
             self.fresh.append(change)
         self._history_bytes += len(key) + (0 if before is None else len(before.value))
         if not self._open_rev:
-            self._forget()
+            self.forget()
 
-    def _forget(self) -> None:
-        """Drop the oldest revisions, each as a whole, until the past is within its bounds."""
+    def forget(self, up_to: int = 0) -> None:
+        """Drop the past up to this revision, and more, by whole revisions, if it is too long."""
         history = self._history
+        oldest = max(self.oldest_rev, up_to)
         while (
             len(history) > self._history_changes_max
             or self._history_bytes > self._history_bytes_max
-            or (history and history[0].rev == self.oldest_rev)
+            or (history and history[0].rev <= oldest)
         ):
             gone = history.popleft()
             self._history_bytes -= len(gone.key)
             self._history_bytes -= 0 if gone.before is None else len(gone.before.value)
-            self.oldest_rev = gone.rev
+            oldest = max(oldest, gone.rev)
+        self.oldest_rev = oldest
 
     def undo(self, span: Span, at_rev: int) -> dict[bytes, Record | None]:
         """Return what differs in ``span`` between the moment of ``at_rev`` and now.
@@ -374,7 +374,7 @@ class Keyspace:
         """
         self._open_rev = self.store_rev + 1 if rev is None else rev
         if self._open_rev != self.store_rev:
-            self._forget()
+            self.forget()
         self._remember(self._open_rev, key, before, kind)
 
     def dismantle(self, keys_max: int) -> bool:

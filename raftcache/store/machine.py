@@ -19,6 +19,7 @@ from .commands import (
     Batch,
     CheckDigest,
     CloseSession,
+    Compact,
     Delete,
     DeleteRange,
     Evict,
@@ -45,7 +46,7 @@ from .commands import (
 from .keyspace import Keyspace
 from .reading import StoreLimits
 from .records import EXPIRE
-from .results import ExpireResult, Failure, Result, SingleResult
+from .results import CompactResult, ExpireResult, Failure, Result, SingleResult
 from .session_commands import SessionWriter
 from .snapshot import SnapshotRun
 from .transactions import DELETED_MAX
@@ -98,6 +99,7 @@ class StateMachine(SessionWriter):
             Batch: self._batch,
             RaiseVersion: self._raise_version,
             CheckDigest: self._check_digest,
+            Compact: self._compact,
             OpenSession: self._open_session,
             KeepAlive: self._keep_alive,
             CloseSession: self._close_session,
@@ -269,6 +271,19 @@ class StateMachine(SessionWriter):
         if command.version > self._keyspace.command_version:
             self._keyspace.raise_version(command.version)
         return _DONE
+
+    def _compact(self, command: Compact) -> SingleResult:
+        keyspace = self._keyspace
+        store_rev = keyspace.store_rev
+        to = store_rev if command.to is None else command.to
+        if to > store_rev:
+            return Failure(
+                "bad_request",
+                f"`to`: revision {to} lies ahead of the store's, {store_rev}: nothing is "
+                "forgotten; leave `to` out to forget all that has been",
+            )
+        keyspace.forget(to)
+        return CompactResult(keyspace.oldest_rev)
 
     def _check_digest(self, command: CheckDigest) -> SingleResult:
         own = self.digest_at(command.index)

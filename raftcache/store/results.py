@@ -120,6 +120,12 @@ class Dropped(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12):
     """What was sent again had been done; its answer was too large to keep."""
 
 
+class CompactResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=13):
+    """The oldest revision that can still be read; a watch may begin with the one behind it."""
+
+    oldest: int
+
+
 class TxnResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
     """A transaction was done: the branch ``then`` if ``succeeded``, else the other.
 
@@ -141,6 +147,7 @@ SingleResult: TypeAlias = (
     | TxnResult
     | SessionResult
     | Dropped
+    | CompactResult
     | Failure
 )
 

@@ -49,8 +49,8 @@ def compare(cluster: RaftCluster, ask: Ask) -> list[str]:
 
 
 def endpoint_for(cluster: RaftCluster, example: Example) -> str:
-    """Return where an example goes: to a node that does not lead, unless it says otherwise."""
-    node = cluster.leader if example.leader else cluster.followers[0]
+    """Return where an example goes: to a node that does not lead."""
+    node = cluster.followers[0]
     if example.admin:
         return f"ipc://{cluster.cluster.paths.admin_socket(node)}"
     return cluster.endpoint(node)

@@ -68,17 +68,19 @@ def test_a_deadline_during_a_transfer_is_a_definite_no() -> None:
 
 @pytest.mark.parametrize(
     ("to", "error"),
-    [("n9", "bad_request"), ("itself", "bad_request"), ("follower's", "not_leader")],
+    [("n9", "bad_request"), ("itself", "bad_request"), ("not handed on", "not_leader")],
 )
 def test_a_transfer_that_makes_no_sense_is_refused(to: str, error: str) -> None:
     cluster, leader, followers = elected()
-    node = followers[0] if to == "follower's" else leader
-    target = {"itself": leader, "follower's": followers[1]}.get(to, to)
+    target = {"itself": leader, "not handed on": followers[1]}.get(to, to)
+    forward = to != "not handed on"
 
-    reply = cluster.ask(node, "leader_transfer", admin=True, to=target)
+    for node in cluster.names if forward else followers:
+        reply = cluster.ask(node, "leader_transfer", admin=True, to=target, forward=forward)
 
-    assert (reply["ok"], reply["error"]) == (False, error)
-    assert cluster.ask(leader, "leader_transfer", to=followers[0])["error"] == "forbidden"
+        assert (reply["ok"], reply["error"], reply["applied"]) == (False, error, "no")
+        assert cluster.ask(node, "leader_transfer", to=followers[0])["error"] == "forbidden"
+    assert cluster.leader() == leader
 
 
 def test_a_leader_that_is_told_to_stop_hands_over_first() -> None:

@@ -192,7 +192,7 @@ def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
     assert cluster.ask(follower, "ping")["ok"]
 
 
-@pytest.mark.parametrize("op", ["status", "ping", "leader_transfer", "hash"])
+@pytest.mark.parametrize("op", ["status", "ping", "snapshot", "hash"])
 def test_only_what_needs_the_leader_is_taken_from_another_node(op: str) -> None:
     """Administration least of all: its own socket is its authentication."""
     cluster, leader, (follower, _) = elected()

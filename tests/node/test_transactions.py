@@ -24,6 +24,7 @@ NEWER: list[dict[str, Any]] = [
     {"op": "set", "key": "k", "value": "v", "ttl_ms": 50, "sliding": True},
     {"op": "incr", "key": "k", "fence": FENCE},
     {"op": "batch", "ops": [{"op": "incr", "key": "k"}, {"op": "delete_range", "prefix": "x"}]},
+    {"op": "compact"},
 ]
 
 
@@ -96,8 +97,9 @@ def test_a_member_that_does_not_know_them_holds_them_back(newer: dict[str, Any])
     leader = cluster.elect()
     cluster.run_until(lambda: {p.server.store.command_version for p in cluster.running} == {2})
 
+    admin = newer["op"] == "compact"
     for node in cluster.names:
-        reply = cluster.ask(node, **newer)
+        reply = cluster.ask(node, admin=admin, **newer)
         assert (reply["error"], reply["applied"]) == ("unsupported", "no")
         assert "n1" in reply["message"]
     assert cluster.ask(leader, "set", key=b"k", value=b"v", ttl_ms=500)["ok"]
@@ -106,4 +108,4 @@ def test_a_member_that_does_not_know_them_holds_them_back(newer: dict[str, Any])
     cluster.run_until(
         lambda: {p.server.store.command_version for p in cluster.running} == {COMMAND_VERSION}
     )
-    assert cluster.ask("n1", **newer).get("error") != "unsupported"
+    assert cluster.ask("n1", admin=admin, **newer).get("error") != "unsupported"

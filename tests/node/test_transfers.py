@@ -137,3 +137,35 @@ def test_another_successor_than_the_chosen_one_is_told_as_such() -> None:
     assert (call.reply["error"], call.reply["applied"]) == ("conflict", "yes")
     assert f"{other} leads term" in call.reply["message"]
     assert f"instead of {target}" in call.reply["message"]
+
+
+@pytest.mark.parametrize("asked", ["the successor", "a bystander"])
+@pytest.mark.parametrize("json", [True, False])
+def test_any_node_hands_it_on_and_tells_how_it_has_ended(asked: str, *, json: bool) -> None:
+    """The one who led says so, though it leads no more (failure B20)."""
+    cluster, leader, (successor, bystander) = elected()
+    node = successor if asked == "the successor" else bystander
+    term = cluster.process(leader).server.raft.current_term
+
+    reply = cluster.ask(node, "leader_transfer", admin=True, json=json, to=successor)
+
+    assert (reply["ok"], reply["to"], reply["leader_id"]) == (True, successor, successor)
+    assert (reply["node"], reply["term"]) == (leader, term + 1)
+    back = cluster.ask(node, "leader_transfer", admin=True, json=json, to=leader)
+    assert back["leader_id"] == cluster.leader() == leader
+    assert cluster.process(node).server.desk.is_idle
+
+
+def test_if_the_leader_dies_meanwhile_nobody_knows_whether_it_was_its_doing() -> None:
+    """Whoever handed it on has the leader's answer to give, or none (failure C15)."""
+    cluster, leader, (target, other) = elected()
+    lose(cluster, lambda source, _to, frame: source == leader and says_timeout_now(frame))
+    call = cluster.request(other, "leader_transfer", admin=True, to=target, timeout_ms=2_000)
+    cluster.run_until(lambda: cluster.process(leader).server.raft.is_handing_over)
+
+    cluster.kill(leader)
+    cluster.run_until(lambda: call.done)
+
+    assert call.outcome == "timeout/unknown"
+    assert cluster.leader() in (target, other)
+    assert cluster.process(other).server.desk.is_idle

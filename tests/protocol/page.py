@@ -30,8 +30,6 @@ class Example(msgspec.Struct, frozen=True):
     reply: dict[str, Any]
     admin: bool
     """Whether it goes to the administration socket."""
-    leader: bool
-    """Whether it goes to the leader's."""
     like: bool
     """Whether only the reply's fields and their kinds are promised."""
 
@@ -52,8 +50,7 @@ def examples() -> list[Example]:
             Example(
                 json.loads(asked["text"]),
                 json.loads(answered["text"]),
-                admin="admin" in asked["more"] or "leader" in asked["more"],
-                leader="leader" in asked["more"],
+                admin="admin" in asked["more"],
                 like="like" in answered["more"],
             )
         )

@@ -33,7 +33,7 @@ def test_every_example_is_answered_as_the_page_says() -> None:
 def compare(cluster: SimulatedCluster, example: Example) -> list[str]:
     """Send a request; say what of its reply is otherwise than on the page."""
     leader = cluster.elect()
-    node = leader if example.leader else next(name for name in cluster.names if name != leader)
+    node = next(name for name in cluster.names if name != leader)
     body = json.dumps(example.request).encode()
     frames = [routing_id(len(cluster.calls) + 1), b"", body]
     call = cluster.send(node, frames, socket=ADMIN_SOCKET if example.admin else CLIENT_SOCKET)
@@ -44,7 +44,7 @@ def compare(cluster: SimulatedCluster, example: Example) -> list[str]:
 def test_what_is_otherwise_is_found() -> None:
     """The comparison can fail: at each value that an example shows, and at each that it lacks."""
     shown = {"ok": True, "a": [{"value": "x"}], "term": 2, "any": "…"}
-    example = Example({}, shown, admin=False, leader=False, like=False)
+    example = Example({}, shown, admin=False, like=False)
 
     assert differences(example, {"ok": True, "a": [{"value": "x"}], "term": 9, "any": []}) == []
     for wrong in (
@@ -63,7 +63,7 @@ def test_every_operation_and_every_field_is_on_the_page() -> None:
 
     shown = {example.op for example in examples() if not example.reply.get("error")}
 
-    assert shown == set(REQUEST_WIRES) - {"compact"}
+    assert shown == set(REQUEST_WIRES)
     assert {example.op for example in examples() if example.admin} == ADMIN_OPS
     for name in sorted(ADMIN_OPS):
         assert f"`{name}`" in page

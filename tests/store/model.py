@@ -15,6 +15,7 @@ from raftcache.store.commands import (
     CheckDigest,
     CloseSession,
     Command,
+    Compact,
     Compare,
     Delete,
     DeleteRange,
@@ -39,6 +40,7 @@ from raftcache.store.commands import (
 )
 from raftcache.store.results import (
     BatchResult,
+    CompactResult,
     DeleteRangeResult,
     DeleteResult,
     ExpireResult,
@@ -69,6 +71,8 @@ class Model:
         self.time_ms = 0
         self.deadlines: dict[bytes, int] = {}
         self.sliding: dict[bytes, int] = {}
+        self.oldest = 0
+        """The oldest revision that may still be asked for."""
         self.kinds: list[dict[bytes, str]] = [{}]
         """What happened to which keys at each revision."""
         self.shared = False
@@ -96,8 +100,18 @@ class Model:
             return BatchResult([self.operate(op) for op in command.ops])
         if isinstance(command, RaiseVersion | CheckDigest):
             return ExpireResult(found=True)
+        if isinstance(command, Compact):
+            return self.compact(command)
         assert not isinstance(command, OpenSession | KeepAlive | CloseSession), "see test_sessions"
         return self.operate(command)
+
+    def compact(self, command: Compact) -> SingleResult:
+        """Let the moments before one not be asked for any more."""
+        to = self.store_rev if command.to is None else command.to
+        if to > self.store_rev:
+            return Failure("bad_request", "")
+        self.oldest = max(self.oldest, to)
+        return CompactResult(self.oldest)
 
     def operate(self, op: Operation | Txn | Touch | Evict) -> SingleResult:
         """Do an operation."""
@@ -289,6 +303,8 @@ class Model:
     def range(self, op: Range) -> SingleResult:
         """List keys of a moment."""
         at_rev = self.store_rev if op.at_rev is None else op.at_rev
+        if at_rev < self.oldest:
+            return Failure("compacted", "", oldest=self.oldest)
         if at_rev > self.store_rev:
             return Failure("bad_request", "")
         found = sorted(

@@ -6,6 +6,7 @@ from raftcache.store.commands import (
     Batch,
     CheckDigest,
     Command,
+    Compact,
     Compare,
     Delete,
     DeleteRange,
@@ -72,6 +73,8 @@ GOLDEN_3: list[tuple[Command, str]] = [
         "941592" + "94c4016ba76d6f645f726576a13c09" + "94c4016ba6657869737473a2213dc3" + "9090",
     ),
     (Evict(b"k", 3), "9316c4016b03"),
+    (Compact(), "9217c0"),
+    (Compact(7), "921707"),
     (Batch((DeleteRange(b"a", b"b"),)), "920791" + "9314c40161c40162"),
 ]  # fmt: skip
 
@@ -115,7 +118,7 @@ def test_version_1_is_these_bytes_for_ever(command: Command, golden: str) -> Non
     [
         pytest.param("", id="nothing"),
         pytest.param("9304009303c4016b02", id="another version"),
-        pytest.param("93030091" + "9317c4016b02", id="an unknown command of version 3"),
+        pytest.param("93030091" + "9318c4016b02", id="an unknown command of version 3"),
         pytest.param("93030091" + "9204c4016b", id="a read in version 3"),
         pytest.param("93030091" + "9411c4016c07" + "9204c4016b", id="a read behind a fence"),
         pytest.param("93030091" + "94159090" + "91" + "94159090" + "90", id="a txn in a txn"),
