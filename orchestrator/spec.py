@@ -250,9 +250,9 @@ KEYS: dict[str, Entry] = {
         "snapshots_kept": (whole(1, 10), ("snapshots_kept",)),
     },
     "limits": {
-        "value": (measure(parse_size_bytes, 1, 64 * MIB, "use 1B to 64MiB"), ("value_bytes",)),
+        "value": (measure(parse_size_bytes, 1, 32 * MIB, "use 1B to 32MiB"), ("value_bytes",)),
         "request": (
-            measure(parse_size_bytes, 4 * KIB, 128 * MIB, "use 4KiB to 128MiB"),
+            measure(parse_size_bytes, 4 * KIB, 32 * MIB, "use 4KiB to 32MiB"),
             ("request_bytes",),
         ),
         "clients": (whole(1, 1_000_000), ("clients",)),

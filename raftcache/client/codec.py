@@ -5,7 +5,7 @@ Replies are read leniently: unknown fields are ignored, unknown error codes are 
 """
 
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -16,6 +16,7 @@ from ..errors import (
     OutcomeUnknown,
     RequestError,
     SessionExpired,
+    TooLarge,
 )
 from .records import (
     NO_VALUE,
@@ -42,6 +43,9 @@ from .values import Codec, V, as_bytes
 Fields: TypeAlias = dict[str, Any]
 """An operation's fields, or a reply's, by name."""
 
+FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A node ends the connection that a longer frame comes on: nobody would answer."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder()
 
@@ -49,8 +53,18 @@ _HEADER = frozenset({"ok", "id", "node", "term", "leader", "store_rev", "error",
 
 
 def encode_request(op: str, fields: Fields, *, request_id: int, timeout_ms: int) -> bytes:
-    """Return the one frame of a request."""
-    return _encoder.encode({"op": op, "id": request_id, "timeout_ms": timeout_ms, **fields})
+    """Return the one frame of a request.
+
+    Raises:
+        TooLarge: no node would answer it; nothing was sent.
+    """
+    frame = _encoder.encode({"op": op, "id": request_id, "timeout_ms": timeout_ms, **fields})
+    if len(frame) > FRAME_BYTES_MAX:
+        raise TooLarge(
+            f"the request has {len(frame)} bytes, and no cluster takes more than "
+            f"{FRAME_BYTES_MAX // 2}: it was not sent; make smaller ones of it"
+        )
+    return frame
 
 
 def decode_reply(frame: bytes) -> Fields | None:

@@ -19,7 +19,7 @@ from .. import __version__
 from ..errors import DiskFailed, StateLost, StorageError
 from ..parent import ParentWatch
 from ..protocol.joining import JoinAnswer
-from ..protocol.limits import Limits
+from ..protocol.limits import FRAME_BYTES_MAX, Limits
 from ..storage.files import OS_FILES, kernel_boot_id
 from ..storage.memory import MemoryLog
 from ..storage.writer import WalWriter
@@ -175,8 +175,6 @@ def _serve(
 
 
 def _listen(settings: Settings, context: zmq.Context[Socket]) -> Sockets:
-    # A frame just over the limit still gets a reply that says so; one far over it does not.
-    frame_bytes_max = 2 * settings.limits.request_bytes
     return Sockets(
         PeerSockets(
             context,
@@ -187,13 +185,13 @@ def _listen(settings: Settings, context: zmq.Context[Socket]) -> Sockets:
         ClientSocket(
             context,
             settings.client_endpoint,
-            frame_bytes_max=frame_bytes_max,
+            frame_bytes_max=FRAME_BYTES_MAX,
             connections_max=settings.limits.clients,
         ),
         ClientSocket(
             context,
             settings.admin_endpoint,
-            frame_bytes_max=frame_bytes_max,
+            frame_bytes_max=FRAME_BYTES_MAX,
             connections_max=ADMIN_CONNECTIONS_MAX,
         ),
         Publisher(context, settings.events_endpoint, connections_max=EVENT_CONNECTIONS_MAX),

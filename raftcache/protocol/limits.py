@@ -10,6 +10,9 @@ RANGE_LIMIT_DEFAULT: Final = 1000
 RANGE_LIMIT_MAX: Final = 10_000
 TIMEOUT_MS_DEFAULT: Final = 5_000
 TIMEOUT_MS_MAX: Final = 600_000
+FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A longer frame ends the connection that it comes on. It is twice the most that ``cluster.yaml``
+may allow a request, so that what is too large for any cluster need not be sent to be refused."""
 WAIT_MS_DEFAULT: Final = 5_000
 WAIT_MS_MAX: Final = 60_000
 ID_BYTES_MAX: Final = 1024

@@ -23,6 +23,7 @@ from .building import BUILDERS, MUTATIONS, UNNUMBERED
 from .diagnosis import diagnose, read_id
 from .faults import rules_of
 from .fields import id_of, revision_of
+from .heads import id_alone
 from .limits import TIMEOUT_MS_DEFAULT, FieldError, Limits, Refused
 from .numbering import numbered
 from .wire import (
@@ -142,11 +143,11 @@ def _patiently(frame: bytes, decoders: Decoders, *, json: bool) -> Any:
 
 def _oversized(frame: bytes, limit: int, *, json: bool) -> Refused:
     # Skipping over a frame to its id costs time in proportion to its size, so that is bounded.
-    request_id = read_id(frame, json=json) if len(frame) <= 2 * limit else None
+    readable = frame if len(frame) <= 2 * limit else id_alone(frame, json=json)
     return Refused(
         "too_large",
         f"the request has {len(frame)} bytes: it may have {limit} at most",
-        request_id=request_id,
+        request_id=read_id(readable, json=json),
         json=json,
     )
 

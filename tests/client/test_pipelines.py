@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from raftcache.client import BadRequest, Operation, Outcome, Pipeline, Set
+from raftcache.client import BadRequest, Operation, Outcome, Pipeline, Set, TooLarge, codec
 from raftcache.client.values import BYTES, JSON
+from raftcache.protocol import limits
 
 
 def test_a_batch_ends_before_it_is_too_large_for_a_node() -> None:
@@ -52,3 +53,16 @@ def test_what_can_not_be_encoded_is_refused_where_it_is_said() -> None:
     with pytest.raises(TypeError):
         pipe.set("k", object())
     assert len(pipe) == 0
+
+
+@pytest.mark.parametrize("values", [1, 3])
+def test_what_no_node_would_answer_is_not_sent(values: int) -> None:
+    """A batch, say, that is given as a whole: it is known that nothing was done."""
+    assert codec.FRAME_BYTES_MAX == limits.FRAME_BYTES_MAX
+    value = b"x" * (codec.FRAME_BYTES_MAX // values)
+    fields = {"ops": [{"op": "set", "key": b"k", "value": value}] * values}
+
+    with pytest.raises(TooLarge, match="was not sent") as caught:
+        codec.encode_request("batch", fields, request_id=1, timeout_ms=1)
+
+    assert caught.value.applied == "no"

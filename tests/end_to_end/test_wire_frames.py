@@ -11,6 +11,7 @@ import pytest
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from raftcache.protocol.limits import FRAME_BYTES_MAX
 from raftcache.protocol.peer import PeerFrame, encode_peer_frame
 
 from .bystander import KEY, VALUE, Bystander
@@ -83,7 +84,7 @@ def test_a_req_socket_that_correlates_gets_its_own_answer_after_a_timeout(
 
 @BOTH
 @pytest.mark.parametrize("json_", [False, True], ids=["messagepack", "json"])
-@pytest.mark.parametrize("size", [REQUEST_BYTES + 1, 2 * REQUEST_BYTES])
+@pytest.mark.parametrize("size", [REQUEST_BYTES + 1, 2 * REQUEST_BYTES, 16 * REQUEST_BYTES])
 def test_a_request_over_the_limit_is_told_so(target: Bystander, size: int, *, json_: bool) -> None:
     encode = msgspec.json.encode if json_ else pack
     fields = {"op": "set", "id": 7, "key": KEY, "value": ""}
@@ -108,7 +109,7 @@ def test_a_frame_far_over_the_limit_ends_its_connection_and_no_other(target: Bys
         _assert_answered(good)
         with _watched(bad, zmq.Event.DISCONNECTED) as monitor:
             bad.setsockopt(zmq.RECONNECT_IVL, -1)
-            bad.send_multipart([b"", b"x" * (2 * REQUEST_BYTES + 1)])
+            bad.send_multipart([b"", b"x" * (FRAME_BYTES_MAX + 1)])
 
             assert monitor.poll(ANSWER_MS), "the connection was not cut"
         _assert_answered(good)
