@@ -20,7 +20,8 @@ The first split is what a caller must know: did it happen?
     │   ├── Overloaded            a queue is at its bound; carries ``retry_after_ms``
     │   ├── Unauthorized          no valid credentials
     │   ├── Forbidden             not allowed on this socket
-    │   └── Unreachable           no node could be reached; nothing was sent
+    │   ├── Unreachable           no node could be reached; nothing was sent
+    │   └── Undecodable           a value was read that the client's codec can't read
     ├── IndefiniteError           it may have happened, or may yet
     │   ├── OutcomeUnknown        sent, and no answer tells
     │   │   └── Timeout           likewise, at the deadline
@@ -117,7 +118,7 @@ class Conflict(DefiniteError):
 
     @property
     def value(self) -> bytes | None:
-        """The key's value now; None when it does not exist."""
+        """The key's value now, as it is stored, in bytes; None when it does not exist."""
         value = self.extra.get("value")
         assert value is None or isinstance(value, bytes)
         return value
@@ -187,6 +188,20 @@ class Unreachable(DefiniteError):
     """No node could be reached before the deadline, and nothing was sent."""
 
     code = "unreachable"
+
+
+class Undecodable(DefiniteError):
+    """The client's codec can't read the value that was found; nothing was changed by reading it.
+
+    ``key`` is whose value it is, ``stored`` the bytes that are there.
+    """
+
+    code = "undecodable"
+
+    def __init__(self, message: str, *, key: bytes, stored: bytes) -> None:
+        super().__init__(message)
+        self.key = key
+        self.stored = stored
 
 
 class OutcomeUnknown(IndefiniteError):
@@ -260,7 +275,7 @@ def _by_code() -> dict[str, type[RequestError]]:
     waiting: list[type[RequestError]] = [DefiniteError, IndefiniteError]
     while waiting:
         error = waiting.pop(0)
-        if "code" in vars(error):
+        if "code" in vars(error) and error is not Undecodable:  # no node ever says so
             found.setdefault(error.code, error)
         waiting.extend(error.__subclasses__())
     found["timeout"] = Timeout

@@ -159,6 +159,8 @@ class AsyncClient(AsyncCommands[V]):
                 no longer kept: read the keys anew, and watch from there.
         """
         cursor = Cursor(self._plans.codec, key, prefix, from_rev=from_rev, prev=prev)
+        if self._exchange.closed:
+            raise ValueError("this AsyncClient is closed")
         watch = AsyncWatch(cursor, self._exchange)
         self._watches.add(watch)
         return watch

@@ -3,7 +3,7 @@
 :mod:`.commands` has the same methods, blocking; a test compares the two.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from ..errors import Conflict
@@ -182,7 +182,7 @@ class AsyncCommands(Generic[V]):
         return await self._perform(self._plans.expire(Expire(key, ttl, fence)), timeout)
 
     async def batch(
-        self, operations: Sequence[Operation], *, timeout: float | None = None
+        self, operations: Iterable[Operation], *, timeout: float | None = None
     ) -> list[Outcome]:
         """Do up to 1,000 operations in order, in one round; return an outcome for each.
 
@@ -190,6 +190,7 @@ class AsyncCommands(Generic[V]):
         nothing. All of it has to be below the cluster's ``limits.request`` (4 MiB); a pipeline may
         be of any size.
         """
+        operations = calls.operations_of(operations)
         return await self._perform(self._plans.batch(operations), timeout) if operations else []
 
     def pipeline(self, *, timeout: float | None = None) -> AsyncPipeline[V]:

@@ -1,7 +1,6 @@
 """Watches under asyncio: what :mod:`.watching` decides, over the connections of the client."""
 
 import asyncio
-from collections import deque
 from types import TracebackType
 from typing import Generic, Self
 
@@ -24,7 +23,6 @@ class AsyncWatch(Generic[V]):
     def __init__(self, cursor: Cursor[V], exchange: Exchange) -> None:
         self._cursor = cursor
         self._exchange = exchange
-        self._events: deque[Event[V]] = deque()
         self._poll: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -44,15 +42,16 @@ class AsyncWatch(Generic[V]):
 
         Raises:
             Compacted: changes were missed, for they are no longer kept.
+            Undecodable: the codec can't read the value of the next one; it counts as told.
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        while not self._events:
+        while not self._cursor.has_events:
             left_ms = HOLD_MS if deadline is None else (deadline - loop.time()) * 1_000
             if self._closed or self._exchange.closed or left_ms <= 0:
                 return None
             await self._poll_once(min(left_ms, HOLD_MS))
-        return self._events.popleft()
+        return self._cursor.next_event()
 
     def close(self) -> None:
         """End the iteration, whoever waits in it."""
@@ -99,7 +98,7 @@ class AsyncWatch(Generic[V]):
             hold_ms=wait_ms,
         )
         reply = await self._exchange.perform(call, "watch", self._cursor.fields(wait_ms))
-        self._events.extend(self._cursor.take(reply))
+        self._cursor.take(reply)
 
     async def _begin(self) -> None:
         if self._cursor.next_rev is None:

@@ -6,7 +6,7 @@ Both clients have a method for each function here; they differ only in how they 
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -75,10 +75,11 @@ class Plans(Generic[V]):
 
     def get_record(self, key: Text, *, local: bool) -> Plan[Record[V] | None]:
         """Plan a ``get``."""
-        fields: Fields = {"key": as_bytes(key)}
+        stored_key = as_bytes(key)
+        fields: Fields = {"key": stored_key}
 
         def read(reply: Fields) -> Record[V] | None:
-            return wire.record_of(reply, self.codec)
+            return wire.record_of(stored_key, reply, self.codec)
 
         if local:
             fields["read"] = "local"
@@ -86,11 +87,11 @@ class Plans(Generic[V]):
 
     def get(self, key: Text, *, local: bool) -> Plan[V | None]:
         """Plan a ``get`` of the value only."""
-        fields: Fields = {"key": as_bytes(key)}
-        decode = self.codec.decode
+        stored_key = as_bytes(key)
+        fields: Fields = {"key": stored_key}
 
         def read(reply: Fields) -> V | None:
-            return decode(reply["value"]) if reply["found"] else None
+            return wire.decoded(self.codec, stored_key, reply["value"]) if reply["found"] else None
 
         if local:
             fields["read"] = "local"
@@ -122,6 +123,7 @@ class Plans(Generic[V]):
         Raises:
             TooLarge: there are more operations than a batch may have.
         """
+        operations = operations_of(operations)
         if len(operations) > OPERATIONS_MAX:
             raise TooLarge(
                 f"a batch has at most {OPERATIONS_MAX} operations, not {len(operations)}: a"
@@ -143,6 +145,9 @@ class Plans(Generic[V]):
         fence: Fence | None,
     ) -> Plan[TxnResult]:
         """Plan a ``txn``."""
+        then, otherwise = operations_of(then), operations_of(otherwise)
+        if isinstance(compare, Compare):
+            raise TypeError(f"conditions are given as a list, not as {compare!r}")
         fields: Fields = {
             "compare": [wire.compare_fields(one, self.codec) for one in compare],
             "then": self._all_fields(then),
@@ -214,6 +219,21 @@ class Plans(Generic[V]):
         return found
 
 
+def operations_of(operations: Iterable[Operation]) -> list[Operation]:
+    """Return operations as a list.
+
+    Raises:
+        TypeError: there is something else among them.
+    """
+    if isinstance(operations, Operation) or not isinstance(operations, Iterable):
+        raise TypeError(f"operations are given as a list, not as {operations!r}")
+    found = [*operations]
+    for operation in found:
+        if not isinstance(operation, Operation):
+            raise TypeError(f"{operation!r} is no operation: use Get, Set, Delete, Incr or Expire")
+    return found
+
+
 def count(prefix: Text) -> Plan[int]:
     """Plan a ``range`` that only counts."""
     fields = {**_range_fields(prefix, None, None), "count_only": True}
@@ -248,9 +268,13 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> tuple[str, ...]:
     """Return the endpoints that a caller gave, each once.
 
     Raises:
-        ValueError: there is none, or one is none.
+        ValueError, TypeError: there is none, or one is none.
     """
     parts = endpoints.split(",") if isinstance(endpoints, str) else endpoints
+    if not isinstance(parts, Iterable) or not all(isinstance(part, str) for part in parts):
+        raise TypeError(
+            f"endpoints are {endpoints!r}: expected str, or a list of them, as tcp://127.0.0.1:7401"
+        )
     found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not found:
         raise ValueError("a Client needs at least one endpoint, as in tcp://127.0.0.1:7401")
@@ -273,8 +297,12 @@ def parse_timeout(timeout: float) -> float:
     """Return a deadline in seconds: of infinity the longest that there is, of the past now.
 
     Raises:
-        ValueError: it is not a number.
+        ValueError, TypeError: it is not a number.
     """
+    if not isinstance(timeout, int | float):
+        raise TypeError(
+            f"timeout is {timeout!r}: it is a number of seconds (math.inf: as long as it takes)"
+        )
     if math.isnan(timeout):
         raise ValueError("timeout is not a number: it is in seconds")
     return min(max(timeout, 0.0), TIMEOUT_S_MAX)
@@ -286,7 +314,11 @@ def parse_session_ttl(seconds: float) -> int:
     Raises:
         ValueError: the cluster would not take it.
     """
-    if not math.isfinite(seconds) or not 1 <= round(seconds * 1_000) <= SESSION_TTL_MS_MAX:
+    if (
+        not isinstance(seconds, int | float)
+        or not math.isfinite(seconds)
+        or not 1 <= round(seconds * 1_000) <= SESSION_TTL_MS_MAX
+    ):
         raise ValueError(
             f"session_ttl is {seconds!r}: it is a number of seconds, from 0.001 to"
             f" {SESSION_TTL_MS_MAX // 1_000} (a day)"

@@ -17,6 +17,7 @@ from ..errors import (
     RequestError,
     SessionExpired,
     TooLarge,
+    Undecodable,
 )
 from .records import (
     NO_VALUE,
@@ -38,7 +39,7 @@ from .records import (
     Written,
 )
 from .sessions import Session
-from .values import Codec, V, as_bytes
+from .values import Codec, V, as_bytes, encoded, whole
 
 Fields: TypeAlias = dict[str, Any]
 """An operation's fields, or a reply's, by name."""
@@ -49,6 +50,8 @@ FRAME_BYTES_MAX: Final = 64 * 1024 * 1024
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder()
 
+TTL_S_MAX: Final = 3_153_600_000
+"""The longest time to live (docs/protocol.md)."""
 _HEADER = frozenset({"ok", "id", "node", "term", "leader", "store_rev", "error", "message"})
 
 
@@ -109,7 +112,7 @@ def operation_fields(operation: Operation, codec: Codec[Any]) -> tuple[str, Fiel
         case Get():
             return "get", fields
         case Set():
-            fields["value"] = codec.encode(operation.value)
+            fields["value"] = encoded(codec, operation.value)
             if operation.ttl is not None:
                 fields["ttl_ms"] = milliseconds(operation.ttl)
             if operation.sliding:
@@ -120,7 +123,7 @@ def operation_fields(operation: Operation, codec: Codec[Any]) -> tuple[str, Fiel
         case Delete():
             return "delete", _with_conditions(fields, operation, codec)
         case Incr():
-            fields["by"] = operation.by
+            fields["by"] = whole("by", operation.by)
             if operation.ttl is not None:
                 fields["ttl_ms"] = milliseconds(operation.ttl)
             return "incr", _with_fence(fields, operation.fence)
@@ -131,6 +134,10 @@ def operation_fields(operation: Operation, codec: Codec[Any]) -> tuple[str, Fiel
 
 def milliseconds(seconds: float) -> int:
     """Return a time to live as the protocol has it."""
+    if not isinstance(seconds, int | float):
+        raise TypeError(f"ttl is {seconds!r}: it is a number of seconds")
+    if not seconds < TTL_S_MAX:  # or it is not a number
+        raise ValueError(f"ttl is {seconds} s: it is at most {TTL_S_MAX:,} (100 years)")
     found = round(seconds * 1_000)
     if found < 1:
         raise ValueError(f"ttl is {seconds} s: a key lives for a millisecond at least")
@@ -139,7 +146,9 @@ def milliseconds(seconds: float) -> int:
 
 def compare_fields(compare: Compare, codec: Codec[Any]) -> Fields:
     """Return a transaction's condition as the protocol has it."""
-    to = codec.encode(compare.to) if compare.field == "value" else compare.to
+    if not isinstance(compare, Compare):
+        raise TypeError(f"a condition of a txn is a Compare, not {compare!r}")
+    to = encoded(codec, compare.to) if compare.field == "value" else compare.to
     return {
         "key": as_bytes(compare.key),
         "field": compare.field,
@@ -150,14 +159,16 @@ def compare_fields(compare: Compare, codec: Codec[Any]) -> Fields:
 
 def fence_fields(fence: Fence) -> Fields:
     """Return a fence as the protocol has it."""
-    return {"key": fence.key, "create_rev": fence.create_rev}
+    if not isinstance(fence, Fence):
+        raise TypeError(f"fence is {fence!r}: it is a Fence, such as a lock's held.fence")
+    return {"key": as_bytes(fence.key), "create_rev": whole("create_rev", fence.create_rev)}
 
 
 def _with_conditions(fields: Fields, operation: Set | Delete, codec: Codec[Any]) -> Fields:
     if operation.if_mod_rev is not None:
-        fields["if_mod_rev"] = operation.if_mod_rev
+        fields["if_mod_rev"] = whole("if_mod_rev", operation.if_mod_rev)
     if operation.if_value is not None:
-        fields["if_value"] = codec.encode(operation.if_value)
+        fields["if_value"] = encoded(codec, operation.if_value)
     return _with_fence(fields, operation.fence)
 
 
@@ -167,13 +178,31 @@ def _with_fence(fields: Fields, fence: Fence | None) -> Fields:
     return fields
 
 
+def decoded(codec: Codec[V], key: bytes, stored: bytes) -> V:
+    """Return a stored value as the program has it.
+
+    Raises:
+        Undecodable: whoever wrote it had another codec.
+    """
+    try:
+        return codec.decode(stored)
+    except Exception as error:
+        beginning = f"{stored[:40]!r}{'…' if len(stored) > 40 else ''}"
+        raise Undecodable(
+            f"{key!r} holds {beginning}, which this client's codec can't read ({error}): read it"
+            " with a client that has the codec it was written with",
+            key=key,
+            stored=stored,
+        ) from error
+
+
 def result_of(
     operation: Operation, reply: Fields, codec: Codec[V]
 ) -> Record[V] | int | bool | None:
     """Return what an operation gives, from a reply or from its result in a batch."""
     match operation:
         case Get():
-            return record_of(reply, codec)
+            return record_of(as_bytes(operation.key), reply, codec)
         case Set():
             return int(reply["mod_rev"])
         case Delete():
@@ -199,30 +228,39 @@ def _outcome_of(operation: Operation, result: Fields, codec: Codec[Any]) -> Outc
         return error_of(result)
     try:
         look_for_dropped(result)
-    except OutcomeUnknown as error:
+        return result_of(operation, result, codec)
+    except (OutcomeUnknown, Undecodable) as error:
         return error
-    return result_of(operation, result, codec)
 
 
 def txn_of(
     then: Iterable[Operation], otherwise: Iterable[Operation], reply: Fields, codec: Codec[Any]
 ) -> TxnResult:
-    """Return what a transaction did."""
+    """Return what a transaction did.
+
+    Raises:
+        Undecodable: it read what the codec can't, and changed nothing.
+        OutcomeUnknown: likewise, and its changes were made.
+    """
     succeeded = bool(reply["succeeded"])
-    done = then if succeeded else otherwise
+    done = [*(then if succeeded else otherwise)]
     results = zip(done, reply["results"], strict=True)
-    return TxnResult(
-        succeeded, tuple(result_of(operation, result, codec) for operation, result in results)
-    )
+    try:
+        found = tuple(result_of(operation, result, codec) for operation, result in results)
+    except Undecodable as error:
+        if all(isinstance(operation, Get) for operation in done):
+            raise
+        raise OutcomeUnknown(f"the txn was done, but {error}", applied="yes") from error
+    return TxnResult(succeeded, found)
 
 
-def record_of(reply: Fields, codec: Codec[V]) -> Record[V] | None:
+def record_of(key: bytes, reply: Fields, codec: Codec[V]) -> Record[V] | None:
     """Return the record of a ``get``, or None when there was no such key."""
     if not reply["found"]:
         return None
     ttl_ms = reply.get("ttl_ms")
     return Record(
-        value=codec.decode(reply["value"]),
+        value=decoded(codec, key, reply["value"]),
         mod_rev=reply["mod_rev"],
         create_rev=reply["create_rev"],
         key_version=reply["key_version"],
@@ -242,7 +280,7 @@ def page_of(reply: Fields, codec: Codec[V]) -> Page[V]:
     items = tuple(
         Item(
             key=item["key"],
-            value=codec.decode(item["value"]) if "value" in item else no_value,
+            value=decoded(codec, item["key"], item["value"]) if "value" in item else no_value,
             mod_rev=item["mod_rev"],
             create_rev=item["create_rev"],
             key_version=item["key_version"],
@@ -252,22 +290,17 @@ def page_of(reply: Fields, codec: Codec[V]) -> Page[V]:
     return Page(items=items, count=reply["count"], more=reply["more"], at_rev=reply["at_rev"])
 
 
-def events_of(reply: Fields, codec: Codec[V]) -> list[Event[V]]:
-    """Return the changes that a ``watch`` tells of."""
-    return [
-        Event(
-            kind=event["kind"],
-            key=event["key"],
-            value=_optional(event.get("value"), codec),
-            rev=event["rev"],
-            prev=_optional(event.get("prev"), codec),
-        )
-        for event in reply["events"]
-    ]
-
-
-def _optional(value: bytes | None, codec: Codec[V]) -> V | None:
-    return None if value is None else codec.decode(value)
+def event_of(event: Fields, codec: Codec[V]) -> Event[V]:
+    """Return a change that a ``watch`` tells of."""
+    key = event["key"]
+    value, prev = event.get("value"), event.get("prev")
+    return Event(
+        kind=event["kind"],
+        key=key,
+        value=None if value is None else decoded(codec, key, value),
+        rev=event["rev"],
+        prev=None if prev is None else decoded(codec, key, prev),
+    )
 
 
 def members_of(reply: Fields) -> list[Member]:

@@ -3,7 +3,7 @@
 :mod:`.async_commands` has the same methods, awaited; a test compares the two.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from ..errors import Conflict
@@ -180,7 +180,7 @@ class Commands(Generic[V]):
         return self._perform(self._plans.expire(Expire(key, ttl, fence)), timeout)
 
     def batch(
-        self, operations: Sequence[Operation], *, timeout: float | None = None
+        self, operations: Iterable[Operation], *, timeout: float | None = None
     ) -> list[Outcome]:
         """Do up to 1,000 operations in order, in one round; return an outcome for each.
 
@@ -188,6 +188,7 @@ class Commands(Generic[V]):
         nothing. All of it has to be below the cluster's ``limits.request`` (4 MiB); a pipeline may
         be of any size.
         """
+        operations = calls.operations_of(operations)
         return self._perform(self._plans.batch(operations), timeout) if operations else []
 
     def pipeline(self, *, timeout: float | None = None) -> Pipeline[V]:

@@ -37,7 +37,13 @@ def local_endpoints(folder: str | Path | None = None) -> tuple[str, ...]:
     """
     named = os.environ.get(ENDPOINTS_VARIABLE, "")
     if folder is None and named.strip():
-        return tuple(part.strip() for part in named.split(",") if part.strip())
+        found = tuple(part.strip() for part in named.split(",") if part.strip())
+        if not found:
+            raise NoLocalCluster(
+                f"{ENDPOINTS_VARIABLE} is {named!r}, which names no node: write it as"
+                " tcp://127.0.0.1:7401,tcp://127.0.0.1:7402, or unset it"
+            )
+        return found
     start = Path.cwd() if folder is None else Path(folder).absolute()
     for parent in (start, *start.parents):
         if (parent / _STATE).is_file():

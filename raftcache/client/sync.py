@@ -115,6 +115,7 @@ class Client(Commands[V]):
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._caller: Caller | None = Caller(self._routing)
+        self._closing = False
         self._session: Session | None = None
         self._no_session_until_ms = 0.0
         self._watches: weakref.WeakSet[Watch[V]] = weakref.WeakSet()
@@ -162,10 +163,13 @@ class Client(Commands[V]):
                 are no longer kept: read the keys anew, and watch from there.
         """
         cursor = Cursor(self._plans.codec, key, prefix, from_rev=from_rev, prev=prev)
+        self._check_usable()
         if from_rev is None:
             cursor.begin(self._perform(FROM_NOW, None))
         watch = Watch(cursor, tuple(self._routing.endpoints))
         self._watches.add(watch)
+        if self._closing:  # meanwhile, by another thread, which may not have seen this one
+            watch.close()
         return watch
 
     def add_listener(self, listener: Callable[[State], None]) -> None:
@@ -213,6 +217,7 @@ class Client(Commands[V]):
         """
         if self._pid != os.getpid():
             return  # the sockets and threads are the parent's
+        self._closing = True
         self._end()
         for watch in [*self._watches]:
             watch.close()
@@ -256,9 +261,14 @@ class Client(Commands[V]):
         session.ended = True
         self._keeper.look()
 
-    def _turn(self, deadline_ms: float) -> "_Turn":
+    def _check_usable(self) -> None:
         if self._pid != os.getpid():
             raise RuntimeError("this Client was made before a fork: make a new one in the child")
+        if self._closing:
+            raise ValueError("this Client is closed")
+
+    def _turn(self, deadline_ms: float) -> "_Turn":
+        self._check_usable()
         return _Turn(self, deadline_ms)
 
     def _perform_once(self, caller: Caller, plan: Plan[T], deadline_ms: float) -> Fields:

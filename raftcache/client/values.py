@@ -34,13 +34,38 @@ class Codec(msgspec.Struct, Generic[V], frozen=True):
     decode: Callable[[bytes], V]
 
 
-def as_bytes(text: Text) -> bytes:
+def as_bytes(text: Text | bytearray | memoryview) -> bytes:
     """Return a key, or a value that is text or bytes, as the bytes that are stored."""
     if isinstance(text, bytes):
         return text
     if isinstance(text, str):
         return text.encode()
-    raise TypeError(f"a key or value is bytes or str, not {type(text).__name__}")
+    if isinstance(text, bytearray | memoryview):
+        return bytes(text)
+    raise TypeError(
+        f"expected bytes or str, not {type(text).__name__}: keys always are, and so are values"
+        " unless the client has a codec for them, such as codec='json'"
+    )
+
+
+def encoded(codec: Codec[Any], value: object) -> bytes:
+    """Return a value as the bytes that are stored."""
+    stored = codec.encode(value)
+    if not isinstance(stored, bytes):
+        raise TypeError(f"the codec's encode gave {type(stored).__name__}: it has to give bytes")
+    return stored
+
+
+def whole(name: str, number: int) -> int:
+    """Return a number that travels in 64 bits.
+
+    What is sent together must not fail together, so this is found out before.
+    """
+    if not isinstance(number, int):
+        raise TypeError(f"{name} is {number!r}: it is a whole number")
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ValueError(f"{name} is {number}: it has to fit in signed 64 bits")
+    return number
 
 
 def _unchanged(stored: bytes) -> bytes:

@@ -4,6 +4,7 @@
 that it goes on from is all that it needs, so a change of nodes loses nothing and repeats nothing.
 """
 
+import os
 import threading
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from .calling import Bell, Caller, Interrupted, now_ms
 from .calls import Plan
 from .codec import Fields
 from .records import Event
-from .values import Codec, Text, V, as_bytes
+from .values import Codec, Text, V, as_bytes, whole
 
 HOLD_MS: Final = 1_500
 """How long a node holds a poll when nothing happens. Longer: a watcher takes longer to leave a node
@@ -53,7 +54,10 @@ class Cursor(Generic[V]):
         if (key is None) == (prefix is None):
             raise ValueError("a watch needs a key, or a prefix (b'': all keys), and not both")
         self.codec = codec
-        self.next_rev = from_rev
+        self._events: deque[Fields] = deque()
+        """What was taken and not told yet, as it came: a value that can't be read costs no other
+        change."""
+        self.next_rev = None if from_rev is None else whole("from_rev", from_rev)
         """The revision that is next; None: that of :meth:`begin`'s moment."""
         self._fields: Fields = (
             {"key": as_bytes(key)} if key is not None else {"prefix": as_bytes(prefix or b"")}
@@ -70,11 +74,24 @@ class Cursor(Generic[V]):
         assert self.next_rev is not None, "a watch begins at a revision"
         return {**self._fields, "from_rev": self.next_rev, "wait_ms": max(0, round(wait_ms))}
 
-    def take(self, reply: Fields) -> list[Event[V]]:
-        """Return the changes that a poll's answer tells of, and go on behind them."""
+    def take(self, reply: Fields) -> None:
+        """Take the changes that a poll's answer tells of, and go on behind them."""
         assert self.next_rev is not None, "a watch begins at a revision"
         self.next_rev = max(self.next_rev, int(reply["next_rev"]))
-        return wire.events_of(reply, self.codec)
+        self._events.extend(reply["events"])
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there are changes that were not told yet."""
+        return bool(self._events)
+
+    def next_event(self) -> Event[V]:
+        """Return the next change.
+
+        Raises:
+            Undecodable: the codec can't read its value; the next call goes on behind it.
+        """
+        return wire.event_of(self._events.popleft(), self.codec)
 
 
 class Watch(Generic[V]):
@@ -87,9 +104,9 @@ class Watch(Generic[V]):
         self._cursor = cursor
         self._bell = Bell()
         self._caller = Caller(routing.Routing(endpoints), self._bell)
-        self._events: deque[Event[V]] = deque()
         self._lock = threading.Lock()
         self._closed = False
+        self._pid = os.getpid()
 
     def __iter__(self) -> Self:
         """Return the watch itself."""
@@ -107,17 +124,22 @@ class Watch(Generic[V]):
 
         Raises:
             Compacted: changes were missed, for they are no longer kept.
+            Undecodable: the codec can't read the value of the next one; it counts as told.
         """
+        if self._pid != os.getpid():
+            raise RuntimeError("this watch was made before a fork: make a new one in the child")
         deadline_ms = None if timeout is None else now_ms() + timeout * 1_000
-        while not self._events:
+        while not self._cursor.has_events:
             left_ms = HOLD_MS if deadline_ms is None else deadline_ms - now_ms()
             if self._bell.has_rung or left_ms <= 0:
                 return None
             self._poll(min(left_ms, HOLD_MS))
-        return self._events.popleft()
+        return self._cursor.next_event()
 
     def close(self) -> None:
         """End the iteration, whoever waits in it."""
+        if self._pid != os.getpid():
+            return  # the sockets are the parent's
         self._bell.ring()
         with self._lock:
             if not self._closed:
@@ -140,7 +162,7 @@ class Watch(Generic[V]):
 
     def __del__(self) -> None:
         """Close one that was dropped, as by a `break` out of its iteration."""
-        if hasattr(self, "_closed"):  # it was made to the end
+        if hasattr(self, "_pid"):  # it was made to the end
             self.close()
 
     def _poll(self, wait_ms: float) -> None:
@@ -161,4 +183,4 @@ class Watch(Generic[V]):
             except Interrupted:
                 pass  # whoever rang the bell waits for the lock
             else:
-                self._events.extend(self._cursor.take(reply))
+                self._cursor.take(reply)

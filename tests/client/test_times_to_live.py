@@ -42,8 +42,8 @@ def test_a_time_to_live_that_is_none_is_refused(ttl: float) -> None:
 def test_what_is_left_is_told_in_seconds(ttl_ms: int | None, ttl: float | None) -> None:
     reply = {"found": True, "value": b"v", "mod_rev": 7, "create_rev": 3, "key_version": 2}
 
-    assert codec.record_of({**reply, "ttl_ms": ttl_ms}, BYTES) == Record(b"v", 7, 3, 2, ttl)
-    assert codec.record_of(reply, BYTES) == Record(b"v", 7, 3, 2)
+    assert codec.record_of(b"k", {**reply, "ttl_ms": ttl_ms}, BYTES) == Record(b"v", 7, 3, 2, ttl)
+    assert codec.record_of(b"k", reply, BYTES) == Record(b"v", 7, 3, 2)
 
 
 def test_expire_tells_whether_there_is_such_a_key() -> None:

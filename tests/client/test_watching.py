@@ -1,6 +1,7 @@
 """Watches of both clients: no change is missed and none told twice."""
 
 import asyncio
+import multiprocessing
 import threading
 import time
 from typing import Any
@@ -211,3 +212,36 @@ def test_two_tasks_do_not_share_a_watch(store: FakeStore) -> None:
 
     with playing(store) as [node]:
         asyncio.run(share(node.endpoint))
+
+
+@BOTH_CLIENTS
+def test_a_closed_client_makes_no_watch(kind: str, store: FakeStore) -> None:
+    """It would go on for ever: nobody closes it any more."""
+    with playing(store) as nodes, connected(kind, *nodes) as client:
+        client.run(client.inner.close())
+        with pytest.raises(ValueError, match="closed"):
+            client.watch("k", from_rev=1)
+
+
+def test_a_watch_is_of_no_use_to_a_forked_child(store: FakeStore) -> None:
+    """Both would read from one connection, and each would miss what the other got."""
+
+    def use_in_child(watch: Any) -> None:
+        with pytest.raises(RuntimeError, match="before a fork"):
+            watch.next(0)
+        watch.close()
+
+    with (
+        playing(store) as nodes,
+        Client([nodes[0].endpoint], timeout=30) as client,
+        client.watch("k", from_rev=1) as watch,
+    ):
+        child = multiprocessing.get_context("fork").Process(target=use_in_child, args=(watch,))
+        child.start()
+        child.join()
+        client.set("k", "v")
+        event = watch.next(30)
+
+    assert child.exitcode == 0
+    assert event is not None
+    assert event.value == b"v"
