@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from raftcache.protocol.joining import decode_join_frame, is_join_frame
+from raftcache.protocol.limits import TIMEOUT_MS_DEFAULT
 from raftcache.protocol.peer import PeerFrame, decode_peer_frame
 
 LINE_MAX = 400
@@ -27,6 +28,7 @@ class Call:
         socket: 0: the clients', 1: the administration's.
         frames: what was sent, routing id first.
         sent_us: when.
+        timeout_ms: for how long the client lets the node hold it, as it said.
         life: in which life of the node it arrived; 0: in none.
         replies: all answers that came; more than one is a defect.
         answered_us: when the first came; None while none has.
@@ -40,6 +42,7 @@ class Call:
     socket: int
     frames: list[bytes]
     sent_us: int
+    timeout_ms: int = TIMEOUT_MS_DEFAULT
     life: int = 0
     replies: list[dict[str, Any]] = field(default_factory=list)
     answered_us: int | None = None

@@ -72,6 +72,8 @@ class SimulatedCluster:
         self.told: Counter[tuple[str, str]] = Counter()
         """How many events of each kind each node has published."""
         self.members_changed = False
+        self.peace_us = 0
+        """When the last trouble was over, all clocks and links were in order, and nobody paused."""
         """True once somebody asked for a change of the members, or lost a state."""
         self.bulk_bytes: Counter[tuple[str, str]] = Counter()
         """How many bytes of snapshots each node has sent, by source and target."""
@@ -196,6 +198,7 @@ class SimulatedCluster:
         number = len(self.calls) + 1
         frames = request_frames(number, {"op": op, **fields}, json=json)
         call = self.send(node, frames, socket=ADMIN_SOCKET if admin else CLIENT_SOCKET)
+        call.timeout_ms = fields.get("timeout_ms", fields.get("wait_ms", call.timeout_ms))
         call.is_fresh_read = op in FRESH_READS and fields.get("read") != "local"
         return call
 

@@ -77,6 +77,7 @@ class Faults:
             process.calm_down()
             if process.paused:
                 cluster.resume(process.name)
+        cluster.peace_us = cluster.scheduler.now_us
 
     def start(self, name: str) -> bool:
         """Start a node that is down; tell whether it runs now."""
