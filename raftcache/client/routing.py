@@ -97,7 +97,9 @@ _RETRIED_CODES = frozenset({"not_leader", "no_leader", "overloaded"})
 _OWN_ANSWERS = frozenset({"conflict", "fenced", "wrong_type", "out_of_range"})
 """Refusals by the store itself: of a numbered mutation they are its one recorded answer. Others are
 said at the door, and tell nothing of an earlier sending."""
-_NEVER_REPEATED = frozenset({"session_expired", "stale_seq", "internal"})
+_NOT_BY_THIS_ONE = frozenset({"session_expired", "stale_seq"})
+"""Refusals that are `unknown` for what other sendings may have done; this one did nothing."""
+_NEVER_REPEATED = _NOT_BY_THIS_ONE | {"internal"}
 """Refusals that may hide an effect, and that another sending could not clear up."""
 
 
@@ -197,8 +199,8 @@ class Call:
     anyone: bool = False
     hold_ms: float = 0
     """So long a node may rightly keep the request: no silence begins before."""
-    in_doubt: bool = False
-    """A sending may have taken effect, and its own answer is missing; it stays so."""
+    _open: int = 0
+    """Sendings that may have taken effect, for all that was heard of them."""
     _sent_ms: dict[str, float] = field(default_factory=dict)
     _silences: int = 0
     _refusals: int = 0
@@ -207,6 +209,14 @@ class Call:
     _strays: int = 0
     _trouble: dict[str, str] = field(default_factory=dict)
     _refusal: RequestError | None = None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a sending may have taken effect whose own answer is missing.
+
+        A late answer ends the doubt: a definite no to each sending is a definite no.
+        """
+        return self.kind is not Kind.READ and self._open > 0
 
     def next_step(self, now_ms: float) -> Step:
         """Return what to do now.
@@ -241,12 +251,12 @@ class Call:
             case Refused(error=error, leader=leader):
                 self._on_refusal(now_ms, error, endpoint, leader)
             case NotSent(reason=reason):
+                self._open -= 1
                 self._trouble[endpoint] = reason
                 self._on_trouble(endpoint, now_ms)
             case Lost():
                 self._trouble[endpoint] = "connection lost"
                 self._on_trouble(endpoint, now_ms)
-                self.in_doubt = self.kind is not Kind.READ
                 if self.kind is Kind.MUTATION:
                     raise OutcomeUnknown(
                         f"{endpoint}: the connection ended after the request was sent and before"
@@ -257,7 +267,6 @@ class Call:
                 self._silences += 1
                 self._trouble[endpoint] = "no answer"
                 self._on_trouble(endpoint, now_ms, rest_ms=self.routing.options.rest_ms)
-                self.in_doubt = self.kind is not Kind.READ
                 if self.kind is Kind.MUTATION:
                     raise self._timeout(
                         f"{endpoint} did not answer",
@@ -280,6 +289,7 @@ class Call:
             wait = held = remaining  # nobody else may answer: there is nothing to save time for
         held = min(held, remaining)
         self._sent_ms[endpoint] = now_ms
+        self._open += 1
         return Send(
             endpoint=endpoint,
             connect_by_ms=now_ms + min(options.connect_ms, remaining),
@@ -291,11 +301,11 @@ class Call:
         self, now_ms: float, error: RequestError, endpoint: str, leader: str | None
     ) -> None:
         self._on_contact(endpoint, leader)
+        if error.applied == "no" or error.code in _NOT_BY_THIS_ONE:
+            self._open -= 1
         if not self._may_repeat(error):
             raise error
         self._refusal = error
-        if error.applied != "no":
-            self.in_doubt = self.kind is not Kind.READ
         if leader not in (None, endpoint) and self._redirects < self.routing.options.redirects_max:
             self._redirects += 1
             return

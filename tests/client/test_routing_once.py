@@ -18,6 +18,7 @@ from raftcache.errors import (
     SessionExpired,
     StaleSeq,
     Timeout,
+    TooLarge,
     Unreachable,
 )
 
@@ -201,3 +202,30 @@ def test_endpoints_are_all_tried_in_turn() -> None:
     world.run(Kind.ONCE)
 
     assert endpoints(world) == [A, B, C]
+
+
+def test_a_definite_no_to_each_sending_ends_the_doubt() -> None:
+    """A batch that is too large may take long to refuse: each node is silent, and then says no."""
+    world = World(leader=A)
+    call = Call(world.routing, Kind.ONCE, DEADLINE_MS)
+    for endpoint in (A, B):
+        step = call.next_step(world.now_ms)
+        assert isinstance(step, Send)
+        assert step.endpoint == endpoint
+        world.now_ms += 100
+        assert not call.settle(world.now_ms, Silent(), endpoint)
+    _, refused = no("too_large", A)
+
+    assert not call.settle(world.now_ms, refused, A)
+    assert call.in_doubt, "what B was sent may be done yet"
+    with pytest.raises(TooLarge):
+        call.settle(world.now_ms, refused, B)
+
+
+def test_a_no_to_one_sending_does_not_speak_of_a_lost_one() -> None:
+    world = World(leader=A).at(A, DIES).at(B, no("no_space", A)).at(C, no("no_space", A))
+
+    with pytest.raises(Timeout) as caught:
+        world.run(Kind.ONCE)
+
+    assert caught.value.applied == "unknown"
