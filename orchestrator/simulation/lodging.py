@@ -91,10 +91,8 @@ def _about(lodging: Lodging, incarnation: int) -> About:
 class SimulatedMemoryLog(MemoryLog):
     """A log in memory whose writes are noted as those of a disk are."""
 
-    def __init__(
-        self, notify: Callable[[], None], on_durable: Callable[[list[Batch]], None]
-    ) -> None:
-        super().__init__(notify, lambda: None)
+    def __init__(self, on_durable: Callable[[list[Batch]], None]) -> None:
+        super().__init__(lambda: None)
         self._on_durable = on_durable
 
     def submit(self, batch: Batch) -> int:

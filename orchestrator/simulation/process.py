@@ -137,7 +137,7 @@ class Process:
         wal = opened.wal
         storage: SimulatedWriter | MemoryLog
         if wal is None:
-            storage = SimulatedMemoryLog(self._on_disk, self._on_durable)
+            storage = SimulatedMemoryLog(self._on_durable)
         else:
             storage = self.writer = SimulatedWriter(
                 wal,

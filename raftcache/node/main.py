@@ -216,7 +216,7 @@ def _join(
         random=SystemRandom(),
         publish=EventPublisher(sockets.publisher, settings.node_id),
     )
-    idle = MemoryLog(_nothing, _nothing)
+    idle = MemoryLog(_nothing)
     loop = Loop(
         joiner,
         idle,
@@ -234,7 +234,7 @@ def _join(
 def _writer(opened: Opened, waker: Waker) -> WalWriter | MemoryLog:
     if opened.wal is not None:
         return WalWriter(opened.wal, waker.wake)
-    return MemoryLog(waker.wake, lambda: OS_FILES.close(opened.lock))
+    return MemoryLog(lambda: OS_FILES.close(opened.lock))
 
 
 def _about(settings: Settings, incarnation: int) -> About:
@@ -267,7 +267,7 @@ def _durable(settings: Settings, opened: Opened, worker: Worker) -> Durable:
 
 
 def _nothing() -> None:
-    """Wake and free nobody."""
+    """Free nothing."""
 
 
 def _stop_on_signal(loop: Loop, waker: Waker) -> None:

@@ -40,12 +40,19 @@ class ReadyCycle:
         self._outbox = outbox
         self._desk = desk
         self._last_ticket = 0
+        self._must_look_again = False
+        """What the next turn has to know became durable in this one."""
         self._behind_disk: deque[tuple[int, PersistMark | None, list[Message]]] = deque()
 
     @property
     def awaits_disk(self) -> bool:
         """Tell whether something was handed to the disk that is not durable yet."""
         return self._last_ticket > self._storage.persisted
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether the next turn has work to do without any new input."""
+        return self._must_look_again or self._raft.has_more
 
     def run(self) -> None:
         """Carry out one ``Ready``."""
@@ -58,6 +65,12 @@ class ReadyCycle:
         self._outbox.add_messages(ready.messages)
         # (3) Votes and acknowledgements stay here until the disk has spoken: see on_persisted.
         self._hold_back(ready)
+        # What a log in memory has is as durable as it will ever be: it waits for no other turn.
+        # One follows all the same where that settles something here: a vote, or a lone commit.
+        self._must_look_again = False
+        if ready.mark is not None and not self.awaits_disk:
+            self.on_persisted()
+            self._must_look_again = ready.hard_state is not None or self._leads_alone
         # (4) and (5): what a majority has on disk is applied, then answered.
         for entry in ready.committed:
             self._on_applied(len(entry.data))
@@ -81,6 +94,12 @@ class ReadyCycle:
             self._outbox.add_messages(messages)
             if mark is not None:
                 self._raft.advance(mark)
+
+    @property
+    def _leads_alone(self) -> bool:
+        state, configuration = self._raft.state, self._raft.state.configuration
+        only_voter = configuration.voters == (state.server_id,) and not configuration.is_joint
+        return only_voter and self._raft.is_leader
 
     def _hold_back(self, ready: Ready) -> None:
         if ready.mark is not None or ready.after_persist:

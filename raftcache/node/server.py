@@ -237,7 +237,7 @@ class Server:
     def has_more(self) -> bool:
         """Tell whether another turn has work to do without any new input."""
         keeper_has = self.keeper is not None and self.keeper.has_more
-        return self.raft.has_more or self.desk.watches.has_more or keeper_has
+        return self._cycle.has_more or self.desk.watches.has_more or keeper_has
 
     def replace_store(self, store: StateMachine) -> None:
         """Go on with another state machine: an empty one, then what a snapshot restored."""

@@ -80,26 +80,25 @@ def lock_for_memory(
 
 
 class MemoryLog:
-    """A log that nobody reads back: each batch is as durable as it ever will be at once.
+    """A log that nobody reads back: each batch is as durable as it ever will be, at once.
+
+    So it has nothing to tell later, and wakes nobody.
 
     Args:
-        notify: called after each batch; wakes the loop. It may be called within ``submit``.
         release: called by :meth:`close`; frees the directory.
     """
 
-    def __init__(self, notify: Callable[[], None], release: Callable[[], None]) -> None:
+    def __init__(self, release: Callable[[], None]) -> None:
         self.persisted = 0
         self.queued_bytes = 0
         self.has_room = True
         self.size_bytes = 0
         self.failure = None
-        self._notify = notify
         self._release = release
 
     def submit(self, batch: Batch) -> int:  # noqa: ARG002 - the core holds what is in it
         """Take a batch; return its ticket."""
         self.persisted += 1
-        self._notify()
         return self.persisted
 
     def release(self, index: Index) -> None:
