@@ -182,7 +182,7 @@ WATCH_BUGS = (
         "lets any number of watches wait",
         ("F11",),
         "every queue has a bound",
-        (Edit(f"{_WATCHES}.take", "if len(self._waiting) >= WATCHES_MAX:", "if False:"),),
+        (Edit(f"{_WATCHES}.take", "len(self._waiting) >= WATCHES_MAX", "False"),),
     ),
     Bug(
         "tells all watches in one turn, however many",

@@ -154,6 +154,9 @@ class Joiner:
         frame = encode_join_frame(self._request)
         self._outgoing += [Outgoing(peer, frame, []) for peer in self._peers]
 
+    def on_client_gone(self, socket: int, client: bytes) -> None:
+        """Forget nothing: nobody waits here."""
+
     def on_peer_frame(self, data: bytes) -> None:
         """Take an answer; tell others without state that there is none here either."""
         if not is_join_frame(data):

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ..protocol.peer import PeerFrame
+from ..raft.core import SnapshotPosition
 from .plausible import is_plausible_snapshot
 from .receiving import SnapshotInstaller
 from .sending import Bulk, SnapshotSender
@@ -75,3 +76,11 @@ class SnapshotKeeper:
         self._installer.on_turn()
         self._sender.on_turn()
         return self._sender.take()
+
+
+def position_of(setup: SnapshotSetup | None) -> SnapshotPosition | None:
+    """Return where the newest snapshot that is stored stands in the log, if there is one."""
+    if setup is None or setup.newest is None:
+        return None
+    meta = setup.newest.meta
+    return SnapshotPosition(meta.last_included_index, meta.last_included_term, meta.configuration)

@@ -196,10 +196,13 @@ class Loop:
                     yield number, frames
 
     def begin_tick(self) -> None:
-        """See that the parent lives and that no socket is crowded."""
+        """See that the parent lives and that no socket is crowded, and who has gone."""
         self._parent.check()
         for limit in self._connection_limits:
             limit.enforce()
+        for number, socket in self._request_sockets.items():
+            for client in socket.take_gone():
+                self._server.on_client_gone(number, client)
         self._server.client_count = self._request_sockets[CLIENT_SOCKET].connections.count
 
     def gone(self, *, has_ticked: bool) -> list[ServerId]:

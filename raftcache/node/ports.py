@@ -77,6 +77,9 @@ class Driven(Protocol):
     def on_client(self, socket: int, frames: list[bytes]) -> None:
         """Take in one message from a client's or an administrator's socket."""
 
+    def on_client_gone(self, socket: int, client: bytes) -> None:
+        """Note that a client is gone."""
+
     def on_peer_frame(self, data: bytes) -> None:
         """Take in one frame from the peers' socket."""
 

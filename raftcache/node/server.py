@@ -16,7 +16,7 @@ from ..protocol.replies import Leader, ReplyHeader
 from ..protocol.requests import ADMIN_OPS, decode_request
 from ..raft import membership, transfer
 from ..raft.configuration import server_id_of
-from ..raft.core import Raft, SnapshotPosition
+from ..raft.core import Raft
 from ..raft.options import Options
 from ..raft.types import Role, ServerId
 from ..store.machine import StateMachine, StoreLimits
@@ -27,7 +27,7 @@ from .answers import Answers
 from .detection import LeaderWatch
 from .disk_watch import DiskWatch
 from .events import EventBridge
-from .keeper import SnapshotKeeper
+from .keeper import SnapshotKeeper, position_of
 from .membership import Membership
 from .outbox import Outbox, Outgoing
 from .pending import ClientOrigin, Origin, PeerOrigin, Pending
@@ -36,7 +36,6 @@ from .ports import EventSink, Storage
 from .ready import ReadyCycle
 from .repeats import LIFE_BITS, Repeats
 from .requests import RequestDesk
-from .snapshots import SnapshotSetup
 from .status import is_caught_up
 from .transfers import Transfers
 from .upkeep import Upkeep
@@ -90,7 +89,7 @@ class Server:
             random=random,
             hard_state=durable.hard_state,
             entries=durable.entries,
-            snapshot=durable.lost or _position_of(durable.snapshots),
+            snapshot=durable.lost or position_of(durable.snapshots),
             trace=self.events.on_trace,
         )
         self.leader_watch = LeaderWatch(self.raft, random, tick_ms)
@@ -144,6 +143,10 @@ class Server:
             self.answers.refused(origin, refused)
             return
         self._take(Pending(origin, request, frame, self.now_ms + request.timeout_ms), socket)
+
+    def on_client_gone(self, socket: int, client: bytes) -> None:
+        """Note that the client with this routing id is gone, and reads no answers."""
+        self.desk.watches.drop((socket, client))
 
     def on_peer_frame(self, data: bytes) -> None:
         """Take in one frame from the peers' socket; strangers' are counted and dropped."""
@@ -385,13 +388,6 @@ class Server:
             leader,
             max(header.store_rev, self.store.store_rev),
         )
-
-
-def _position_of(setup: SnapshotSetup | None) -> SnapshotPosition | None:
-    if setup is None or setup.newest is None:
-        return None
-    meta = setup.newest.meta
-    return SnapshotPosition(meta.last_included_index, meta.last_included_term, meta.configuration)
 
 
 def _ignore(_size_bytes: int) -> None:

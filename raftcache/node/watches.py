@@ -25,10 +25,12 @@ from ..store.ordered import OrderedKeys
 from ..store.records import Change
 from ..store.results import Failure
 from .answers import Answers
-from .pending import Pending
+from .pending import ClientOrigin, Pending
 
 WATCHES_MAX: Final = 10_000
 """Watches that may wait at one node; as many as it may have clients by default."""
+WATCHES_OF_CLIENT_MAX: Final = 5_000
+"""Of them, those on one connection: nobody takes all."""
 RETRY_AFTER_MS: Final = 1_000
 """When to come back to a node that has so many: some end every second."""
 TURN_COST_MAX: Final = 5_000
@@ -40,6 +42,8 @@ _CHANGES_PER_COST: Final = 10
 _BYTES_PER_COST: Final = 1024
 
 _Group = dict[int, "_Waiting"]
+Client = tuple[int, bytes]
+"""A socket of this node, and the routing id of a client there."""
 
 
 class _Waiting:
@@ -86,6 +90,7 @@ class Watches:
         self._waiting: dict[int, _Waiting] = {}
         self._deadlines = OrderedKeys()
         """Pairs of deadline and number, of all that wait."""
+        self._of_client: dict[Client, set[int]] = {}
         self._due: _Group = {}
         self._ahead = OrderedKeys()
         """Pairs of revision and number, of those that wait for it."""
@@ -106,14 +111,10 @@ class Watches:
 
     def take(self, pending: Pending, watch: Watch, from_rev: int | None) -> None:
         """Let a watch wait; ``from_rev`` None: for what this node applies from now on."""
-        if len(self._waiting) >= WATCHES_MAX:
-            self._answers.refuse(
-                pending,
-                "overloaded",
-                f"{len(self._waiting)} watches wait at {self._node} already: ask another node, or "
-                f"try again in {RETRY_AFTER_MS} ms",
-                retry_after_ms=RETRY_AFTER_MS,
-            )
+        client = _client_of(pending)
+        of_client = self._of_client.get(client, ())
+        if len(self._waiting) >= WATCHES_MAX or len(of_client) >= WATCHES_OF_CLIENT_MAX:
+            self._refuse_more(pending, len(of_client))
             return
         request = pending.request
         deadline_ms = pending.deadline_ms - request.timeout_ms + watch.wait_ms
@@ -127,7 +128,13 @@ class Watches:
         waiting = _Waiting(kept, watch, max(from_rev, 1), deadline_ms)
         waiting.is_early = watch.from_rev is None and not self._is_telling
         self._waiting[self._last_number] = self._due[self._last_number] = waiting
+        self._of_client.setdefault(client, set()).add(self._last_number)
         self._deadlines.add((deadline_ms, self._last_number))
+
+    def drop(self, client: Client) -> None:
+        """Forget the watches of a client that is gone: nobody would hear the answers."""
+        for number in sorted(self._of_client.get(client, ())):
+            self._remove(number)
 
     def on_turn(self) -> None:
         """Tell what was applied in this turn, and look at whoever is new."""
@@ -314,10 +321,25 @@ class Watches:
         """Take a watch out of wherever it waits."""
         waiting = self._waiting.pop(number)
         self._deadlines.remove((waiting.deadline_ms, number))
+        client = _client_of(waiting.pending)
+        self._of_client[client].discard(number)
+        if not self._of_client[client]:
+            del self._of_client[client]
         if waiting.group is not None:
             self._leave_group(number, waiting)
         elif self._due.pop(number, None) is None:
             self._ahead.remove((waiting.from_rev, number))
+
+    def _refuse_more(self, pending: Pending, of_client: int) -> None:
+        where = f"{len(self._waiting)} watches wait at {self._node} already"
+        if of_client >= WATCHES_OF_CLIENT_MAX:
+            where = f"{of_client} watches wait on this connection already"
+        self._answers.refuse(
+            pending,
+            "overloaded",
+            f"{where}: ask another node, or try again in {RETRY_AFTER_MS} ms",
+            retry_after_ms=RETRY_AFTER_MS,
+        )
 
     def _leave_group(self, number: int, waiting: _Waiting) -> None:
         group, watch = waiting.group, waiting.watch
@@ -340,3 +362,9 @@ class Watches:
             del lengths[length]
         if len(lengths) != len(self._lengths):
             self._lengths = tuple(sorted(lengths))
+
+
+def _client_of(pending: Pending) -> Client:
+    origin = pending.origin
+    assert isinstance(origin, ClientOrigin), "a watch is never handed on"
+    return origin.socket, origin.envelope[0]

@@ -10,6 +10,7 @@ import zmq
 
 from .crowd import ConnectionLimit
 from .options import NOBLOCK, NOBLOCK_MORE, RCVMORE, Socket, new_socket
+from .presence import Presence
 from .waiting import has_input
 
 SEND_QUEUE_MESSAGES = 256
@@ -56,6 +57,8 @@ class ClientSocket:
         # Tell of a reply that can't be delivered instead of dropping it unseen (failure F1).
         self.router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.connections = ConnectionLimit(context, self.router, connections_max=connections_max)
+        self._presence = Presence(self.connections)
+        self.take_gone = self._presence.take_gone
         self.router.bind(endpoint)
 
     def receive(self, messages_max: int) -> list[list[bytes]]:
@@ -67,10 +70,13 @@ class ClientSocket:
         self._stopped_early = False
         recv = self.router.recv
         getsockopt = self.router.getsockopt
+        known = self._presence.known
         try:
             for _ in range(messages_max):
                 # Behind the routing id there is always a frame: an empty message is one, too.
-                frames = [recv(NOBLOCK), recv(NOBLOCK)]
+                client = recv(NOBLOCK)
+                second = recv(NOBLOCK) if client in known else self._first_of(client)
+                frames = [client, second]
                 count = 2
                 while getsockopt(RCVMORE):
                     frame = recv(NOBLOCK)
@@ -82,6 +88,14 @@ class ClientSocket:
         except zmq.Again:
             pass
         return received
+
+    def _first_of(self, client: bytes) -> bytes:
+        """Take a frame of a client that may be new, and learn its connection from it."""
+        frame = self.router.recv(NOBLOCK, copy=False)
+        descriptor = frame.get(zmq.SRCFD)
+        assert isinstance(descriptor, int), "libzmq tells it as a number"
+        self._presence.learn(client, descriptor)
+        return frame.bytes
 
     def has_more(self) -> bool:
         """Tell whether there is something to receive of which no wait will tell (``waiting``)."""

@@ -6,6 +6,7 @@ open the next segment of its log, so that a crowd of idle clients would end the 
 
 import socket as sockets
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -32,7 +33,12 @@ class ConnectionLimit:
         self.cut = 0
         """How many connections were cut so far."""
         self._connections_max = connections_max
-        self._open: set[int] = set()
+        self.open: set[int] = set()
+        """The connections that there are, by their file descriptors, as of the last look."""
+        self.on_end: Callable[[int], None] = _ignore
+        """Told of each connection that has ended, when that is seen."""
+        self._newest: list[int] = []
+        """Those that came since the last :meth:`enforce`, in order."""
         self._socket = socket
         address = f"inproc://connections-{id(socket)}"
         socket.monitor(address, int(zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED))
@@ -44,40 +50,45 @@ class ConnectionLimit:
 
     @property
     def count(self) -> int:
-        """How many connections there are, as of the last :meth:`enforce`."""
-        return len(self._open)
+        """How many connections there are, as of the last look."""
+        return len(self.open)
 
     def enforce(self) -> None:
         """Cut the newest connections that are too many. Costs next to nothing when none came."""
-        newest = self._take_events()
-        excess = len(self._open) - self._connections_max
+        self.look()
+        newest, self._newest = self._newest, []
+        excess = len(self.open) - self._connections_max
         for descriptor in reversed(newest):
             if excess <= 0:
                 return
-            if descriptor in self._open:
+            if descriptor in self.open:
                 _cut(descriptor)
                 self.cut += 1
                 excess -= 1
+
+    def look(self) -> None:
+        """Bring the set of connections up to date."""
+        try:
+            while True:
+                event, _endpoint = self._monitor.recv_multipart(zmq.NOBLOCK)
+                kind, descriptor = _EVENT.unpack(event)
+                if kind == zmq.Event.ACCEPTED:
+                    self.open.add(descriptor)
+                    self._newest.append(descriptor)
+                else:
+                    self.open.discard(descriptor)
+                    self.on_end(descriptor)
+        except zmq.Again:
+            return
 
     def close(self) -> None:
         """Stop watching. Assumes that the watched socket is open still."""
         self._socket.disable_monitor()
         self._monitor.close()
 
-    def _take_events(self) -> list[int]:
-        """Bring the set of connections up to date; return those that came, in order."""
-        newest: list[int] = []
-        try:
-            while True:
-                event, _endpoint = self._monitor.recv_multipart(zmq.NOBLOCK)
-                kind, descriptor = _EVENT.unpack(event)
-                if kind == zmq.Event.ACCEPTED:
-                    self._open.add(descriptor)
-                    newest.append(descriptor)
-                else:
-                    self._open.discard(descriptor)
-        except zmq.Again:
-            return newest
+
+def _ignore(_descriptor: int) -> None:
+    """Nobody needs to know."""
 
 
 def _cut(descriptor: int) -> None:

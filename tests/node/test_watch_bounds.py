@@ -2,14 +2,19 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from orchestrator.simulation.cluster import SimulatedCluster
 from raftcache.node import watches
+from raftcache.node.values import ADMIN_SOCKET, CLIENT_SOCKET
 from raftcache.node.watches import GRACE_MS
 from raftcache.store.commands import COMMAND_VERSION
 
 from .watching import at, follow, is_empty, let_wait, raised, told, versions
+
+pack = msgspec.msgpack.encode
+POLL = pack({"op": "watch", "key": b"a", "from_rev": 1, "wait_ms": 60_000})
 
 
 def test_what_the_history_no_longer_has_is_compacted_and_never_silence() -> None:
@@ -48,6 +53,44 @@ def test_a_watch_that_waits_is_told_of_more_than_the_history_keeps() -> None:
             ("delete", rev) for rev in range(13, 25)
         ]
         assert cluster.ask(node, "watch", prefix=b"k", from_rev=13)["error"] == "compacted"
+
+
+def test_one_client_can_not_take_the_room_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "WATCHES_OF_CLIENT_MAX", 2)
+    cluster, leader, _ = raised()
+    server = cluster.process(leader).server
+    for client in (b"\0one", b"\0one", b"\0one", b"\0two"):
+        server.on_client(CLIENT_SOCKET, [client, b"", POLL])
+
+    [(_, envelope, frame)] = server.answers.take()
+
+    reply = msgspec.msgpack.decode(frame)
+    assert envelope == [b"\0one", b""]
+    assert (reply["error"], reply["applied"]) == ("overloaded", "no")
+    assert reply["retry_after_ms"] > 0
+    assert "2 watches wait on this connection" in reply["message"]
+    assert len(at(cluster, leader)) == 3
+
+
+def test_the_watches_of_a_client_that_is_gone_are_let_go() -> None:
+    """Of it alone; and what was about it leaves no trace (failure B22)."""
+    cluster, leader, _ = raised()
+    server = cluster.process(leader).server
+    for fields in ({"key": b"a"}, {"prefix": b"a"}, {"key": b"a", "from_rev": 99}):
+        request = pack({"op": "watch", "from_rev": 1, "wait_ms": 60_000, **fields})
+        server.on_client(CLIENT_SOCKET, [b"\0gone", b"", request])
+    server.on_client(CLIENT_SOCKET, [b"\0here", b"", POLL])
+    cluster.run_ms(20)
+    assert len(at(cluster, leader)) == 4
+
+    server.on_client_gone(ADMIN_SOCKET, b"\0here")
+    server.on_client_gone(CLIENT_SOCKET, b"\0gone")
+    server.on_client_gone(CLIENT_SOCKET, b"\0gone")
+
+    assert len(at(cluster, leader)) == 1
+    server.on_client_gone(CLIENT_SOCKET, b"\0here")
+    assert is_empty(at(cluster, leader))
+    assert cluster.ask(leader, "set", key=b"a", value=b"1")["ok"]
 
 
 def test_more_watches_than_a_node_holds_are_overloaded(monkeypatch: pytest.MonkeyPatch) -> None:

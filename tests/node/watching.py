@@ -63,6 +63,14 @@ def is_empty(holder: Watches) -> bool:
     places = vars(holder)
     containers = [
         places[name]
-        for name in ("_waiting", "_deadlines", "_due", "_ahead", "_by_key", "_by_prefix")
+        for name in (
+            "_waiting",
+            "_deadlines",
+            "_due",
+            "_ahead",
+            "_by_key",
+            "_by_prefix",
+            "_of_client",
+        )
     ]
     return not any(map(len, containers)) and not places["_lengths"] and not holder.has_more

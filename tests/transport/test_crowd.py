@@ -108,7 +108,7 @@ def _wait_until_gone(other: Socket, listener: ClientSocket) -> None:
     """Let the listener see an end: exchanges with another client give it the time."""
     for _ in range(10_000):
         listener.connections.enforce()
-        if len(listener.connections._open) == 1:
+        if len(listener.connections.open) == 1:
             return
         _assert_served(other, listener)
     pytest.fail("the end of a connection was not seen")
