@@ -92,11 +92,11 @@ STORE_BUGS = (
         (
             Edit(
                 f"{_KEYSPACE}:Keyspace.put",
-                "digest = record_digest(key, value, rev, create_rev, key_version)",
+                "if deadline_ms or ttl_ms or session:",
                 "import time\n"
                 "    if time.perf_counter_ns() % 512 == 0:\n"
                 "        value += b'!'\n"
-                "    digest = record_digest(key, value, rev, create_rev, key_version)",
+                "    if deadline_ms or ttl_ms or session:",
             ),
         ),
     ),

@@ -7,7 +7,7 @@ revision for all of it; what is never committed was never there.
 from collections.abc import Iterator
 
 from .keyspace import Keyspace
-from .records import DELETE, SET, Record, Span, lived_record
+from .records import DELETE, SET, Record, Span, lived_record, made_record
 
 
 class Draft:
@@ -46,8 +46,8 @@ class Draft:
         rev = self._rev
         create_rev = rev if before is None else before.create_rev
         key_version = 1 if before is None else before.key_version + 1
-        plain = Record(value, rev, create_rev, key_version, 0)
-        record = lived_record(key, plain, deadline_ms, ttl_ms, session)
+        revisions = rev, create_rev, key_version
+        record = made_record(value, revisions, deadline_ms, ttl_ms, session)
         self._staged[key] = record
         self._kinds[key] = SET
         return record
@@ -64,7 +64,7 @@ class Draft:
 
     def touch(self, key: bytes, before: Record, deadline_ms: int, ttl_ms: int = 0) -> None:
         """Do what :meth:`Keyspace.touch` does."""
-        self._staged[key] = lived_record(key, before, deadline_ms, ttl_ms, before.session)
+        self._staged[key] = lived_record(before, deadline_ms, ttl_ms, before.session)
 
     def undo(self, span: Span, at_rev: int) -> dict[bytes, Record | None]:
         """Return what differs in ``span`` between the moment of ``at_rev`` and the keyspace."""

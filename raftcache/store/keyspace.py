@@ -31,10 +31,9 @@ from .records import (
     Record,
     Span,
     lived_record,
+    made_record,
     record_digest,
     state_digest,
-    tied_digest,
-    timed_digest,
     version_digest,
     weights_of,
 )
@@ -158,12 +157,11 @@ class Keyspace:
             create_rev, key_version = rev, 1
         else:
             create_rev, key_version = before.create_rev, before.key_version + 1
-        digest = record_digest(key, value, rev, create_rev, key_version)
-        if deadline_ms:
-            digest = timed_digest(digest, deadline_ms)
-        if ttl_ms or session:
-            digest = tied_digest(digest, ttl_ms, session)
-        record = Record(value, rev, create_rev, key_version, digest, deadline_ms, ttl_ms, session)
+        if deadline_ms or ttl_ms or session:
+            revisions = rev, create_rev, key_version
+            record = made_record(value, revisions, deadline_ms, ttl_ms, session)
+        else:
+            record = Record(value, rev, create_rev, key_version)
         self.place(key, record, before)
         return record
 
@@ -175,7 +173,7 @@ class Keyspace:
             digest_sum = self._digest_sum
         else:
             self._payload_bytes += len(record.value) - len(before.value)
-            digest_sum = self._digest_sum - before.digest
+            digest_sum = self._digest_sum - record_digest(key, before)
             if before.deadline_ms:
                 self._move_deadline(key, before.deadline_ms, 0)
             if before.session:
@@ -184,7 +182,7 @@ class Keyspace:
             self._move_deadline(key, 0, record.deadline_ms)
         if record.session and self.bindings is not None:
             self.bindings.bind(record.session, key)
-        self._digest_sum = (digest_sum + record.digest) & MASK
+        self._digest_sum = (digest_sum + record_digest(key, record)) & MASK
         self._records[key] = record
         self._remember(record.mod_rev, key, before, SET)
 
@@ -193,7 +191,7 @@ class Keyspace:
         del self._records[key]
         self._ordered.remove(key)
         self._payload_bytes -= len(key) + len(before.value)
-        self._digest_sum = (self._digest_sum - before.digest) & MASK
+        self._digest_sum = (self._digest_sum - record_digest(key, before)) & MASK
         if before.deadline_ms:
             self._move_deadline(key, before.deadline_ms, 0)
         if before.session:
@@ -219,8 +217,9 @@ class Keyspace:
         if self._watcher is not None:
             self._watcher.on_touch(key, before)
         self._move_deadline(key, before.deadline_ms, deadline_ms)
-        record = lived_record(key, before, deadline_ms, ttl_ms, before.session)
-        self._digest_sum = (self._digest_sum - before.digest + record.digest) & MASK
+        record = lived_record(before, deadline_ms, ttl_ms, before.session)
+        change = record_digest(key, record) - record_digest(key, before)
+        self._digest_sum = (self._digest_sum + change) & MASK
         self._records[key] = record
 
     def due(self, count_max: int) -> list[bytes]:
@@ -355,7 +354,7 @@ class Keyspace:
         """
         self._ordered.append_sorted(keys)
         self._records.update(zip(keys, records, strict=True))
-        self._digest_sum = (self._digest_sum + sum([r.digest for r in records])) & MASK
+        self._digest_sum = (self._digest_sum + sum(map(record_digest, keys, records))) & MASK
         self._payload_bytes += sum(map(len, keys)) + sum([len(r.value) for r in records])
         if timed:
             pairs = list(zip(keys, records, strict=True))

@@ -19,7 +19,7 @@ from .commands import COMMAND_VERSION
 from .keyspace import TELLING_VERSION, Keyspace
 from .machine import StateMachine
 from .reading import StoreLimits, empty_keyspace
-from .records import UNTOLD, Record, lived_record, record_digest
+from .records import UNTOLD, Record, lived_record
 from .session_slices import SessionLoader
 from .slices import (
     AnyChanges,
@@ -278,14 +278,13 @@ class Restorer:
 
 def _with_ties(made: AnyRecords, records: list[Record]) -> list[Record]:
     """Return the records of a slice with their deadlines, sessions and sliding."""
-    keys = made.keys
     if isinstance(made, TimedRecords):
         return [
-            lived_record(key, record, deadline_ms) if deadline_ms else record
-            for key, record, deadline_ms in zip(keys, records, made.deadlines_ms, strict=True)
+            lived_record(record, deadline_ms) if deadline_ms else record
+            for record, deadline_ms in zip(records, made.deadlines_ms, strict=True)
         ]
     if isinstance(made, TiedRecords):
-        columns = zip(keys, records, made.deadlines_ms, made.ttls_ms, made.sessions, strict=True)
+        columns = zip(records, made.deadlines_ms, made.ttls_ms, made.sessions, strict=True)
         return [lived_record(*row) for row in columns]
     return records
 
@@ -296,15 +295,8 @@ def _records(made: AnyRecords | AnyChanges) -> list[Record]:
     A record that was never changed has one revision: the number is kept once, not twice.
     """
     return [
-        Record(
-            value,
-            mod_rev,
-            mod_rev if create_rev == mod_rev else create_rev,
-            key_version,
-            record_digest(key, value, mod_rev, create_rev, key_version),
-        )
-        for key, value, mod_rev, create_rev, key_version in zip(
-            made.keys,
+        Record(value, mod_rev, mod_rev if create_rev == mod_rev else create_rev, key_version)
+        for value, mod_rev, create_rev, key_version in zip(
             made.values,
             made.mod_revs,
             made.create_revs,

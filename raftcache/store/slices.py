@@ -249,7 +249,7 @@ class _Version(msgspec.Struct, array_like=True, gc=False):
     version: int
 
 
-ABSENT: Final = Record(b"", 0, 0, 0, 0)
+ABSENT: Final = Record(b"", 0, 0, 0)
 """What stands in a list of records where nothing was."""
 
 encode_slice = msgspec.msgpack.Encoder().encode

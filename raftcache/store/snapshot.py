@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 from zlib import crc32
 
 from .keyspace import TELLING_VERSION, Keyspace
-from .records import Record, state_digest, version_digest
+from .records import Record, record_digest, state_digest, version_digest
 from .session_slices import SessionWalk
 from .slices import (
     ABSENT,
@@ -180,7 +180,7 @@ class SnapshotRun:
         digest_sum, key_count = version_digest(command_version) + self._sessions_digest, 0
         while not self._walked:
             keys, records = self._fitting_records()
-            digest_sum += sum([record.digest for record in records])
+            digest_sum += sum(map(record_digest, keys, records))
             key_count += len(keys)
             if keys or not self._walked:
                 ties = _ties_bytes(records[0]) if keys else 0

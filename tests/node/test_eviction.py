@@ -14,7 +14,7 @@ from raftcache.store.commands import Evict, Set, decode_commands
 
 from .test_transactions import ready
 
-CACHE_BYTES = 100_000
+CACHE_BYTES = 80_000
 VALUE = b"v" * 100
 
 

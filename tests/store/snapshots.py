@@ -107,7 +107,7 @@ def _past(keyspace: Keyspace) -> list[Change]:
         Change(
             change.rev,
             change.key,
-            change.before and lived_record(change.key, change.before, 0),
+            change.before and lived_record(change.before, 0),
             change.kind if told else UNTOLD,
         )
         for change in keyspace.history()

@@ -68,10 +68,10 @@ def test_the_formula_of_each_version() -> None:
     assert machine.data_bytes == 64 + 8 + 64 + 5
 
     at(machine, 1, RaiseVersion(3))
-    assert machine.data_bytes == 296 + 8 + 296 + 5 + 104
+    assert machine.data_bytes == 216 + 8 + 216 + 5 + 136
 
     at(machine, 2, Batch((Expire(b"key", 9), Expire(b"timed", None), Set(b"key", b"1"))))
-    assert machine.data_bytes == 296 + 4 + 296 + 5
+    assert machine.data_bytes == 216 + 4 + 216 + 5
     assert_same(restored(slices_of(machine)), machine)
     at(machine, 3, Delete(b"key"), Delete(b"timed"))
     assert machine.data_bytes == 0

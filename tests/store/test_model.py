@@ -36,9 +36,8 @@ from raftcache.store.records import (
     EXPIRE,
     NEVER,
     SET,
+    made_record,
     record_digest,
-    tied_digest,
-    timed_digest,
 )
 from raftcache.store.results import BatchResult, Failure, Result
 
@@ -143,13 +142,10 @@ def plain(result: Result) -> Result:
 def check_sums(machine: StateMachine, model: Model) -> None:
     """Compare what the machine keeps up to date by differences with what it would be anew."""
     shares = 0
-    for key, (value, *revisions) in model.state.items():
-        share = record_digest(key, value, *revisions)
-        if key in model.deadlines:
-            share = timed_digest(share, model.deadlines[key])
-        if key in model.sliding:
-            share = tied_digest(share, model.sliding[key], 0)
-        shares += share
+    for key, (value, mod_rev, create_rev, key_version) in model.state.items():
+        times = model.deadlines.get(key, 0), model.sliding.get(key, 0)
+        revisions = mod_rev, create_rev, key_version
+        shares += record_digest(key, made_record(value, revisions, *times))
     empty = StateMachine()._keyspace
     empty._digest_sum = shares % 2**64
     empty.store_rev, empty.time_ms = model.store_rev, model.time_ms

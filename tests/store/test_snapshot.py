@@ -331,7 +331,7 @@ def test_nothing_is_kept_when_no_snapshot_is_taken() -> None:
 def test_a_snapshot_that_lost_a_record_is_never_finished() -> None:
     """The log is cut off for it, so a defect must show before, not at the restore."""
     machine = machine_of(numbered(20))
-    machine._keyspace._records[b"k00007"] = Record(b"other", 8, 8, 1, 1)
+    machine._keyspace._records[b"k00007"] = Record(b"other", 8, 8, 1)
 
     with pytest.raises(AssertionError, match="records of the snapshot"):
         slices_of(machine)
