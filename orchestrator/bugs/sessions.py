@@ -132,7 +132,7 @@ SESSION_BUGS = (
         "takes any operation for the one that had its number",
         ("B6",),
         "a number belongs to one operation",
-        (Edit(f"{_TABLE}:_answer", "if recorded.digest != digest:", "if False:"),),
+        (Edit("raftcache.store.recorded:answer_of", "if recorded.digest != digest:", "if False:"),),
     ),
     Bug(
         "knows an operation again by its key alone",

@@ -27,6 +27,7 @@ from ..store.commands import (
     Incr,
     IncrExpiring,
     Once,
+    OnceRun,
     Set,
     SetExpiring,
     SetFully,
@@ -209,7 +210,7 @@ def growth_of(command: Any, store: StateMachine) -> int:
         return _growth(store, command.key, _NUMBER_BYTES, timed=timed)
     if kind is Once or kind is Fenced:
         return growth_of(command.op, store)
-    if kind is Batch:
+    if kind is Batch or kind is OnceRun:
         return sum([max(0, growth_of(op, store)) for op in command.ops])
     if kind is Txn:
         branches = (command.then, command.otherwise)
@@ -220,7 +221,7 @@ def growth_of(command: Any, store: StateMachine) -> int:
 def _add_keys(command: Any, keys: set[bytes]) -> None:
     """Note which keys a command writes, or has a condition on."""
     kind = type(command)
-    if kind is Batch:
+    if kind is Batch or kind is OnceRun:
         for op in command.ops:
             _add_keys(op, keys)
     elif kind is Txn:

@@ -25,6 +25,7 @@ from ..store.commands import (
     Invalid,
     KeepAlive,
     Once,
+    OnceRun,
     OpenSession,
     Operation,
     SetExpiring,
@@ -35,6 +36,7 @@ from ..store.commands import (
 from ..store.commands import Range as RangeQuery
 from ..store.commands import Set as SetCommand
 from ..store.events import Watch
+from .batches import as_run, plain_batch
 from .diagnosis import diagnose_operation
 from .fields import bound_of, key_of, operations_of, prefix_end, revision_of, value_of
 from .limits import RANGE_LIMIT_MAX, FieldError, Limits
@@ -94,6 +96,8 @@ def _behind_fence(wire: Any, limits: Limits, *, json: bool) -> Fenced:
     """Return what ``wire`` asks for behind its fence."""
     key, create_rev = fence_of(wire.fence, json=json)
     operation = BUILDERS[type(wire)](msgspec.structs.replace(wire, fence=UNSET), limits, json=json)
+    if type(operation) is OnceRun:
+        operation = operation.unrolled()
     if type(operation) is Batch and not operation.changes():
         raise FieldError("bad_request", "`fence` is for what changes something: this only reads")
     return Fenced(key, create_rev, operation)
@@ -171,11 +175,15 @@ def _range(wire: RangeWire[Any, Any], _limits: Limits, *, json: bool) -> RangeQu
     return RangeQuery(start, end, wire.limit, wire.keys_only, wire.count_only, at_rev)
 
 
-def _batch(wire: BatchWire[Any, Any], limits: Limits, *, json: bool) -> Batch | Fenced:
+def _batch(wire: BatchWire[Any, Any], limits: Limits, *, json: bool) -> Batch | OnceRun | Fenced:
     if wire.fence is not UNSET:
         return _behind_fence(wire, limits, json=json)
+    if not json:
+        plain = plain_batch(wire, limits.value_bytes)
+        if plain is not None:
+            return plain
     raws = operations_of(wire.ops, json=json)
-    return Batch(tuple([_operation(raw, wire, limits, json=json) for raw in raws]))
+    return as_run([_operation(raw, wire, limits, json=json) for raw in raws])
 
 
 def _txn(wire: TxnWire[Any, Any], limits: Limits, *, json: bool) -> Txn | Fenced:

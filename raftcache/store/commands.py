@@ -18,7 +18,18 @@ from typing import Annotated, Any, Final, TypeAlias, get_args
 import msgspec
 
 from ..errors import RaftCacheError
-from .extensions import Compact, Compare, DeleteRange, Evict, SetFully, Touch
+from .digests import unpack_digests
+from .extensions import (
+    CloseSession,
+    Compact,
+    Compare,
+    DeleteRange,
+    Evict,
+    KeepAlive,
+    OpenSession,
+    SetFully,
+    Touch,
+)
 from .operations import (
     Delete,
     Expire,
@@ -52,6 +63,7 @@ __all__ = [
     "KeepAlive",
     "Mutation",
     "Once",
+    "OnceRun",
     "OpenSession",
     "Operation",
     "Query",
@@ -151,35 +163,39 @@ class Txn(
     otherwise: tuple[Step, ...]
 
 
+class OnceRun(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=24
+):
+    """Do operations in order, each as :class:`Once` does, under numbers that follow each other.
+
+    What a busy client sends: said once for all, a number costs next to nothing. ``first_seq`` is
+    the number of the first operation; ``digests`` has 8 bytes for each (``digests``).
+    Since version 3.
+    """
+
+    session: int
+    first_seq: int
+    ack: int
+    digests: bytes
+    ops: tuple["Unnumbered", ...]
+
+    def unrolled(self) -> Batch:
+        """Return the batch that does the same, each operation under its own number."""
+        digests = unpack_digests(self.digests)
+        numbers = range(self.first_seq, self.first_seq + len(self.ops))
+        return Batch(
+            tuple(
+                Once(self.session, seq, self.ack, digest, op)
+                for seq, digest, op in zip(numbers, digests, self.ops, strict=True)
+            )
+        )
+
+
 Fencible: TypeAlias = Single | Batch | Txn
 """What may stand behind a fence."""
 
 Unnumbered: TypeAlias = Fencible | Fenced
 """What may be done once, under a number."""
-
-
-class OpenSession(
-    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=13
-):
-    """Begin a session that lives ``ttl_ms`` from its last keepalive. Since version 3."""
-
-    ttl_ms: int
-
-
-class KeepAlive(
-    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=14
-):
-    """Let a session live for its time to live from now on. Since version 3."""
-
-    session: int
-
-
-class CloseSession(
-    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=15
-):
-    """End a session, and remove the keys that are bound to it. Since version 3."""
-
-    session: int
 
 
 class RaiseVersion(
@@ -202,7 +218,7 @@ class CheckDigest(
     digest: int
 
 
-Mutation: TypeAlias = Unnumbered | Once
+Mutation: TypeAlias = Unnumbered | Once | OnceRun
 """What clients ask for."""
 
 Command: TypeAlias = (
@@ -228,6 +244,7 @@ _OF_VERSION_3: Final = frozenset(
         KeepAlive,
         CloseSession,
         Once,
+        OnceRun,
         Fenced,
         SetFully,
         Touch,

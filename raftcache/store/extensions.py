@@ -1,4 +1,4 @@
-"""What is done to keys since command version 3, one command each.
+"""What is done to keys since command version 3, and to sessions: one command each.
 
 They are part of the log's format (``commands``), so nothing about them is ever changed once
 released. What holds other operations (``Fenced``, ``Txn``) stands in ``commands``.
@@ -73,6 +73,30 @@ class Compact(
     """
 
     to: int | None = None
+
+
+class OpenSession(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=13
+):
+    """Begin a session that lives ``ttl_ms`` from its last keepalive."""
+
+    ttl_ms: int
+
+
+class KeepAlive(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=14
+):
+    """Let a session live for its time to live from now on."""
+
+    session: int
+
+
+class CloseSession(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=15
+):
+    """End a session, and remove the keys that are bound to it."""
+
+    session: int
 
 
 class Compare(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):

@@ -31,6 +31,7 @@ from .commands import (
     Invalid,
     KeepAlive,
     Once,
+    OnceRun,
     OpenSession,
     Query,
     RaiseVersion,
@@ -104,6 +105,7 @@ class StateMachine(SessionWriter):
             KeepAlive: self._keep_alive,
             CloseSession: self._close_session,
             Once: self._once,
+            OnceRun: self._once_run,
         }
 
     @classmethod

@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
-from .commands import CloseSession, KeepAlive, Once, OpenSession
+from .commands import CloseSession, KeepAlive, Once, OnceRun, OpenSession
+from .digests import DIGEST_BYTES
 from .records import DELETE, EXPIRE
-from .results import Dropped, Result, SessionResult, SingleResult
+from .results import BatchResult, Dropped, Result, SessionResult, SingleResult
 from .transactions import Transactor
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -54,6 +55,18 @@ class SessionWriter(Transactor):
         result: Result = self._handlers[type(op)](op)
         sessions.record(session, seq, command.digest, result)
         return result
+
+    def _once_run(self, command: OnceRun) -> BatchResult:
+        """Do mutations under numbers that follow each other: usually all of them are new."""
+        sessions, ops = self._keyspace.sessions, command.ops
+        session, first_seq = command.session, command.first_seq
+        assert len(command.digests) == DIGEST_BYTES * len(ops), "each operation has its digest"
+        if not sessions.admits_run(session, first_seq, len(ops), command.ack):
+            return self._batch(command.unrolled())
+        handlers = self._handlers
+        results = [handlers[type(op)](op) for op in ops]
+        sessions.record_run(session, first_seq, command.digests, results)
+        return BatchResult(results)
 
     def _affordable(self, answer: Result) -> Result:
         """Return a recorded answer, or that there was one if the reply has no room for it."""

@@ -12,13 +12,15 @@ Rules of this file:
 
 import msgspec
 
-from .sessions import SESSION_TTL_MS_MAX, WINDOW, Recorded, Session, Sessions, decode_answer
+from .digests import DIGEST_BYTES
+from .recorded import Recorded, Run, Session, decode_answer, decode_run
+from .sessions import SESSION_TTL_MS_MAX, WINDOW, Sessions
 from .slices import SessionRow, SessionRows
 
 ROW_BYTES = 56
 """The most that a row holds besides its answers."""
 ANSWER_BYTES = 23
-"""The most that an answer holds besides its own bytes."""
+"""The most that an answer holds besides its own bytes, and, of a run, its digests."""
 
 
 class SessionWalk:
@@ -38,7 +40,7 @@ class SessionWalk:
         self._kept: dict[int, Session] = {}
         self._present: Session | None = None
         """The session whose answers are being given out: those in ``_answers``, last one first."""
-        self._answers: list[tuple[int, Recorded]] = []
+        self._answers: list[tuple[int, Recorded | Run]] = []
         self._cut = 0
         """How many bytes of the next answer went into parts."""
         self._has_begun = False
@@ -62,7 +64,7 @@ class SessionWalk:
             return None
         answer = self._answers[-1][1].answer
         left = len(answer) - self._cut
-        if left == 0 or ROW_BYTES + ANSWER_BYTES + left <= room:
+        if left == 0 or ROW_BYTES + self._next_bytes() <= room:
             return None
         part = answer[self._cut : self._cut + room]
         self._cut += len(part)
@@ -77,15 +79,14 @@ class SessionWalk:
             session, answers = self._present, self._answers
             row = SessionRow(session.session_id, session.ttl_ms, session.renewed_ms, session.ack)
             room -= ROW_BYTES
-            while answers and (
-                room >= ANSWER_BYTES + len(answers[-1][1].answer) - self._cut
-                or not (rows or row.seqs)
-            ):
+            while answers and (room >= self._next_bytes() or not (rows or row.seqs)):
+                room -= self._next_bytes()
                 seq, recorded = answers.pop()
                 row.seqs.append(seq)
-                row.digests.append(recorded.digest)
+                row.digests.append(
+                    recorded.digests if isinstance(recorded, Run) else recorded.digest
+                )
                 row.answers.append(recorded.answer[self._cut :])
-                room -= ANSWER_BYTES + len(recorded.answer) - self._cut
                 self._cut = 0
             rows.append(row)
             if answers:
@@ -96,8 +97,13 @@ class SessionWalk:
 
     def _least(self) -> int:
         """Return what the next row needs at least."""
-        answers = self._answers
-        return ROW_BYTES + (ANSWER_BYTES + len(answers[-1][1].answer) if answers else 0)
+        return ROW_BYTES + (self._next_bytes() if self._answers else 0)
+
+    def _next_bytes(self) -> int:
+        """Return what is left of the next answer takes up."""
+        recorded = self._answers[-1][1]
+        digest_bytes = len(recorded.digests) if isinstance(recorded, Run) else 0
+        return ANSWER_BYTES + digest_bytes + len(recorded.answer) - self._cut
 
     def _look_ahead(self) -> None:
         """Fix the next session as it was; from here on it may change."""
@@ -107,7 +113,8 @@ class SessionWalk:
         self._position += 1
         session = self._kept.pop(session_id, None) or self._sessions.get(session_id)
         assert session is not None, "a session that ends is kept first"
-        self._answers = sorted(session.answers.items(), reverse=True)
+        runs = [(run.first_seq, run) for run in session.runs]
+        self._answers = sorted([*session.answers.items(), *runs], key=_seq_of, reverse=True)
         self._present = Session(session.session_id, session.ttl_ms, session.renewed_ms, session.ack)
 
     def _keep(self, session: Session) -> None:
@@ -169,7 +176,7 @@ class SessionLoader:
             if not 1 <= row.ttl_ms <= SESSION_TTL_MS_MAX:
                 return "it holds a session whose time to live can not be"
             present = self._present = Session(row.session_id, row.ttl_ms, row.renewed_ms, row.ack)
-            self._last_seq = row.ack
+            self._last_seq = 0
             self._sessions.load(present)
         elif (row.ttl_ms, row.renewed_ms, row.ack) != (
             present.ttl_ms,
@@ -181,13 +188,33 @@ class SessionLoader:
 
     def _answers_of(self, row: SessionRow, session: Session) -> str | None:
         for seq, digest, answer in zip(row.seqs, row.digests, row.answers, strict=True):
-            if not self._last_seq < seq <= session.ack + WINDOW:
+            count = len(digest) // DIGEST_BYTES if isinstance(digest, bytes) else 1
+            last_seq = seq + count - 1
+            # Of a run, the beginning may be settled.
+            if seq <= self._last_seq or not session.ack < last_seq <= session.ack + WINDOW:
                 return "its answers are not in order, or outside of the window"
-            if answer:
-                try:
-                    decode_answer(answer)
-                except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                    return "it holds an answer that is unreadable"
-            self._last_seq = seq
-            self._sessions.load_answer(session, seq, digest, answer)
+            if not _is_answer(answer, digest):
+                return "it holds an answer that is unreadable"
+            self._last_seq = last_seq
+            if isinstance(digest, bytes):
+                self._sessions.load_run(session, seq, digest, answer)
+            else:
+                self._sessions.load_answer(session, seq, digest, answer)
         return None
+
+
+def _seq_of(item: tuple[int, Recorded | Run]) -> int:
+    return item[0]
+
+
+def _is_answer(answer: bytes, digest: int | bytes) -> bool:
+    """Tell whether these bytes are what a session keeps of a mutation, or of a run of them."""
+    try:
+        if isinstance(digest, bytes):
+            count, rest = divmod(len(digest), DIGEST_BYTES)
+            return not rest and count == len(decode_run(answer))
+        if answer:
+            decode_answer(answer)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
+    return True

@@ -16,14 +16,15 @@ file:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Final
 from zlib import crc32
 
 import msgspec
 
-from .results import Dropped, Failure, Result
+from .digests import unpack_digests
+from .recorded import MASK, Recorded, Run, Session, answer_of, mixed, run_with, without_value
+from .results import Failure, Result, SingleResult
 
 WINDOW: Final = 1024
 """How far ``seq`` may lie above ``ack``."""
@@ -42,10 +43,7 @@ RETRY_AFTER_MS: Final = 1_000
 NO_DEADLINE: Final = 2**63
 """Later than the end of any session."""
 
-_MASK: Final = 2**64 - 1
-_MIX: Final = 0x94D049BB133111EB  # odd, bits well spread, from splitmix64
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Result).decode
 
 
 class SessionLimits(msgspec.Struct, frozen=True):
@@ -59,46 +57,6 @@ class SessionLimits(msgspec.Struct, frozen=True):
     """The most bytes of answers that one session keeps; beyond, only that there was one."""
     bound_keys: int = 10_000
     """The most keys that die with one session, in one entry of the log."""
-
-
-class Recorded(msgspec.Struct, frozen=True, gc=False):
-    """That a mutation was executed, and what it answered."""
-
-    digest: int
-    """64 bits that stand for what was asked for: the same ``seq`` can't ask for something else."""
-    answer: bytes
-    """The encoded result; empty: it was too large to keep."""
-    share: int
-    """What this adds to the table's digest."""
-
-
-@dataclass(slots=True)
-class Session:
-    """One session. Only :class:`Sessions` changes it."""
-
-    session_id: int
-    ttl_ms: int
-    renewed_ms: int
-    """The cluster time of the last keepalive."""
-    ack: int = 0
-    """Every ``seq`` up to this one is settled. It never falls."""
-    answers: dict[int, Recorded] = field(default_factory=dict)
-    """By ``seq``: what was executed above ``ack``."""
-    answer_bytes: int = 0
-    keys: dict[bytes, None] = field(default_factory=dict)
-    """The keys that die with it. Follows from the records, so it is no part of a snapshot."""
-    share: int = 0
-
-    def copy(self) -> "Session":
-        """Return the session as it is now, without its keys."""
-        return Session(
-            self.session_id,
-            self.ttl_ms,
-            self.renewed_ms,
-            self.ack,
-            dict(self.answers),
-            self.answer_bytes,
-        )
 
 
 class Sessions:
@@ -140,7 +98,7 @@ class Sessions:
         """Return 64 bits that stand for the table; 0 while there was no session ever."""
         if not self.last_id:
             return 0
-        return (self._digest_sum + _mixed(self.last_id, self.floor_ms, 0, 0)) & _MASK
+        return (self._digest_sum + mixed(self.last_id, self.floor_ms, 0, 0)) & MASK
 
     def begin_term(self, time_ms: int) -> None:
         """Let every session live for its full time from now on at least: a new term begins."""
@@ -181,7 +139,8 @@ class Sessions:
         self._will_change(session)
         del self._table[session_id]
         self._digest_sum -= session.share + sum([a.share for a in session.answers.values()])
-        self._digest_sum &= _MASK
+        self._digest_sum -= sum([run.share for run in session.runs])
+        self._digest_sum &= MASK
         self.weight -= SESSION_BYTES + _weight(session)
         return sorted(session.keys)
 
@@ -228,7 +187,10 @@ class Sessions:
             )
         recorded = session.answers.get(seq)
         if recorded is not None:
-            return _answer(recorded, seq, digest)
+            return answer_of(recorded, seq, digest)
+        run = run_with(session.runs, seq)
+        if run is not None:
+            return answer_of(run.recorded(seq), seq, digest)
         if seq > session.ack + WINDOW:
             return Failure(
                 "window_full",
@@ -252,8 +214,41 @@ class Sessions:
         room = self.limits.answer_bytes - session.answer_bytes
         if len(answer) > room:
             # A refusal must stay one; without the other's value it is short.
-            answer = _encode(_without_value(result)) if type(result) is Failure else b""
+            answer = _encode(without_value(result)) if type(result) is Failure else b""
         self._add_answer(session, seq, digest, answer)
+
+    def admits_run(self, session_id: int, first_seq: int, count: int, ack: int) -> bool:
+        """Tell whether mutations under numbers that follow each other are all to be executed.
+
+        Then ``ack`` is noted, and :meth:`record_run` is next. If not, look each of them up.
+        """
+        session = self._table.get(session_id)
+        if session is None or self.weight >= self.limits.table_bytes:
+            return False
+        if first_seq <= session.top or first_seq <= max(session.ack, ack):
+            return False
+        if first_seq + count - 1 > max(session.ack, ack) + WINDOW:
+            return False
+        if ack > session.ack:
+            self._will_change(session)
+            self._acknowledge(session, ack)
+        return True
+
+    def record_run(
+        self, session_id: int, first_seq: int, digests: bytes, results: list[SingleResult]
+    ) -> None:
+        """Note that a run was executed, and what it answered; ``digests``: 8 bytes for each.
+
+        Assumes that :meth:`admits_run` has just let it through.
+        """
+        session = self._table[session_id]
+        answer = _encode(results)
+        if len(answer) + len(digests) > self.limits.answer_bytes - session.answer_bytes:
+            for seq, digest in enumerate(unpack_digests(digests), first_seq):
+                self.record(session_id, seq, digest, results[seq - first_seq])
+            return
+        self._will_change(session)
+        self._add_run(session, first_seq, digests, answer)
 
     def bind(self, session_id: int, key: bytes) -> None:
         """Let ``key`` die with a session. Assumes that :meth:`refusal_to_bind` had none."""
@@ -305,6 +300,10 @@ class Sessions:
         """Take over an answer of the session that was loaded last."""
         self._add_answer(session, seq, digest, answer)
 
+    def load_run(self, session: Session, first_seq: int, digests: bytes, answer: bytes) -> None:
+        """Take over a run of the session that was loaded last."""
+        self._add_run(session, first_seq, digests, answer)
+
     def finish_loading(self) -> None:
         """Put the ends of all sessions in order."""
         heapify(self._ends)
@@ -327,16 +326,26 @@ class Sessions:
 
     def _count_again(self, session: Session) -> None:
         """Bring the session's share of the digest up to date."""
-        share = _mixed(session.session_id, session.ttl_ms, session.renewed_ms, session.ack)
-        self._digest_sum = (self._digest_sum + share - session.share) & _MASK
+        share = mixed(session.session_id, session.ttl_ms, session.renewed_ms, session.ack)
+        self._digest_sum = (self._digest_sum + share - session.share) & MASK
         session.share = share
 
     def _add_answer(self, session: Session, seq: int, digest: int, answer: bytes) -> None:
-        share = _mixed(session.session_id, seq, digest, crc32(answer))
+        share = mixed(session.session_id, seq, digest, crc32(answer))
         session.answers[seq] = Recorded(digest, answer, share)
+        session.top = max(session.top, seq)
         session.answer_bytes += len(answer)
         self.weight += ANSWER_OVERHEAD_BYTES + len(answer)
-        self._digest_sum = (self._digest_sum + share) & _MASK
+        self._digest_sum = (self._digest_sum + share) & MASK
+
+    def _add_run(self, session: Session, first_seq: int, digests: bytes, answer: bytes) -> None:
+        share = mixed(session.session_id, first_seq, crc32(digests), crc32(answer))
+        run = Run(first_seq, digests, answer, share)
+        session.runs.append(run)
+        session.top = max(session.top, run.last_seq)
+        session.answer_bytes += run.size_bytes
+        self.weight += ANSWER_OVERHEAD_BYTES + run.size_bytes
+        self._digest_sum = (self._digest_sum + share) & MASK
 
     def _acknowledge(self, session: Session, ack: int) -> None:
         """Forget the answers up to ``ack``: costs in proportion to what there is to forget."""
@@ -351,43 +360,16 @@ class Sessions:
             session.answer_bytes -= size
             self.weight -= ANSWER_OVERHEAD_BYTES + size
             self._digest_sum -= gone.share
+        runs = session.runs
+        while runs and runs[0].last_seq <= ack:
+            run = runs.popleft()
+            session.answer_bytes -= run.size_bytes
+            self.weight -= ANSWER_OVERHEAD_BYTES + run.size_bytes
+            self._digest_sum -= run.share
         session.ack = ack
         self._count_again(session)
 
 
-def _answer(recorded: Recorded, seq: int, digest: int) -> Result:
-    if recorded.digest != digest:
-        return Failure(
-            "bad_request",
-            f"`seq` {seq} was used for another operation: a `seq` is for one operation, sent as "
-            "often as it takes",
-        )
-    return decode_answer(recorded.answer) if recorded.answer else Dropped()
-
-
-def _without_value(failure: Failure) -> Failure:
-    return msgspec.structs.replace(
-        failure, value=None, value_omitted=failure.value is not None or failure.value_omitted
-    )
-
-
 def _weight(session: Session) -> int:
-    return ANSWER_OVERHEAD_BYTES * len(session.answers) + session.answer_bytes
-
-
-def _mixed(first: int, second: int, third: int, fourth: int) -> int:
-    """Return 64 bits that stand for four numbers, in this order."""
-    mixed = (first * _MIX ^ second) * _MIX & _MASK
-    mixed = ((mixed ^ mixed >> 31) + third) * _MIX & _MASK
-    mixed = ((mixed ^ mixed >> 29) + fourth) * _MIX & _MASK
-    return mixed ^ mixed >> 31
-
-
-def decode_answer(answer: bytes) -> Result:
-    """Return the result that an answer holds.
-
-    Raises:
-        msgspec.DecodeError: it holds none.
-    """
-    result: Result = _decode(answer)
-    return result
+    count = len(session.answers) + len(session.runs)
+    return ANSWER_OVERHEAD_BYTES * count + session.answer_bytes

@@ -219,14 +219,17 @@ class Clock(
 
 
 class SessionRow(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A session, and its answers by ``seq``: some of them, if they go on in the next slice."""
+    """A session, and its answers by ``seq``: some of them, if they go on in the next slice.
+
+    Of a run, ``seqs`` has the first number, and ``digests`` 8 bytes for each.
+    """
 
     session_id: _Natural
     ttl_ms: _Natural
     renewed_ms: _Natural
     ack: _Natural
     seqs: list[_Natural] = []
-    digests: list[_Natural] = []
+    digests: list[_Natural | bytes] = []
     answers: list[bytes] = []
 
 

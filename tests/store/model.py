@@ -27,6 +27,7 @@ from raftcache.store.commands import (
     IncrExpiring,
     KeepAlive,
     Once,
+    OnceRun,
     OpenSession,
     Operation,
     Query,
@@ -102,7 +103,8 @@ class Model:
             return ExpireResult(found=True)
         if isinstance(command, Compact):
             return self.compact(command)
-        assert not isinstance(command, OpenSession | KeepAlive | CloseSession), "see test_sessions"
+        unmodelled = OpenSession | KeepAlive | CloseSession | OnceRun
+        assert not isinstance(command, unmodelled), "see test_sessions, test_runs"
         return self.operate(command)
 
     def compact(self, command: Compact) -> SingleResult:

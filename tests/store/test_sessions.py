@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raftcache.store.recorded import Session
 from raftcache.store.results import Dropped, Failure, IncrResult, Result, SetResult
 from raftcache.store.session_slices import SessionLoader, SessionWalk
 from raftcache.store.sessions import (
@@ -14,7 +15,6 @@ from raftcache.store.sessions import (
     NO_DEADLINE,
     SESSION_BYTES,
     WINDOW,
-    Session,
     SessionLimits,
     Sessions,
 )
