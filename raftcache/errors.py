@@ -191,17 +191,23 @@ class Unreachable(DefiniteError):
 
 
 class Undecodable(DefiniteError):
-    """The client's codec can't read the value that was found; nothing was changed by reading it.
-
-    ``key`` is whose value it is, ``stored`` the bytes that are there.
-    """
+    """The client's codec can't read the value that was found; nothing was changed by reading it."""
 
     code = "undecodable"
 
-    def __init__(self, message: str, *, key: bytes, stored: bytes) -> None:
-        super().__init__(message)
-        self.key = key
-        self.stored = stored
+    @property
+    def key(self) -> bytes:
+        """Whose value it is."""
+        key = self.extra.get("key", b"")
+        assert isinstance(key, bytes)
+        return key
+
+    @property
+    def stored(self) -> bytes:
+        """The bytes that are stored there."""
+        stored = self.extra.get("stored", b"")
+        assert isinstance(stored, bytes)
+        return stored
 
 
 class OutcomeUnknown(IndefiniteError):

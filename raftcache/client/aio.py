@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 import os
 import weakref
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from ..errors import (
     BadRequest,
@@ -27,10 +26,16 @@ from .exchange import Exchange
 from .keeper import remove_from
 from .lanes import Entry, Lane
 from .local import local_endpoints
+from .options import Endpoints, Folder
 from .routing import Kind
-from .sessions import RETRY_UNSUPPORTED_MS, TTL_S, Session, State
-from .values import Codec, CodecName, Text, V, codec_of
+from .sessions import RETRY_UNSUPPORTED_MS, TTL_S, Session, State, shown
+from .values import AnyCodec, Codec, CodecName, Text, V, codec_of
 from .watching import Cursor
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import AsyncOptions as Options
 
 T = TypeVar("T")
 
@@ -52,50 +57,38 @@ class AsyncClient(AsyncCommands[V]):
     @overload
     def __init__(
         self: "AsyncClient[bytes]",
-        endpoints: str | Sequence[str],
+        endpoints: Endpoints,
         *,
-        timeout: float = ...,
         codec: Literal["bytes"] = ...,
-        exactly_once: bool = ...,
-        session_ttl: float = ...,
-        coalesce: bool = ...,
+        **options: "Unpack[Options]",
     ) -> None: ...
     @overload
     def __init__(
         self: "AsyncClient[str]",
-        endpoints: str | Sequence[str],
+        endpoints: Endpoints,
         *,
-        timeout: float = ...,
         codec: Literal["str"],
-        exactly_once: bool = ...,
-        session_ttl: float = ...,
-        coalesce: bool = ...,
+        **options: "Unpack[Options]",
     ) -> None: ...
     @overload
     def __init__(
         self: "AsyncClient[Any]",
-        endpoints: str | Sequence[str],
+        endpoints: Endpoints,
         *,
-        timeout: float = ...,
-        codec: Literal["json", "msgpack"],
-        exactly_once: bool = ...,
-        session_ttl: float = ...,
-        coalesce: bool = ...,
+        codec: AnyCodec,
+        **options: "Unpack[Options]",
     ) -> None: ...
     @overload
     def __init__(
         self,
-        endpoints: str | Sequence[str],
+        endpoints: Endpoints,
         *,
-        timeout: float = ...,
         codec: Codec[V],
-        exactly_once: bool = ...,
-        session_ttl: float = ...,
-        coalesce: bool = ...,
+        **options: "Unpack[Options]",
     ) -> None: ...
     def __init__(
         self,
-        endpoints: str | Sequence[str],
+        endpoints: Endpoints,
         *,
         timeout: float = 5.0,
         codec: CodecName | Codec[V] = "bytes",
@@ -119,26 +112,42 @@ class AsyncClient(AsyncCommands[V]):
         self._keeper = AsyncKeeper(self._exchange)
         self._watches: weakref.WeakSet[AsyncWatch[V]] = weakref.WeakSet()
 
+    @overload
     @classmethod
     def local(
-        cls,
-        folder: str | Path | None = None,
-        *,
-        timeout: float = 5.0,
-        exactly_once: bool = True,
-        session_ttl: float = TTL_S,
-    ) -> "AsyncClient[bytes]":
+        cls, folder: Folder = None, *, codec: Literal["bytes"] = ..., **options: "Unpack[Options]"
+    ) -> "AsyncClient[bytes]": ...
+    @overload
+    @classmethod
+    def local(
+        cls, folder: Folder = None, *, codec: Literal["str"], **options: "Unpack[Options]"
+    ) -> "AsyncClient[str]": ...
+    @overload
+    @classmethod
+    def local(
+        cls, folder: Folder = None, *, codec: AnyCodec, **options: "Unpack[Options]"
+    ) -> "AsyncClient[Any]": ...
+    @overload
+    @classmethod
+    def local(
+        cls, folder: Folder = None, *, codec: Codec[T], **options: "Unpack[Options]"
+    ) -> "AsyncClient[T]": ...
+    @classmethod
+    def local(
+        cls, folder: Folder = None, *, codec: Any = "bytes", **options: "Unpack[Options]"
+    ) -> "AsyncClient[Any]":
         """Return a client of the cluster that runs here: see :func:`local_endpoints`.
+
+        It takes ``codec``, ``timeout`` and all else as :class:`AsyncClient` does.
 
         Raises:
             NoLocalCluster: there is none; the message says what is missing.
         """
-        return AsyncClient(
-            local_endpoints(folder),
-            timeout=timeout,
-            exactly_once=exactly_once,
-            session_ttl=session_ttl,
-        )
+        return AsyncClient(local_endpoints(folder), codec=codec_of(codec), **options)
+
+    def __repr__(self) -> str:
+        """Tell which cluster it is a client of, and how that is going."""
+        return shown(self, self._routing.endpoints, self.state, closed=self._exchange.closed)
 
     def watch(
         self,

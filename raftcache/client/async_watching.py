@@ -26,6 +26,10 @@ class AsyncWatch(Generic[V]):
         self._poll: asyncio.Task[None] | None = None
         self._closed = False
 
+    def __repr__(self) -> str:
+        """Tell what is watched, and from where."""
+        return f"<AsyncWatch of {self._cursor!r}{': closed' * self._closed}>"
+
     def __aiter__(self) -> Self:
         """Return the watch itself."""
         return self

@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
 from ..errors import DefiniteError, IndefiniteError, RequestError
-from .calls import OPERATIONS_MAX
+from . import codec as wire
+from .calls import OPERATIONS_MAX, operations_of
 from .records import Delete, Expire, Fence, Get, Incr, Operation, Outcome, Record, Set
-from .values import Codec, Text, V, as_bytes
+from .values import Codec, Text, V
 
 T = TypeVar("T")
 
@@ -28,9 +29,14 @@ _OVERHEAD_BYTES: Final = 64
 class Deferred(Generic[T]):
     """The outcome of one call of a pipeline, once that was sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[Any], T] | None = None) -> None:
         self._outcome: Any = None
         self._is_there = False
+        self._read = read
+
+    def __repr__(self) -> str:
+        """Tell the outcome, if it is there."""
+        return f"<Deferred: {self._outcome!r}>" if self._is_there else "<Deferred: not sent yet>"
 
     def result(self) -> T:
         """Return what the call gives.
@@ -43,7 +49,7 @@ class Deferred(Generic[T]):
             raise RuntimeError("a pipeline has results once its `with` block has ended")
         if isinstance(self._outcome, RequestError):
             raise self._outcome
-        outcome: T = self._outcome
+        outcome: T = self._outcome if self._read is None else self._read(self._outcome)
         return outcome
 
     def _settle(self, outcome: Outcome) -> None:
@@ -59,8 +65,16 @@ class _Collected(Generic[V]):
         self._deferred: list[Deferred[Any]] = []
         self._sizes: list[int] = []
 
-    def get(self, key: Text) -> "Deferred[Record[V] | None]":
-        """Read a key."""
+    def __repr__(self) -> str:
+        """Tell how much waits to be sent."""
+        return f"<{type(self).__name__}: {len(self)} calls to be sent>"
+
+    def get(self, key: Text) -> "Deferred[V | None]":
+        """Read a key; gives its value."""
+        return self._add(Get(key), _value_of)
+
+    def get_record(self, key: Text) -> "Deferred[Record[V] | None]":
+        """Read a key; gives its value and revisions."""
         return self._add(Get(key))
 
     def set(
@@ -69,26 +83,35 @@ class _Collected(Generic[V]):
         value: V | Text,
         *,
         ttl: float | None = None,
+        sliding: bool = False,
+        bind: bool = False,
         if_mod_rev: int | None = None,
         if_value: V | Text | None = None,
         fence: Fence | None = None,
     ) -> Deferred[int]:
         """Write a key; gives its new revision."""
-        return self._add(Set(key, value, if_mod_rev, if_value, ttl, fence=fence))
+        return self._add(Set(key, value, if_mod_rev, if_value, ttl, sliding, bind, fence))
 
     def delete(
-        self, key: Text, *, if_mod_rev: int | None = None, fence: Fence | None = None
+        self,
+        key: Text,
+        *,
+        if_mod_rev: int | None = None,
+        if_value: V | Text | None = None,
+        fence: Fence | None = None,
     ) -> Deferred[bool]:
         """Delete a key; gives whether there was one."""
-        return self._add(Delete(key, if_mod_rev, fence=fence))
+        return self._add(Delete(key, if_mod_rev, if_value, fence))
 
-    def incr(self, key: Text, by: int = 1, *, ttl: float | None = None) -> Deferred[int]:
+    def incr(
+        self, key: Text, by: int = 1, *, ttl: float | None = None, fence: Fence | None = None
+    ) -> Deferred[int]:
         """Add to a number; gives the sum."""
-        return self._add(Incr(key, by, ttl))
+        return self._add(Incr(key, by, ttl, fence))
 
-    def expire(self, key: Text, ttl: float | None) -> Deferred[bool]:
+    def expire(self, key: Text, ttl: float | None, *, fence: Fence | None = None) -> Deferred[bool]:
         """Let a key go, or stay; gives whether there is one."""
-        return self._add(Expire(key, ttl))
+        return self._add(Expire(key, ttl, fence))
 
     def add(self, operation: Operation) -> Deferred[Any]:
         """Add any operation; gives what it gives in a batch."""
@@ -98,21 +121,18 @@ class _Collected(Generic[V]):
         """Return how many calls wait to be sent."""
         return len(self._operations)
 
-    def _add(self, operation: Operation) -> Deferred[Any]:
+    def _add(self, operation: Operation, read: Callable[[Any], Any] | None = None) -> Deferred[Any]:
         size = self._size_of(operation)  # first: what can't be encoded is not collected
-        deferred: Deferred[Any] = Deferred()
+        deferred: Deferred[Any] = Deferred(read)
         self._operations.append(operation)
         self._deferred.append(deferred)
         self._sizes.append(size)
         return deferred
 
     def _size_of(self, operation: Operation) -> int:
-        size = len(as_bytes(operation.key)) + _OVERHEAD_BYTES
-        if isinstance(operation, Set):
-            size += len(self._codec.encode(operation.value))
-        if isinstance(operation, Set | Delete) and operation.if_value is not None:
-            size += len(self._codec.encode(operation.if_value))
-        return size
+        [checked] = operations_of([operation])
+        _, fields = wire.operation_fields(checked, self._codec)
+        return _OVERHEAD_BYTES + sum(len(one) for one in fields.values() if isinstance(one, bytes))
 
     def _take(self) -> tuple[list[Operation], list[Deferred[Any]]]:
         """Take the next batch off the front."""
@@ -134,6 +154,10 @@ class _Collected(Generic[V]):
         self._operations.clear()
         self._deferred.clear()
         self._sizes.clear()
+
+
+def _value_of(record: Record[V] | None) -> V | None:
+    return None if record is None else record.value
 
 
 def _settle(deferred: Sequence[Deferred[Any]], outcomes: Sequence[Outcome]) -> None:

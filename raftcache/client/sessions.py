@@ -9,6 +9,7 @@ Time comes in as ``now_ms`` of any monotonic clock. Two rules are kept here:
 """
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -104,3 +105,9 @@ class Session:
         """Return when the state changes next if no renewal is answered."""
         at_risk_ms = self.at_risk_at_ms()
         return at_risk_ms if now_ms < at_risk_ms else self.ends_at_ms()
+
+
+def shown(client: object, endpoints: Sequence[str], state: State | None, *, closed: bool) -> str:
+    """Return what a client looks like to whoever prints it."""
+    how = "closed" if closed else "no session yet" if state is None else state.value
+    return f"<{type(client).__name__} of {', '.join(endpoints)}: {how}>"

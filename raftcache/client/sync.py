@@ -7,10 +7,9 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from ..errors import (
     BadRequest,
@@ -27,9 +26,15 @@ from .codec import Fields
 from .commands import Commands
 from .keeper import Keeper, remove_from
 from .local import local_endpoints
-from .sessions import RETRY_UNSUPPORTED_MS, TTL_S, Session, State
-from .values import Codec, CodecName, Text, V, codec_of
+from .options import Endpoints, Folder
+from .sessions import RETRY_UNSUPPORTED_MS, TTL_S, Session, State, shown
+from .values import AnyCodec, Codec, CodecName, Text, V, codec_of
 from .watching import FROM_NOW, Cursor, Watch
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import Options
 
 T = TypeVar("T")
 
@@ -61,46 +66,38 @@ class Client(Commands[V]):
     @overload
     def __init__(
         self: "Client[bytes]",
-        endpoints: str | Sequence[str],
+        endpoints: Endpoints,
         *,
-        timeout: float = ...,
         codec: Literal["bytes"] = ...,
-        exactly_once: bool = ...,
-        session_ttl: float = ...,
+        **options: "Unpack[Options]",
     ) -> None: ...
     @overload
     def __init__(
         self: "Client[str]",
-        endpoints: str | Sequence[str],
+        endpoints: Endpoints,
         *,
-        timeout: float = ...,
         codec: Literal["str"],
-        exactly_once: bool = ...,
-        session_ttl: float = ...,
+        **options: "Unpack[Options]",
     ) -> None: ...
     @overload
     def __init__(
         self: "Client[Any]",
-        endpoints: str | Sequence[str],
+        endpoints: Endpoints,
         *,
-        timeout: float = ...,
-        codec: Literal["json", "msgpack"],
-        exactly_once: bool = ...,
-        session_ttl: float = ...,
+        codec: AnyCodec,
+        **options: "Unpack[Options]",
     ) -> None: ...
     @overload
     def __init__(
         self,
-        endpoints: str | Sequence[str],
+        endpoints: Endpoints,
         *,
-        timeout: float = ...,
         codec: Codec[V],
-        exactly_once: bool = ...,
-        session_ttl: float = ...,
+        **options: "Unpack[Options]",
     ) -> None: ...
     def __init__(
         self,
-        endpoints: str | Sequence[str],
+        endpoints: Endpoints,
         *,
         timeout: float = 5.0,
         codec: CodecName | Codec[V] = "bytes",
@@ -122,26 +119,43 @@ class Client(Commands[V]):
         self._keeper = Keeper(tuple(self._routing.endpoints))
         self._end = weakref.finalize(self, self._keeper.stop)
 
+    @overload
     @classmethod
     def local(
-        cls,
-        folder: str | Path | None = None,
-        *,
-        timeout: float = 5.0,
-        exactly_once: bool = True,
-        session_ttl: float = TTL_S,
-    ) -> "Client[bytes]":
+        cls, folder: Folder = None, *, codec: Literal["bytes"] = ..., **options: "Unpack[Options]"
+    ) -> "Client[bytes]": ...
+    @overload
+    @classmethod
+    def local(
+        cls, folder: Folder = None, *, codec: Literal["str"], **options: "Unpack[Options]"
+    ) -> "Client[str]": ...
+    @overload
+    @classmethod
+    def local(
+        cls, folder: Folder = None, *, codec: AnyCodec, **options: "Unpack[Options]"
+    ) -> "Client[Any]": ...
+    @overload
+    @classmethod
+    def local(
+        cls, folder: Folder = None, *, codec: Codec[T], **options: "Unpack[Options]"
+    ) -> "Client[T]": ...
+    @classmethod
+    def local(
+        cls, folder: Folder = None, *, codec: Any = "bytes", **options: "Unpack[Options]"
+    ) -> "Client[Any]":
         """Return a client of the cluster that runs here: see :func:`local_endpoints`.
+
+        It takes ``codec``, ``timeout``, ``exactly_once`` and ``session_ttl`` as :class:`Client`
+        does.
 
         Raises:
             NoLocalCluster: there is none; the message says what is missing.
         """
-        return Client(
-            local_endpoints(folder),
-            timeout=timeout,
-            exactly_once=exactly_once,
-            session_ttl=session_ttl,
-        )
+        return Client(local_endpoints(folder), codec=codec_of(codec), **options)
+
+    def __repr__(self) -> str:
+        """Tell which cluster it is a client of, and how that is going."""
+        return shown(self, self._routing.endpoints, self.state, closed=self._closing)
 
     def watch(
         self,

@@ -21,7 +21,9 @@ else:
 Text: TypeAlias = str | bytes
 """A key, or a value of a client without a codec, as callers may write it."""
 
-CodecName: TypeAlias = Literal["bytes", "str", "json", "msgpack"]
+AnyCodec: TypeAlias = Literal["json", "msgpack"]
+"""Codecs of which nobody can say what type they give."""
+CodecName: TypeAlias = Literal["bytes", "str"] | AnyCodec
 
 
 class Codec(msgspec.Struct, Generic[V], frozen=True):

@@ -65,6 +65,12 @@ class Cursor(Generic[V]):
         if prev:
             self._fields["prev"] = True
 
+    def __repr__(self) -> str:
+        """Tell what is watched, and from where."""
+        what = "key" if "key" in self._fields else "prefix"
+        since = "now on" if self.next_rev is None else f"revision {self.next_rev}"
+        return f"{what} {self._fields[what]!r} from {since}"
+
     def begin(self, store_rev: int) -> None:
         """Begin with the first change after this revision."""
         self.next_rev = store_rev + 1
@@ -107,6 +113,10 @@ class Watch(Generic[V]):
         self._lock = threading.Lock()
         self._closed = False
         self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        """Tell what is watched, and from where."""
+        return f"<Watch of {self._cursor!r}{': closed' * self._closed}>"
 
     def __iter__(self) -> Self:
         """Return the watch itself."""

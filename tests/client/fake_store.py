@@ -116,6 +116,8 @@ class FakeStore:
                     "key_version": 1,
                 }
             case "delete":
+                if request.get("if_mod_rev", mod_rev) != mod_rev:
+                    return refusal("conflict", mod_rev=mod_rev, value=self.values.get(key))
                 existed = key in self.values
                 if existed:
                     self._drop(key, "delete")

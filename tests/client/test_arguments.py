@@ -1,6 +1,7 @@
 """What callers get wrong is said at once and clearly, and disturbs nobody else."""
 
 import asyncio
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -150,7 +151,9 @@ def test_a_value_that_can_t_be_read_is_shown_with_its_key(kind: str, store: Fake
         for call in (client.get, client.get_record):
             with pytest.raises(Undecodable, match=r"b'b' holds b'\{', which this client") as told:
                 call("b")
-            assert (told.value.key, told.value.stored) == (b"b", b"{")
+            again = copy.copy(told.value)  # taken apart and made anew, as between processes
+            for error in (told.value, again):
+                assert (error.key, error.stored, str(error)) == (b"b", b"{", str(told.value))
         with pytest.raises(Undecodable, match="b'b' holds"):
             client.range("")
 

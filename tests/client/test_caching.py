@@ -1,13 +1,15 @@
 """What ``@cached`` keeps and who computes it: step by step, in any order, in memory."""
 
+import datetime as dt
 import random
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from raftcache.client import Client, Conflict, codec
 from raftcache.client.recipes.caching import Caching, Found, cached
-from raftcache.errors import OutcomeUnknown
+from raftcache.errors import OutcomeUnknown, RequestError, TooLarge, Unreachable
 
 from .actor import Actor
 from .fake_store import FakeStore
@@ -126,6 +128,96 @@ def test_calls_are_told_apart_by_their_arguments() -> None:
     assert len(long) < 300
     assert long != cache.key_of(("x" * 5_001,), {})
     assert caching(key=lambda x: f"user-{x}").key_of((7,), {}).endswith(b"/user-7")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b"abc", "YWJj"),
+        ({1: 2}, {"1": 2}),
+        (dt.date(2020, 1, 1), "2020-01-01"),
+        (Decimal(1), "1"),
+        ([b"a"], ["YQ=="]),
+        (1, True),
+        (1, 1.0),
+    ],
+)
+def test_arguments_that_look_alike_in_json_are_told_apart(one: object, other: object) -> None:
+    """Who asked for the one must not be given the other's result."""
+    assert caching().key_of((one,), {}) != caching().key_of((other,), {})
+
+
+def test_arguments_are_known_again_whatever_their_order() -> None:
+    """Also that of a set of strings, which differs from process to process."""
+    words = [f"word-{number}" for number in range(50)]
+    for one, other in (
+        ({"a": 1, "b": b"2"}, {"b": b"2", "a": 1}),
+        ({*words}, {*words[::-1]}),
+        ((1, 2), [1, 2]),
+    ):
+        assert caching().key_of((one,), {}) == caching().key_of((other,), {})
+
+
+def test_what_can_not_be_told_apart_or_kept_is_said() -> None:
+    with pytest.raises(TypeError, match=r"arguments of .*slow have no form .*: name the call"):
+        caching().key_of((object(),), {})
+    with pytest.raises(TypeError, match="it has to give a str"):
+        caching(key=lambda x: x).key_of((7,), {})
+    with pytest.raises(TypeError, match=r"what .*slow returned can't be kept"):
+        caching().encode(object())
+    with pytest.raises(TypeError, match=r"can't be kept: Expected `int`, got `str`"):
+        caching().encode("not what it says")
+    with pytest.raises(TypeError, match="ttl is '60': it is a number of seconds"):
+        caching(ttl="60")
+
+
+def claimed(store: FakeStore, cache: Caching) -> tuple[Actor, Any]:
+    actor = Actor(store, lambda: cache.look_up(b"k"))
+    claim = actor.run().claim
+    assert claim is not None
+    return actor, claim
+
+
+def test_a_result_that_is_too_large_keeps_nobody_waiting(store: FakeStore) -> None:
+    cache = caching()
+    worker, claim = claimed(store, cache)
+    worker.fails = lambda request: TooLarge("as told") if request["op"] == "batch" else None
+
+    worker.begin_again(lambda: cache.keep(b"k", b"5", claim)).run()
+
+    assert store.values == {}
+
+
+@pytest.mark.parametrize("recipe", ["keep", "let_go"])
+@pytest.mark.parametrize("error", [Unreachable("as told"), OutcomeUnknown("as told")])
+def test_a_claim_that_could_not_be_given_back_is_given_back_later(
+    recipe: str, error: RequestError, store: FakeStore
+) -> None:
+    """Its worker lives on, and so would the claim: all others would wait in vain each time."""
+    cache = caching()
+    worker, claim = claimed(store, cache)
+    worker.fails = lambda _request: error
+    steps = cache.keep(b"k", b"5", claim) if recipe == "keep" else cache.let_go(claim)
+    worker.begin_again(lambda: steps).run()
+    assert set(store.values) == {b"k!"}
+
+    worker.fails = lambda _request: None
+    other = worker.begin_again(lambda: cache.look_up(b"other")).run()
+
+    assert set(store.values) == {b"other!"}
+    assert other.claim is not None
+
+
+def test_only_the_own_claim_is_given_back(store: FakeStore) -> None:
+    cache = caching()
+    worker, claim = claimed(store, cache)
+    store.expire(worker.session.id)
+    _, newer = claimed(store, cache)
+
+    worker.begin_again(lambda: cache.let_go(claim)).run()
+
+    assert store.revs[b"k!"] == (newer.create_rev, newer.create_rev)
+    assert b"k!" in store.values
 
 
 def test_conflict_is_what_a_second_claim_meets(store: FakeStore) -> None:

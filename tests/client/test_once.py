@@ -225,14 +225,16 @@ def test_a_pipeline_has_its_results_at_its_end(kind: str, store: FakeStore) -> N
     with playing(store) as nodes, connected(kind, *nodes) as client:
         pipe = client.pipeline()
         first, second, third = pipe.incr("n"), pipe.get("n"), pipe.set("n", "x", if_mod_rev=77)
+        fourth = pipe.get_record("n")
+        assert (repr(first), len(pipe)) == ("<Deferred: not sent yet>", 4)
         with pytest.raises(RuntimeError, match="with"):
             first.result()
         client.run(pipe.send())
 
         assert first.result() == 1
-        record = second.result()
-        assert record is not None
-        assert record.value == b"1"
+        assert repr(first) == "<Deferred: 1>"
+        assert second.result() == b"1"
+        assert fourth.result().value == b"1"
         with pytest.raises(Conflict):
             third.result()
         assert len(pipe) == 0

@@ -52,6 +52,10 @@ def test_what_can_not_be_encoded_is_refused_where_it_is_said() -> None:
 
     with pytest.raises(TypeError):
         pipe.set("k", object())
+    with pytest.raises(ValueError, match="ttl is -1"):
+        pipe.set("k", 1, ttl=-1)
+    with pytest.raises(TypeError, match="'get k' is no operation"):
+        pipe.add("get k")  # type: ignore[arg-type]
     assert len(pipe) == 0
 
 

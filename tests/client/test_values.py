@@ -1,5 +1,6 @@
 """What values are to a program, which cluster is meant, and what type checkers make of it."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from raftcache.client import Client, Codec, NoLocalCluster, connect, local_endpoints
+from raftcache.client import AsyncClient, Client, Codec, NoLocalCluster, connect, local_endpoints
 
 from .both import BOTH_CLIENTS, connected, playing
 from .fake_store import FakeStore
@@ -95,6 +96,18 @@ def test_the_environment_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert local_endpoints(tmp_path) == ("tcp://127.0.0.1:7401",)
 
 
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_the_client_of_a_folder_takes_all_options(kind: Any, unset: None, tmp_path: Path) -> None:
+    cluster_in(tmp_path)
+    client = kind.local(tmp_path, codec="json", timeout=1, session_ttl=2, exactly_once=False)
+
+    assert repr(client) == f"<{kind.__name__} of tcp://127.0.0.1:7401: no session yet>"
+    with pytest.raises(ValueError, match="one of bytes, str, json"):
+        kind.local(tmp_path, codec="yaml")
+    asyncio.run(client.close()) if kind is AsyncClient else client.close()
+    assert repr(client).endswith(": closed>")
+
+
 def test_what_is_missing_is_said(unset: None, tmp_path: Path) -> None:
     with pytest.raises(NoLocalCluster, match=r"RAFTCACHE_ENDPOINTS is not set.*bin/cluster up"):
         local_endpoints(tmp_path)
@@ -128,7 +141,8 @@ def blocking(cache: Client) -> int:
     for event in cache.watch(prefix="k"):
         assert_type(event.value, bytes | None)
     with cache.pipeline() as pipe:
-        hits = pipe.incr("hits")
+        hits, seen = pipe.incr("hits"), pipe.get("seen")
+    assert_type(seen.result(), bytes | None)
     assert_type(hits.result(), int)
     return cache.set("k", "v", ttl=1.5)
 
@@ -145,6 +159,8 @@ with connect("tcp://127.0.0.1:1") as plain, Client("tcp://127.0.0.1:1", codec="s
 numbers = Client("tcp://127.0.0.1:1", codec=Codec(lambda n: b"%d" % n, int))
 assert_type(numbers.get("k"), int | None)
 assert_type(Client.local(), Client[bytes])
+assert_type(Client.local(codec="str", timeout=1), Client[str])
+assert_type(AsyncClient.local("folder", codec=Codec(lambda n: b"%d" % n, int)), AsyncClient[int])
 """
 
 

@@ -32,6 +32,7 @@ def test_a_watch_tells_every_change_in_order(kind: str, store: FakeStore) -> Non
     with playing(store) as nodes, connected(kind, *nodes) as client:
         client.set("a/1", "v")
         watch = client.watch(prefix="a/", from_rev=1)
+        assert "Watch of prefix b'a/' from revision 1>" in repr(watch)
         client.set("b/1", "elsewhere")
         client.set("a/1", "w")
         client.delete("a/1")

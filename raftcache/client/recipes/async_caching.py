@@ -42,7 +42,8 @@ def async_cached(
                 await perform_async(client, caching.let_go(found.claim))
                 raise
             await perform_async(client, caching.keep(name, value, found.claim))
-            return result
+            computed: R = caching.decode(value)  # just what all others get
+            return computed
 
         return call
 

@@ -9,18 +9,22 @@ import functools
 import hashlib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, ParamSpec, TypeGuard, TypeVar, get_type_hints
 
 import msgspec
 
-from ...errors import Conflict, RequestError
+from ...errors import Conflict, DefiniteError, NoLeader, RequestError, Unreachable
 from ..records import Delete, Fence, Record, Set
 from ..sync import Client
 from .steps import PLANS, Changed, Steps, deadline_of, left, perform
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_to_json: Final = msgspec.json.Encoder(order="deterministic")
+_to_msgpack: Final = msgspec.msgpack.Encoder(order="deterministic")
+_PLAIN: Final = frozenset({type(None), bool, int, float, str})
 
 KEY_BYTES: Final = 200
 """Arguments that take more than this stand in the key as a digest."""
@@ -48,6 +52,9 @@ class Caching:
         wait: float,
         key: Callable[..., str] | None,
     ) -> None:
+        for name, seconds in (("ttl", ttl), ("stale", stale), ("wait", wait)):
+            if not isinstance(seconds, int | float):
+                raise TypeError(f"{name} is {seconds!r}: it is a number of seconds")
         if not 0 < ttl < math.inf or not 0 <= stale < math.inf:
             raise ValueError("ttl is more than 0 seconds, and stale is not negative")
         self._name = f"{function.__module__}.{function.__qualname__}"
@@ -56,6 +63,8 @@ class Caching:
         self._wait = wait
         self._key = key
         self._decoder = msgspec.msgpack.Decoder(result)
+        self._owed: set[Fence] = set()
+        """Claims that could not be given back: the next call does, before anything else."""
 
     def key_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """Return the key of a call.
@@ -64,16 +73,34 @@ class Caching:
             TypeError: arguments that have no form of their own need ``key``.
         """
         if self._key is not None:
-            shown = self._key(*args, **kwargs).encode()
+            named = self._key(*args, **kwargs)
+            if not isinstance(named, str):
+                raise TypeError(f"key= of {self._name} gave {named!r}: it has to give a str")
+            shown = named.encode()
         else:
-            shown = msgspec.json.encode([args, sorted(kwargs.items())])
+            try:
+                shown = _shown([args, sorted(kwargs.items())])
+            except (TypeError, ValueError) as error:
+                raise TypeError(
+                    f"arguments of {self._name} have no form that tells them apart ({error}): name"
+                    " the call yourself, with key="
+                ) from error
         if len(shown) > KEY_BYTES:
             shown = hashlib.blake2b(shown, digest_size=20).hexdigest().encode()
         return b"cached/" + self._name.encode() + b"/" + shown
 
     def encode(self, result: object) -> bytes:
-        """Return a result as it is kept."""
-        return msgspec.msgpack.encode(result)
+        """Return a result as it is kept.
+
+        Raises:
+            TypeError: MessagePack has no form for it, or it is not what the function says.
+        """
+        try:
+            value = msgspec.msgpack.encode(result)
+            self.decode(value)
+        except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+            raise TypeError(f"what {self._name} returned can't be kept: {error}") from error
+        return value
 
     def decode(self, value: bytes) -> Any:
         """Return a result from what was kept and found by :meth:`look_up`."""
@@ -84,6 +111,8 @@ class Caching:
         deadline = deadline_of(self._wait)
         claim = key + b"!"
         try:
+            for owed in [*self._owed]:
+                yield from self.let_go(owed)
             while True:
                 record = self._ours((yield PLANS.get_record(key, local=False)))
                 if self._is_fresh(record):
@@ -128,17 +157,61 @@ class Caching:
         life = self._ttl + self._stale
         try:
             yield PLANS.batch([Set(key, value, ttl=life, fence=claim), Delete(claim.key)])
-        except RequestError:
-            return  # it is computed again another time
+        except (NoLeader, Unreachable):
+            self._owed.add(claim)  # it is computed again another time
+        except DefiniteError:
+            yield from self.let_go(claim)  # nothing was done: it is too large, say
+        except BaseException as error:
+            self._owed.add(claim)
+            if not isinstance(error, RequestError):
+                raise
 
     def let_go(self, claim: Fence | None) -> Steps[None]:
         """Give a claim back without a value: the function failed."""
         if claim is None:
             return
         try:
-            yield PLANS.delete(Delete(claim.key))
-        except RequestError:
-            return  # it goes with the session
+            yield PLANS.delete(Delete(claim.key, if_mod_rev=claim.create_rev))
+        except Conflict:
+            self._owed.discard(claim)  # it went with its session, and another has claimed since
+        except BaseException as error:
+            # While its session lives it would keep all others waiting.
+            self._owed.add(claim)
+            if not isinstance(error, RequestError):
+                raise
+        else:
+            self._owed.discard(claim)
+
+
+def _shown(arguments: list[Any]) -> bytes:
+    """Return arguments as JSON, and what JSON does not tell apart (b"YQ==" and "a") as a digest."""
+    try:
+        shown = _to_json.encode(arguments)
+        packed = _to_msgpack.encode
+    except TypeError:  # numbers as keys can't be sorted: then the order counts
+        shown = msgspec.json.encode(arguments)
+        packed = msgspec.msgpack.encode
+    strange = [*_strange_types(arguments)]
+    if not strange:
+        return shown
+    digest = hashlib.blake2b(" ".join(strange).encode(), digest_size=8)
+    digest.update(packed(arguments))
+    return shown + b"~" + digest.hexdigest().encode()
+
+
+def _strange_types(value: object) -> Iterator[str]:
+    """Yield the types of all values that JSON writes as it writes others."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list | tuple):
+            waiting.extend(one)
+        elif type(one) is dict:
+            waiting.extend(one.values())
+            if any(type(key) is not str for key in one):
+                yield "keys"
+        elif type(one) not in _PLAIN:
+            yield f"{type(one).__module__}.{type(one).__qualname__}"
 
 
 def result_type(function: Callable[..., Any]) -> Any:
@@ -167,7 +240,8 @@ def cached(
     A call is known by the function's module and name, and by its arguments, as JSON, or by what
     ``key`` makes of them: programs that share a cluster do not call different functions alike, as
     two ``report`` of two scripts (``__main__``) would be. Results are kept as MessagePack, and come
-    back as the type that the function is annotated with; one that does not fit it is computed anew.
+    back, the first time too, as the type that the function is annotated with; without annotation as
+    MessagePack has them: a tuple as a list.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -189,7 +263,8 @@ def cached(
                 perform(client, caching.let_go(found.claim))
                 raise
             perform(client, caching.keep(name, value, found.claim))
-            return result
+            computed: R = caching.decode(value)  # just what all others get
+            return computed
 
         return call
 
