@@ -16,6 +16,7 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("leads alone before its vote is on its disk", {"nodes": 1}, "leads by its own vote too"),
     ("asks for votes before its own is on its disk", {}, "own vote is durable before"),
     ("draws the same election timeout every time", {}, "election timeouts are random"),
+    ("takes proposals while it hands over", {"faults": ["transfer"]}, "nothing is proposed while"),
     ("never steps down without a quorum", LONG_CUTS, "no majority spoke to it"),
     ("follows nobody else once it has heard a leader", LONG_CUTS, "nobody sticks to a leader"),
     ("claims in its answer all that it holds", {"faults": ["overthrow"]}, "is on the disk of"),
