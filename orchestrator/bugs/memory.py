@@ -69,9 +69,9 @@ MEMORY_BUGS = (
         (
             Edit(
                 f"{_SESSIONS}.look_up",
-                "return _answer(recorded, seq, digest)",
-                "recorded = session.answers.get(seq - 1) or recorded\n"
-                "        return _answer(recorded, seq, recorded.digest)",
+                "        return answer_of(recorded, seq, digest)\n    run =",
+                "        recorded = session.answers.get(seq - 1) or recorded\n"
+                "        return answer_of(recorded, seq, recorded.digest)\n    run =",
             ),
         ),
     ),

@@ -74,7 +74,7 @@ TIME_BUGS = (
         "a key has one deadline",
         (
             Edit(
-                f"{_KEYSPACE}:Keyspace.place",
+                f"{_KEYSPACE}:Keyspace._untie",
                 "self._move_deadline(key, before.deadline_ms, 0)",
                 "pass",
             ),

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ..store.commands import Batch, Get, Once, OnceRun, Operation, Unnumbered
+from ..store.commands import Batch, Get, Once, OnceRun, Operation
 from ..store.commands import Set as SetCommand
 from ..store.digests import pack_digests
 from .limits import BATCH_OPS_MAX, KEY_BYTES_MAX
@@ -73,7 +73,7 @@ def as_run(operations: list[Operation]) -> Batch | OnceRun:
             and all((one.session, one.ack) == (first.session, first.ack) for one in numbered)
         ):
             digests = pack_digests([one.digest for one in numbered])
-            ops = tuple([one.op for one in numbered])
+            ops: tuple[Any, ...] = tuple([one.op for one in numbered])
             return OnceRun(first.session, first.seq, first.ack, digests, ops)
     return Batch(tuple(operations))
 
@@ -90,5 +90,4 @@ def _run_of(wire: AnyWire, seqs: list[Any], sets: list[SetCommand]) -> OnceRun |
     if first <= ack or seqs != [*range(first, first + count)]:
         return None
     digests = pack_digests([digest_of(one) for one in sets])
-    ops: tuple[Unnumbered, ...] = tuple(sets)
-    return OnceRun(wire.session, first, ack, digests, ops)
+    return OnceRun(wire.session, first, ack, digests, tuple(sets))

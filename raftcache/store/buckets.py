@@ -14,49 +14,51 @@ from zlib import crc32
 _T = TypeVar("_T")
 
 _BUCKETS: Final = 256
-_MASK: Final = _BUCKETS - 1
+BUCKET_MASK: Final = _BUCKETS - 1
+"""A key's ``crc32`` and this: the number of its dict."""
 
 
 class Buckets(Generic[_T]):
     """A map without an order and without a length of its own."""
 
-    __slots__ = ("_dicts",)
+    __slots__ = ("dicts",)
 
     def __init__(self) -> None:
-        self._dicts: list[dict[bytes, _T]] = [{} for _ in range(_BUCKETS)]
+        self.dicts: list[dict[bytes, _T]] = [{} for _ in range(_BUCKETS)]
+        """For who has a key's ``crc32`` already."""
 
     def get(self, key: bytes) -> _T | None:
         """Return what is under ``key``, or None."""
-        return self._dicts[crc32(key) & _MASK].get(key)
+        return self.dicts[crc32(key) & BUCKET_MASK].get(key)
 
     def __getitem__(self, key: bytes) -> _T:
         """Return what is under ``key``, which must be there."""
-        return self._dicts[crc32(key) & _MASK][key]
+        return self.dicts[crc32(key) & BUCKET_MASK][key]
 
     def __setitem__(self, key: bytes, item: _T) -> None:
         """Put ``item`` under ``key``."""
-        self._dicts[crc32(key) & _MASK][key] = item
+        self.dicts[crc32(key) & BUCKET_MASK][key] = item
 
     def __delitem__(self, key: bytes) -> None:
         """Take away ``key``, which must be there."""
-        del self._dicts[crc32(key) & _MASK][key]
+        del self.dicts[crc32(key) & BUCKET_MASK][key]
 
     def __contains__(self, key: bytes) -> bool:
         """Tell whether there is such a key."""
-        return key in self._dicts[crc32(key) & _MASK]
+        return key in self.dicts[crc32(key) & BUCKET_MASK]
 
     def update(self, items: Iterable[tuple[bytes, _T]]) -> None:
         """Put many items under their keys."""
-        dicts = self._dicts
+        dicts = self.dicts
         for key, item in items:
-            dicts[crc32(key) & _MASK][key] = item
+            dicts[crc32(key) & BUCKET_MASK][key] = item
 
     def dismantle(self, count: int) -> bool:
         """Drop ``count`` keys, or what is left; True: nothing is left.
 
         Nothing can be looked up or put in any more.
         """
-        dicts = self._dicts
+        dicts = self.dicts
         while dicts and count > 0:
             last = dicts[-1]
             for _ in range(min(count, len(last))):

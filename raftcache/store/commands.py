@@ -177,7 +177,7 @@ class OnceRun(
     first_seq: int
     ack: int
     digests: bytes
-    ops: tuple["Unnumbered", ...]
+    ops: tuple[Single | Fenced, ...]
 
     def unrolled(self) -> Batch:
         """Return the batch that does the same, each operation under its own number."""

@@ -21,6 +21,7 @@ from typing import Final
 from .buckets import Buckets
 from .listeners import Bindings, Watcher
 from .ordered import OrderedKeys
+from .plain_sets import PlainSets
 from .records import (
     DELETE,
     MASK,
@@ -43,7 +44,7 @@ TELLING_VERSION: Final = 3
 """The first version of commands whose history tells the kind of each change."""
 
 
-class Keyspace:
+class Keyspace(PlainSets):
     """An ordered map from keys to records, with revisions.
 
     ``store_rev`` rises by 1 with each change, but for those that share one. ``oldest_rev`` is the
@@ -174,10 +175,7 @@ class Keyspace:
         else:
             self._payload_bytes += len(record.value) - len(before.value)
             digest_sum = self._digest_sum - record_digest(key, before)
-            if before.deadline_ms:
-                self._move_deadline(key, before.deadline_ms, 0)
-            if before.session:
-                self._unbind(key, before)
+            self._untie(key, before)
         if record.deadline_ms:
             self._move_deadline(key, 0, record.deadline_ms)
         if record.session and self.bindings is not None:
@@ -192,10 +190,7 @@ class Keyspace:
         self._ordered.remove(key)
         self._payload_bytes -= len(key) + len(before.value)
         self._digest_sum = (self._digest_sum - record_digest(key, before)) & MASK
-        if before.deadline_ms:
-            self._move_deadline(key, before.deadline_ms, 0)
-        if before.session:
-            self._unbind(key, before)
+        self._untie(key, before)
         self._remember(self._open_rev or self.store_rev + 1, key, before, kind)
 
     def remove_all(self, items: list[tuple[bytes, Record]]) -> None:
@@ -237,8 +232,10 @@ class Keyspace:
             deadlines.add((deadline_ms, key))
         self.next_deadline_ms = deadlines[0][0] if len(deadlines) else NEVER
 
-    def _unbind(self, key: bytes, before: Record) -> None:
-        if self.bindings is not None:
+    def _untie(self, key: bytes, before: Record) -> None:
+        if before.deadline_ms:
+            self._move_deadline(key, before.deadline_ms, 0)
+        if before.session and self.bindings is not None:
             self.bindings.unbind(before.session, key)
 
     def _remember(self, rev: int, key: bytes, before: Record | None, kind: int) -> None:

@@ -45,6 +45,7 @@ from .commands import (
     decode_entry,
 )
 from .keyspace import Keyspace
+from .plain_sets import are_plain
 from .reading import StoreLimits
 from .records import EXPIRE
 from .results import CompactResult, ExpireResult, Failure, Result, SingleResult
@@ -171,8 +172,8 @@ class StateMachine(SessionWriter):
         """
         assert index == self.last_applied + 1, "entries are applied in order and once"
         stamp_ms, commands = decode_entry(data)
+        keyspace = self._keyspace
         if stamp_ms is not None:
-            keyspace = self._keyspace
             assert stamp_ms >= keyspace.time_ms, "cluster time never falls"
             keyspace.time_ms = stamp_ms
             if keyspace.next_deadline_ms <= stamp_ms or keyspace.sessions.due_ms <= stamp_ms:
@@ -180,12 +181,15 @@ class StateMachine(SessionWriter):
             # The answers to an entry's own reads must be the same on every server.
             self._shown_ms = stamp_ms
         results: list[Result] = []
-        handlers = self._handlers
-        reply_bytes = self._limits.reply_bytes
-        for command in commands:
-            self._budget = reply_bytes
-            self._deletable = DELETED_MAX
-            results.append(handlers[type(command)](command))
+        if keyspace.is_undisturbed and are_plain(commands):
+            results += keyspace.put_all(commands)
+        else:
+            handlers = self._handlers
+            reply_bytes = self._limits.reply_bytes
+            for command in commands:
+                self._budget = reply_bytes
+                self._deletable = DELETED_MAX
+                results.append(handlers[type(command)](command))
         self._advance(index)
         return results
 

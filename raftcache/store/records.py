@@ -145,8 +145,13 @@ def record_digest(key: bytes, record: Record) -> int:
     Records are combined by addition, in which only what went through the multiplication and the
     shift can no longer cancel out: two records that swapped their revisions must be noticed.
     """
+    return checked_digest(crc32(key), record)
+
+
+def checked_digest(key_check: int, record: Record) -> int:
+    """Return what :func:`record_digest` does; ``key_check`` is the key's ``crc32``."""
     revisions = _pack_revisions(record.mod_rev, record.create_rev, record.key_version)
-    high = crc32(revisions, crc32(key))
+    high = crc32(revisions, key_check)
     mixed = (high << 32 | crc32(record.value, high)) * _MIX & MASK
     digest = mixed ^ mixed >> 29
     return digest if type(record) is Record else _lived_digest(digest, record)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from .commands import CloseSession, KeepAlive, Once, OnceRun, OpenSession
+from .commands import Batch, CloseSession, KeepAlive, Once, OnceRun, OpenSession
 from .digests import DIGEST_BYTES
 from .records import DELETE, EXPIRE
 from .results import BatchResult, Dropped, Result, SessionResult, SingleResult
@@ -63,10 +63,9 @@ class SessionWriter(Transactor):
         assert len(command.digests) == DIGEST_BYTES * len(ops), "each operation has its digest"
         if not sessions.admits_run(session, first_seq, len(ops), command.ack):
             return self._batch(command.unrolled())
-        handlers = self._handlers
-        results = [handlers[type(op)](op) for op in ops]
-        sessions.record_run(session, first_seq, command.digests, results)
-        return BatchResult(results)
+        done = self._batch(Batch(ops))
+        sessions.record_run(session, first_seq, command.digests, done.results)
+        return done
 
     def _affordable(self, answer: Result) -> Result:
         """Return a recorded answer, or that there was one if the reply has no room for it."""

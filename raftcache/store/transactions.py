@@ -13,6 +13,7 @@ import msgspec
 from .commands import Batch, Fenced, Range, Step, Txn
 from .draft import Draft
 from .extensions import Compare, DeleteRange, Evict, Touch
+from .plain_sets import are_plain
 from .reading import StoreLimits
 from .records import EVICT, Span
 from .results import (
@@ -46,6 +47,8 @@ class Transactor(Writer):
         """How many keys the command that is done now may still delete by ranges."""
 
     def _batch(self, command: Batch) -> BatchResult:
+        if self._keyspace.is_undisturbed and are_plain(command.ops):
+            return BatchResult(self._keyspace.put_all(command.ops))
         handlers = self._handlers
         return BatchResult([handlers[type(op)](op) for op in command.ops])
 

@@ -32,7 +32,7 @@ def test_keys_that_differ_only_in_a_number_are_spread_evenly() -> None:
 
     buckets.update((b"user:%08d:name" % number, number) for number in range(64_000))
 
-    sizes = [len(each) for each in buckets._dicts]
+    sizes = [len(each) for each in buckets.dicts]
     assert sum(sizes) == 64_000
     assert max(sizes) < 2 * 64_000 / len(sizes)
 
@@ -44,6 +44,6 @@ def test_buckets_are_dismantled_bit_by_bit() -> None:
     steps = 0
     while not buckets.dismantle(100):
         steps += 1
-        assert sum(len(each) for each in buckets._dicts) == 1_000 - 100 * steps
+        assert sum(len(each) for each in buckets.dicts) == 1_000 - 100 * steps
 
     assert steps in {9, 10}

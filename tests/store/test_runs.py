@@ -16,7 +16,6 @@ from raftcache.store.commands import (
     OpenSession,
     RaiseVersion,
     Set,
-    Unnumbered,
     encode_commands,
     version_of,
 )
@@ -55,7 +54,7 @@ class Log:
         return self.apply(command)[0]
 
 
-def run_of(first_seq: int, *ops: Unnumbered, ack: int = 0, session: int = 1) -> OnceRun:
+def run_of(first_seq: int, *ops: Any, ack: int = 0, session: int = 1) -> OnceRun:
     """Return a run; a digest is of no more worth than a test needs."""
     digests = pack_digests([len(str(op)) for op in ops])
     return OnceRun(session, first_seq, ack, digests, ops)
