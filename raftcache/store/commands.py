@@ -31,12 +31,14 @@ from .extensions import (
     Touch,
 )
 from .operations import (
+    CheckDigest,
     Delete,
     Expire,
     Get,
     Incr,
     IncrExpiring,
     Invalid,
+    RaiseVersion,
     Range,
     Set,
     SetExpiring,
@@ -196,26 +198,6 @@ Fencible: TypeAlias = Single | Batch | Txn
 
 Unnumbered: TypeAlias = Fencible | Fenced
 """What may be done once, under a number."""
-
-
-class RaiseVersion(
-    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=11
-):
-    """Allow entries and snapshots up to ``version`` from now on. Since version 2."""
-
-    version: int
-
-
-class CheckDigest(
-    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=12
-):
-    """State that most servers had this digest after the entry at ``index``. Since version 2.
-
-    It changes nothing; a server whose own was another one must stop.
-    """
-
-    index: int
-    digest: int
 
 
 Mutation: TypeAlias = Unnumbered | Once | OnceRun

@@ -1,4 +1,4 @@
-"""What is done to keys, one command each: the operations of command versions 1 and 2.
+"""What is done to keys, and what servers state: the commands of versions 1 and 2.
 
 They are part of the log's format (``commands``), so nothing about them is ever changed.
 """
@@ -121,3 +121,23 @@ class Expire(
 
     key: bytes
     ttl_ms: int | None
+
+
+class RaiseVersion(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=11
+):
+    """Allow entries and snapshots up to ``version`` from now on. Since version 2."""
+
+    version: int
+
+
+class CheckDigest(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True, tag=12
+):
+    """State that most servers had this digest after the entry at ``index``. Since version 2.
+
+    It changes nothing; a server whose own was another one must stop.
+    """
+
+    index: int
+    digest: int

@@ -5,6 +5,7 @@ for bit; tests hold the two equal. Nothing is here but speed: in the loop no cal
 spared, and each sum is written back once.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .listeners import Watcher
 
 
-class PlainSets:
+class PlainSets(ABC):
     """The part of the keyspace that sets many keys at a time."""
 
     store_rev: int
@@ -79,16 +80,16 @@ class PlainSets:
         self._history_bytes += history_bytes
         if self.fresh is not None:
             self.fresh.extend(changes)
-        self._forget()
+        self.forget()
         return results
 
+    @abstractmethod
     def _untie(self, key: bytes, before: Record) -> None:
         """Let ``key``, where ``before`` is, have no deadline and be bound to no session."""
-        raise NotImplementedError
 
-    def _forget(self) -> None:
+    @abstractmethod
+    def forget(self, up_to: int = 0) -> None:
         """Bring the past back within its bounds."""
-        raise NotImplementedError
 
 
 def are_plain(ops: Sequence[Any]) -> TypeGuard[Sequence[Set]]:

@@ -96,6 +96,7 @@ def test_the_hash_seed_of_a_process_decides_nothing(program: str, seeds: int) ->
 
 
 ALLOWED_IMPORTS = {
+    "abc",
     "collections",
     "collections.abc",
     "dataclasses",
