@@ -90,7 +90,8 @@ class Keyspace(PlainSets):
         """The weight of all records, by the formula of the cluster's version."""
         weights = self._weights
         records = weights.record_bytes * len(self._ordered)
-        return self._payload_bytes + records + weights.deadline_bytes * len(self._deadlines)
+        deadlines = weights.deadline_bytes * len(self._deadlines)
+        return self._payload_bytes + records + deadlines + self.sessions.keys_weight
 
     def weigh(self, key: bytes, value_bytes: int, *, timed: bool) -> int:
         """Return what a record weighs whose value has so many bytes; ``timed``: with a deadline."""

@@ -13,6 +13,11 @@ import msgspec
 from .digests import DIGEST_BYTES, unpack_digests
 from .results import Dropped, Failure, Result, SingleResult
 
+BINDER_BYTES: Final = 150
+"""What a session weighs, among the keys, for having any that die with it,"""
+BOUND_BYTES: Final = 84
+"""and for each of them. Measured, as the other weights of the keys; part of command version 3."""
+
 MASK: Final = 2**64 - 1
 _MIX: Final = 0x94D049BB133111EB  # odd, bits well spread, from splitmix64
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -79,6 +84,12 @@ class Session:
     keys: dict[bytes, None] = field(default_factory=dict)
     """The keys that die with it. Follows from the records, so it is no part of a snapshot."""
     share: int = 0
+
+    @property
+    def keys_weight(self) -> int:
+        """What it takes to know which keys die with it."""
+        keys = len(self.keys)
+        return BINDER_BYTES + BOUND_BYTES * keys if keys else 0
 
     def copy(self) -> "Session":
         """Return the session as it is now, without its keys."""

@@ -64,7 +64,8 @@ class Sessions:
 
     ``last_id`` is the newest id that was ever given, 0: none was. ``floor_ms`` is the cluster time
     at which the present term began. ``due_ms`` is not after the end of any session, and is
-    :data:`NO_DEADLINE` where there are none. ``weight`` is what the table weighs.
+    :data:`NO_DEADLINE` where there are none. ``weight`` is what the table weighs, and
+    ``keys_weight``, which counts among the keys, to know which of them are bound.
     """
 
     def __init__(self, limits: SessionLimits | None = None) -> None:
@@ -72,7 +73,7 @@ class Sessions:
         self.last_id = 0
         self.floor_ms = 0
         self.due_ms = NO_DEADLINE
-        self.weight = 0
+        self.weight = self.keys_weight = 0
         self.on_change: Callable[[Session], None] | None = None
         """Is shown each session before it changes or ends: a snapshot is being taken."""
         self._table: dict[int, Session] = {}  # ids only rise, so it is in their order
@@ -142,6 +143,7 @@ class Sessions:
         self._digest_sum -= sum([run.share for run in session.runs])
         self._digest_sum &= MASK
         self.weight -= SESSION_BYTES + _weight(session)
+        self.keys_weight -= session.keys_weight
         return sorted(session.keys)
 
     def next_due(self, time_ms: int) -> int | None:
@@ -252,13 +254,18 @@ class Sessions:
 
     def bind(self, session_id: int, key: bytes) -> None:
         """Let ``key`` die with a session. Assumes that :meth:`refusal_to_bind` had none."""
-        self._table[session_id].keys[key] = None
+        session = self._table[session_id]
+        self.keys_weight -= session.keys_weight
+        session.keys[key] = None
+        self.keys_weight += session.keys_weight
 
     def unbind(self, session_id: int, key: bytes) -> None:
         """Let ``key`` live on when the session ends; of no effect while that ends."""
         session = self._table.get(session_id)
         if session is not None:
+            self.keys_weight -= session.keys_weight
             session.keys.pop(key, None)
+            self.keys_weight += session.keys_weight
 
     def refusal_to_bind(self, session_id: int, key: bytes) -> Failure | None:
         """Return why ``key`` can't be bound to a session; None: it can."""

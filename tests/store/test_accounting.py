@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 import raftcache
-from raftcache.store.commands import Batch, Delete, Expire, RaiseVersion, Set, SetExpiring
+from raftcache.store.commands import (
+    Batch,
+    CloseSession,
+    Delete,
+    Expire,
+    OpenSession,
+    RaiseVersion,
+    Set,
+    SetExpiring,
+    SetFully,
+)
 from raftcache.store.machine import StateMachine
 
 from .snapshots import assert_same, restored, slices_of
@@ -15,10 +25,12 @@ from .test_expiry import at
 
 PROGRAM = """
 import gc, os, sys
-from raftcache.store.commands import RaiseVersion, Set, SetExpiring, encode_commands
+from raftcache.store.commands import (
+    OpenSession, RaiseVersion, Set, SetExpiring, SetFully, encode_commands
+)
 from raftcache.store.machine import StateMachine, StoreLimits
 
-count, size, timed = map(int, sys.argv[1:])
+count, size, timed, sessions = map(int, sys.argv[1:])
 
 def resident() -> int:
     with open("/proc/self/statm") as file:
@@ -26,11 +38,18 @@ def resident() -> int:
 
 machine = StateMachine(StoreLimits(history_changes=100))
 machine.apply(1, encode_commands([RaiseVersion(3)], 0))
+for _ in range(sessions):
+    machine.apply(machine.last_applied + 1, encode_commands([OpenSession(10**7)], 1))
 begun = resident()
 for first in range(0, count, 500):
     # A prime walks through all keys in an order that is not theirs.
     keys = [b"key:%010d" % (number * 982451653 % count) for number in range(first, first + 500)]
-    if timed:
+    if sessions:
+        commands = [
+            SetFully(key, os.urandom(size), None, False, 1 + (first + number) % sessions)
+            for number, key in enumerate(keys)
+        ]
+    elif timed:
         commands = [SetExpiring(key, os.urandom(size), 10**9 + first) for key in keys]
     else:
         commands = [Set(key, os.urandom(size)) for key in keys]
@@ -45,11 +64,18 @@ print((resident() - begun) / machine.data_bytes)
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux' /proc")
 @pytest.mark.parametrize(
-    ("count", "size", "timed"), [(100_000, 100, 0), (40_000, 1024, 0), (60_000, 100, 1)]
+    ("count", "size", "timed", "sessions"),
+    [
+        pytest.param(100_000, 100, 0, 0, id="small"),
+        pytest.param(40_000, 1024, 0, 0, id="large"),
+        pytest.param(60_000, 100, 1, 0, id="timed"),
+        pytest.param(20_000, 100, 0, 20_000, id="a session each"),
+        pytest.param(50_000, 100, 0, 500, id="bound to some sessions"),
+    ],
 )
-def test_it_is_what_the_process_takes(count: int, size: int, timed: int) -> None:
+def test_it_is_what_the_process_takes(count: int, size: int, timed: int, sessions: int) -> None:
     """Within 15 %: who gives a cache so much memory finds it to take so much."""
-    arguments = [str(count), str(size), str(timed)]
+    arguments = map(str, (count, size, timed, sessions))
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         cwd=Path(raftcache.__file__).parents[1],
@@ -75,3 +101,19 @@ def test_the_formula_of_each_version() -> None:
     assert_same(restored(slices_of(machine)), machine)
     at(machine, 3, Delete(b"key"), Delete(b"timed"))
     assert machine.data_bytes == 0
+
+
+def test_what_is_bound_weighs_more() -> None:
+    """For as long as it is: until the key goes, is written anew, or its session ends."""
+    machine = StateMachine()
+    at(machine, 0, RaiseVersion(3), OpenSession(1_000), OpenSession(1_000))
+    at(machine, 0, *(SetFully(key, b"", None, False, 1) for key in (b"a", b"b", b"c", b"d")))
+    assert machine.data_bytes == 4 * (216 + 1 + 84) + 150
+    at(machine, 0, SetFully(b"a", b"", None, False, 2), SetFully(b"b", b"", None, False, 1))
+    assert machine.data_bytes == 4 * (216 + 1 + 84) + 2 * 150
+    assert_same(restored(slices_of(machine)), machine)
+
+    at(machine, 0, Set(b"a", b""), Delete(b"b"))
+    assert machine.data_bytes == 3 * (216 + 1) + 2 * 84 + 150
+    at(machine, 0, CloseSession(1))
+    assert machine.data_bytes == 216 + 1
