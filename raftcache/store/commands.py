@@ -203,17 +203,9 @@ Unnumbered: TypeAlias = Fencible | Fenced
 Mutation: TypeAlias = Unnumbered | Once | OnceRun
 """What clients ask for."""
 
-Command: TypeAlias = (
-    Mutation
-    | OpenSession
-    | KeepAlive
-    | CloseSession
-    | RaiseVersion
-    | CheckDigest
-    | Touch
-    | Evict
-    | Compact
-)
+AboutSession: TypeAlias = OpenSession | KeepAlive | CloseSession
+
+Command: TypeAlias = Mutation | AboutSession | RaiseVersion | CheckDigest | Touch | Evict | Compact
 """What the log holds."""
 
 Query: TypeAlias = Get | Range | Batch
@@ -222,18 +214,8 @@ Query: TypeAlias = Get | Range | Batch
 _TIMED: Final = frozenset({SetExpiring, IncrExpiring, Expire})
 _OF_VERSION_3: Final = frozenset(
     {
-        OpenSession,
-        KeepAlive,
-        CloseSession,
-        Once,
-        OnceRun,
-        Fenced,
-        SetFully,
-        Touch,
-        DeleteRange,
-        Txn,
-        Evict,
-        Compact,
+        *get_args(AboutSession),
+        *(Once, OnceRun, Fenced, SetFully, Touch, DeleteRange, Txn, Evict, Compact),
     }
 )
 _MUTATIONS: Final = frozenset({*get_args(Single), Fenced, Once})
