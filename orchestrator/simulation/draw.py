@@ -45,8 +45,10 @@ def draw_swarm(random: Random) -> Profile:
     """Draw anything: mostly wild, sometimes with peace enough for snapshots to come and go."""
     number = random.random()
     if number < 0.12:
-        return draw_office(random)
-    return draw_busy(random) if number < 0.42 else draw_wild(random)
+        drawn = draw_office(random)
+    else:
+        drawn = draw_busy(random) if number < 0.42 else draw_wild(random)
+    return _with_more_clients(drawn, random)
 
 
 def draw_office(random: Random) -> Profile:
@@ -129,7 +131,6 @@ def draw_sessions(random: Random) -> Profile:
     """Draw a world in which most clients number their writes, and repeat them until answered."""
     return msgspec.structs.replace(
         draw_busy(random),
-        durability="fsync",
         clients=2,
         sessions=random.choice((2, 4, 6)),
         mix=_MIXES[0],
@@ -237,6 +238,18 @@ def _within_its_promise(profile: Profile) -> Profile:
             ),
         )
     return profile
+
+
+def _with_more_clients(profile: Profile, random: Random) -> Profile:
+    """Let there be clients with sessions, and such that watch, in some worlds.
+
+    Drawn last, and besides the others: without them a seed is the world that it was before.
+    """
+    return msgspec.structs.replace(
+        profile,
+        sessions=random.choice((0, 0, 0, 1, 2, 4)),
+        watchers=random.choice((0, 0, 1, 3)),
+    )
 
 
 def _with_values(profile: Profile, random: Random) -> Profile:
