@@ -25,9 +25,11 @@ from .models import (
     ANYTHING,
     INITIAL,
     Anything,
+    Bundle,
     Change,
     Conflict,
     Count,
+    Look,
     NotCounted,
     State,
     Step,
@@ -105,7 +107,7 @@ class Board:
         """
         self._generous = generous
         # With what can also go down, a sum may be reached from above.
-        self._rising = all(p.step.by > 0 for p in moves.optional if isinstance(p.step, Count))
+        self._rising = all(_rises(p.step) for p in moves.optional)
         # Without an end to increments, whoever needs more room than there is would be given it.
         self._capped = self._rising and not any(_needs_another(m.step) for m in moves.required)
         self.returns: list[tuple[int, Move]] = []
@@ -148,15 +150,18 @@ class Board:
         """Sort the optional moves by what they need, so that few are tried at a node."""
         shift = 0
         for possible in optional:
-            width = len(possible.calls_ns).bit_length()
             step = possible.step
-            # An endless supply of increments would lead to endlessly many states.
-            exact = not self._generous or (isinstance(step, Count) and not self._capped)
-            pool = _Pool(possible, shift, (1 << width) - 1, exact)
-            self._guards |= 1 << (shift + width)
-            if exact:
-                self._accounted |= pool.mask << shift
-            shift += width + 1
+            if possible.once:
+                pool = _Pool(possible, 0, 0, exact=False)
+            else:
+                width = len(possible.calls_ns).bit_length()
+                # An endless supply of increments would lead to endlessly many states.
+                exact = not self._generous or (_counts(step) and not self._capped)
+                pool = _Pool(possible, shift, (1 << width) - 1, exact)
+                self._guards |= 1 << (shift + width)
+                if exact:
+                    self._accounted |= pool.mask << shift
+                shift += width + 1
             if step.revision is not None:
                 self._by_revision.setdefault(step.revision, []).append(pool)
             elif not isinstance(step.value, Anything):
@@ -241,6 +246,13 @@ class Board:
         now_ns = self.returns[position][1].return_ns
         for pool in self._pools_for(state):
             calls = pool.possible.calls_ns
+            if not pool.mask:  # Whatever it takes away is never there again.
+                after = pool.possible.step.take(state) if calls[0] <= now_ns else None
+                if after is not None and (
+                    before is None or pool.possible.step.take(before) != after
+                ):
+                    nodes.append(Node(position, mask, used, overdrawn, after, state))
+                continue
             count = (used >> pool.shift) & pool.mask
             lacks = count == len(calls) or calls[count] > now_ns
             if lacks and (pool.exact or calls[0] > now_ns):
@@ -299,6 +311,16 @@ class Board:
         return left & self._guards == self._guards
 
 
+def _counts(step: Step) -> bool:
+    """Whether a step adds to a number."""
+    return isinstance(step, Count) or (isinstance(step, Bundle) and step.counts)
+
+
+def _rises(step: Step) -> bool:
+    """Whether a step, if it is possible without having been asked for, lets no sum fall."""
+    return step.by > 0 if isinstance(step, Count) else not _counts(step)
+
+
 def _open_move(bit: int, move: Move) -> _OpenMove:
     step = move.step
     number = step.value if isinstance(step.value, int) else None
@@ -316,7 +338,9 @@ def _open_move(bit: int, move: Move) -> _OpenMove:
 
 
 def _needs_another(step: Step) -> bool:
-    """Whether a step that changes nothing is possible with many numbers, but not with all."""
+    """Whether a step is possible with many numbers, but not with all, and does not say which."""
     if isinstance(step, NotCounted):
         return step.out_of_range
+    if isinstance(step, Bundle | Look):
+        return bool(step.judged.tests) or _counts(step)
     return isinstance(step, Conflict) and step.value is ANYTHING

@@ -17,8 +17,14 @@ import msgspec
 SCHEMA = 1
 """Raised when a reader of the old schema would misunderstand a new history."""
 
+EARLY_MS = 2
+"""Clocks and stamps show whole milliseconds."""
+
 OBSERVING_ERRORS = frozenset({"conflict", "wrong_type", "out_of_range"})
 """Refusals decided on the key's state, so that they tell as much about it as a read does."""
+
+UNCHANGING = frozenset({"get", "expire", "session_open", "session_keepalive", "session_close"})
+"""Operations that leave every value and revision as it was, as they are done."""
 
 
 class HistoryError(Exception):
@@ -52,6 +58,24 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """When the load began, on the operations' clock; None: with the first call."""
     name: str = ""
     """Of the run, for reports."""
+    early_ms: int = EARLY_MS
+    """By so much less than their time keys and sessions may live: for clocks that differ."""
+
+
+class Fence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The condition that another key exists, and was created by this revision."""
+
+    key: Text
+    create_rev: int
+
+
+class Compare(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One comparison of a ``txn``."""
+
+    key: Text
+    field: Literal["value", "mod_rev", "create_rev", "key_version", "exists"]
+    cmp: Literal["=", "!=", "<", ">"] = "="
+    to: Text | int | bool
 
 
 class Arguments(
@@ -67,6 +91,28 @@ class Arguments(
     """Condition of a ``set`` or ``delete``: the key's revision; 0: the key must not exist."""
     if_value: Text | None = None
     """Condition of a ``set`` or ``delete``: the key's value."""
+    ttl_ms: int | None = None
+    """After so long the key, or the session, may go. Of an ``expire``, None: it stays."""
+    sliding: bool = False
+    """Each read lets that time begin anew; it may end a tenth early."""
+    session: int | None = None
+    """Of a ``set``: the key is bound to it. Else which one is kept alive, or closed."""
+    fence: Fence | None = None
+    prefix: Text | None = None
+    """Of a ``delete_range``; or else ``start``, and ``end`` without itself."""
+    start: Text | None = None
+    end: Text | None = None
+    compare: tuple[Compare, ...] = ()
+    then: tuple["Part", ...] = ()
+    otherwise: tuple["Part", ...] = msgspec.field(default=(), name="else")
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One operation of a ``txn``."""
+
+    op: Literal["get", "set", "delete", "incr", "expire"]
+    key: Text
+    args: Arguments = Arguments()
 
 
 class Result(
@@ -89,14 +135,36 @@ class Result(
     """Of a ``delete``: there was a key before."""
     prev: Text | msgspec.UnsetType | None = msgspec.UNSET
     """The value before a ``set`` or ``delete``, where it was asked for; None: there was no key."""
+    create_rev: int | None = None
+    """Of a ``get``: the revision that created the key."""
+    count: int | None = None
+    """Of a ``delete_range``: how many keys there were."""
+    session: int | None = None
+    """Of a ``session_open``."""
+    succeeded: bool | None = None
+    """Of a ``txn``: whether all comparisons held."""
+    results: tuple["Result", ...] = ()
+    """Of a ``txn``: those of the operations that were done."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One operation, from its call to its answer. Names beyond these are allowed, and ignored."""
 
     client: str
-    op: Literal["get", "set", "delete", "incr"]
-    key: Text
+    op: Literal[
+        "get",
+        "set",
+        "delete",
+        "incr",
+        "expire",
+        "delete_range",
+        "txn",
+        "session_open",
+        "session_keepalive",
+        "session_close",
+    ]
+    key: Text = ""
+    """Left out where there are several, or none."""
     args: Arguments = Arguments()
     outcome: Literal["ok", "failed", "unknown"]
     """``failed``: certainly without effect, now and later. ``unknown``: may have had its effect,
@@ -114,12 +182,17 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def observes(self) -> bool:
         """Whether the answer says something of the key's state."""
-        return self.outcome == "ok" or (self.outcome == "failed" and self.error in OBSERVING_ERRORS)
+        if self.outcome == "failed":
+            return self.error in OBSERVING_ERRORS and self.op != "txn"
+        return self.outcome == "ok"
 
     @property
     def mutates(self) -> bool:
         """Whether it had an effect, or may have had one."""
-        return self.op != "get" and self.outcome != "failed"
+        if self.outcome == "failed" or self.op in UNCHANGING:
+            return False
+        parts = (*self.args.then, *self.args.otherwise)
+        return self.op != "txn" or any(part.op not in UNCHANGING for part in parts)
 
 
 class History(msgspec.Struct, frozen=True):
@@ -230,6 +303,13 @@ def _fault(operation: Operation) -> str | None:
         return "`return_ns` is before `call_ns`: the times must be of one monotonic clock"
     if operation.op == "set" and operation.args.value is None:
         return "a `set` needs `args.value`"
+    if operation.op in _KEYED and not operation.key:
+        return f"a `{operation.op}` needs `key`"
+    args = operation.args
+    if any(part.op == "set" and part.args.value is None for part in (*args.then, *args.otherwise)):
+        return "a `set` of a `txn` needs `args.value`"
+    if operation.op == "delete_range" and args.prefix is None and args.start is None:
+        return "a `delete_range` needs `args.prefix`, or `args.start` and `args.end`"
     if operation.outcome == "ok":
         return _fault_of_ok(operation)
     return None
@@ -243,9 +323,30 @@ def _fault_of_ok(operation: Operation) -> str | None:
         return "a `get` that found something needs `result.value`"
     if operation.op == "incr" and number(result.value) is None:
         return "an `incr` that is ok needs its sum in `result.value`, as decimal text"
+    if operation.op == "expire" and result.found is None:
+        return "an `expire` that is ok needs `result.found`"
+    if operation.op == "session_open" and (result.session is None or operation.args.ttl_ms is None):
+        return "a `session_open` that is ok needs `args.ttl_ms` and `result.session`"
+    if operation.op == "txn":
+        return _fault_of_txn(operation)
     return None
 
 
+def _fault_of_txn(operation: Operation) -> str | None:
+    result, args = operation.result, operation.args
+    if result.succeeded is None:
+        return "a `txn` that is ok needs `result.succeeded`"
+    parts = args.then if result.succeeded else args.otherwise
+    if len(parts) != len(result.results):
+        return f"a `txn` that did {len(parts)} operations tells {len(result.results)} results"
+    for part, told in zip(parts, result.results, strict=True):
+        fault = _fault_of_ok(Operation(client="", op=part.op, outcome="ok", call_ns=0, result=told))
+        if fault is not None:
+            return f"in a `txn`: {fault}"
+    return None
+
+
+_KEYED = frozenset({"get", "set", "delete", "incr", "expire"})
 _DIGITS_MAX = 20
 """The longest spelling of a signed 64-bit integer."""
 

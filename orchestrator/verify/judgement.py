@@ -25,7 +25,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
     verdict: Verdict
     violations: tuple[Violation, ...]
-    """Of the first few invalid keys."""
+    """What contradicts over several keys, and then the first few invalid keys, each a few."""
     check: Check
     summary: Summary
 
@@ -35,8 +35,11 @@ def judge(history: History, budget: Budget = DEFAULT_BUDGET) -> Judgement:
 
     The budget is for the check; each explanation may cost as much again.
     """
-    checked = check(history.operations, budget)
-    violations = []
+    checked = check(history.operations, budget, early_ms=history.header.early_ms)
+    violations = [
+        Violation(breach.key, breach.sentence, Contradiction(breach.operations, (), minimal=True))
+        for breach in checked.breaches[:VIOLATIONS_MAX]
+    ]
     for fault in checked.faults[:VIOLATIONS_MAX]:
         if fault.verdict is not Verdict.INVALID:
             break

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from .evidence import Evidence
-from .history import Operation, Text
+from .history import EARLY_MS, Operation, Text
 from .moves import moves_of
+from .projection import by_key
+from .revisions import Breach, find_breaches
 from .search import search
 
 SECONDS_MAX = 60.0
@@ -66,28 +68,37 @@ class Check(msgspec.Struct, frozen=True):
     faults: tuple[KeyCheck, ...]
     """The keys that are not valid: the invalid ones, then the unknown ones."""
     nodes: int
+    breaches: tuple[Breach, ...] = ()
+    """What contradicts each other over several keys."""
 
 
-def check(operations: Iterable[Operation], budget: Budget = DEFAULT_BUDGET) -> Check:
-    """Judge a history. Every key is taken to be missing when it begins."""
-    by_key: dict[Text, list[Operation]] = {}
-    for operation in operations:
-        by_key.setdefault(operation.key, []).append(operation)
+def check(
+    operations: Iterable[Operation], budget: Budget = DEFAULT_BUDGET, *, early_ms: int = EARLY_MS
+) -> Check:
+    """Judge a history. Every key is taken to be missing when it begins.
+
+    ``early_ms``: by so much less than its time whatever has one may live.
+    """
+    all_of_them = list(operations)
+    keys = by_key(all_of_them, early_ms)
     deadline = budget.clock() + budget.seconds
     faults = []
     nodes = 0
-    for key, of_key in sorted(by_key.items(), key=lambda item: len(item[1])):
+    for key, of_key in sorted(keys.items(), key=lambda item: len(item[1])):
         checked = check_key(key, of_key, budget, deadline)
         nodes += checked.nodes
         if checked.verdict is not Verdict.VALID:
             faults.append(checked)
     faults.sort(key=lambda fault: fault.verdict is Verdict.UNKNOWN)
+    breaches = find_breaches(all_of_them, early_ms)
+    verdict = faults[0].verdict if faults else Verdict.VALID
     return Check(
-        faults[0].verdict if faults else Verdict.VALID,
-        len(by_key),
-        sum(map(len, by_key.values())),
+        Verdict.INVALID if breaches else verdict,
+        len(keys),
+        len(all_of_them),
         tuple(faults),
         nodes,
+        breaches,
     )
 
 

@@ -13,7 +13,7 @@ already, the step would leave behind an answer that no later state can give, so 
 turns a search over orders into a walk.
 """
 
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -174,12 +174,118 @@ class Count(Change, frozen=True, kw_only=True):
         return self.put(after, state[2]) if INTEGER_MIN <= after <= INTEGER_MAX else None
 
 
+class Test(msgspec.Struct, frozen=True):
+    """One comparison of a transaction with the key that it is about."""
+
+    field: str
+    cmp: str
+    to: Value | bool
+
+    def holds(self, value: Value, revision: int | None) -> bool | None:
+        """Whether it holds; None: of this the model does not know enough."""
+        if self.field == "exists":
+            return compared(value is not None, self.cmp, self.to)
+        if self.field == "value":
+            if value is None:
+                return False  # A missing key has no value: nothing holds of it, not even "!=".
+            if isinstance(value, Other):  # Whatever is compared with is mentioned, so it differs.
+                return self.cmp == "!=" if self.cmp in {"=", "!="} else None
+            return compared(_bytes_of(value), self.cmp, _bytes_of(self.to))
+        if value is None:
+            return compared(0, self.cmp, self.to)
+        if self.field == "mod_rev" and revision is not None:
+            return compared(revision, self.cmp, self.to)
+        if self.field != "key_version" and isinstance(self.to, int) and self.to <= 0:
+            return compared(1, self.cmp, 0)
+        return None
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a transaction has compared."""
+
+    tests: tuple[Test, ...] = ()
+    succeeded: bool | None = None
+    """None: that was not answered, and decides what is done."""
+
+    def holds(self, state: State) -> bool | None:
+        """Whether all comparisons with this key hold; None: not known."""
+        value, revision, _floor = state
+        found = [test.holds(value, revision) for test in self.tests]
+        if False in found:
+            return False
+        return None if None in found else True
+
+    def allows(self, state: State) -> bool:
+        """Whether the answer may have been given in this state."""
+        if self.succeeded is None or not self.tests:
+            return True  # That it failed for another key says nothing of this one.
+        holds = self.holds(state)
+        if self.succeeded:
+            return holds is not False
+        return holds is not True
+
+
+class Look(Read, frozen=True, kw_only=True):
+    """A transaction's part in a key that it does not change."""
+
+    judged: Judged
+    parts: tuple[Step, ...] = ()
+
+    def effect(self, state: State) -> State | None:
+        """What was compared and read must have been so."""
+        if not self.judged.allows(state):
+            return None
+        return state if all(part.take(state) is state for part in self.parts) else None
+
+
+class Bundle(Change, frozen=True, kw_only=True):
+    """A transaction's part in a key that it changes: all of it at one revision."""
+
+    judged: Judged
+    parts: tuple[Step, ...]
+
+    def effect(self, state: State) -> State | None:
+        """Each part sees what those before it have done."""
+        if not self.judged.allows(state):
+            return None
+        if self.judged.succeeded is None and not self.judged.holds(state):
+            return state
+        after = state
+        for part in self.parts:
+            then = part.take(after)
+            if then is None:
+                return None
+            after = then
+        value, floor = after[0], state[2]
+        if self.mod_rev is None:
+            return after
+        if not self.low <= floor < self.mod_rev:
+            return None
+        return (value, 0 if value is None else self.mod_rev, self.mod_rev)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it adds to a number."""
+        return any(isinstance(part, Count) for part in self.parts)
+
+
 class Never(Step, frozen=True):
     """An answer that contradicts itself."""
 
     def effect(self, state: State) -> State | None:  # noqa: ARG002 - no state allows it
         """Impossible in every state."""
         return None
+
+
+def compared(one: Any, how: str, other: Any) -> bool:
+    """Tell whether a comparison of a transaction holds."""
+    if how in {"=", "!="}:
+        return (one == other) is (how == "=")
+    return bool(one < other) if how == "<" else bool(one > other)
+
+
+def _bytes_of(value: Any) -> bytes:
+    return value.b64 if isinstance(value, Binary) else str(value).encode()
 
 
 def counted(value: Value) -> int | None:

@@ -18,13 +18,26 @@ same state is left out.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from .history import Operation
-from .models import OTHER, Change, Conflict, NotCounted, Read, Step, Value, Write, value_of
-from .steps import step_of
+from .history import Binary, Operation, Result
+from .models import (
+    OTHER,
+    Bundle,
+    Change,
+    Conflict,
+    Erase,
+    Look,
+    NotCounted,
+    Read,
+    Step,
+    Value,
+    Write,
+    value_of,
+)
+from .steps import parts_of, step_of
 
 
 class Move(msgspec.Struct, frozen=True, eq=False):
@@ -47,6 +60,8 @@ class Possible(msgspec.Struct, frozen=True, eq=False):
     step: Step
     calls_ns: tuple[int, ...]
     """In ascending order."""
+    once: bool = False
+    """It needs a value that is there only once, and takes it away: nobody need count it."""
 
 
 class Moves(msgspec.Struct, frozen=True):
@@ -86,7 +101,14 @@ class _Preparation:
                 self.required.append((position, operation))
             elif operation.mutates:
                 self.optional.append((position, operation))
-        self.counting = any(o.op == "incr" for _, o in (*self.required, *self.optional))
+        changes = [one for _, o in (*self.required, *self.optional) for one in _singles(o)]
+        self.counting = any(one.op == "incr" for one in changes)
+        self.writers: dict[Value, int] = {}
+        """How many operations may have written a value."""
+        for one in changes:
+            if one.op == "set" and one.mutates and one.args.value is not None:
+                written = value_of(one.args.value)
+                self.writers[written] = self.writers.get(written, 0) + 1
         self.values: set[Value] = set()
         self.revisions: set[int] = set()
         self.answered: set[int] = set()
@@ -123,11 +145,26 @@ class _Preparation:
                 required.append(self._move(position, operation, sighting.return_ns, sighting))
         return Moves(
             tuple(required),
-            tuple(Possible(step, tuple(sorted(calls))) for step, calls in classes.items()),
+            tuple(
+                Possible(step, tuple(sorted(calls)), self._is_once(step))
+                for step, calls in classes.items()
+            ),
+        )
+
+    def _is_once(self, step: Step) -> bool:
+        return (
+            type(step) is Erase
+            and step.present is True
+            and step.value is not OTHER
+            and not (self.counting and isinstance(step.value, int))
+            and self.writers.get(step.value, 2) == 1  # type: ignore[arg-type]  # not Anything
         )
 
     def _mention(self, operation: Operation) -> None:
         """Note what a binding answer says about values and revisions."""
+        if operation.op == "txn":
+            self._mention_txn(operation)
+            return
         result = operation.result
         self._mention_condition(operation)
         if result.mod_rev:
@@ -148,7 +185,29 @@ class _Preparation:
         else:
             self._sight(value, operation, result.mod_rev)
 
+    def _mention_txn(self, operation: Operation) -> None:
+        self._mention_condition(operation)
+        changed = False
+        for one in parts_of(operation):
+            if one.result.value is not None and changed:
+                # It may be the transaction's own, so it tells of nobody else.
+                self.values.add(value_of(one.result.value))
+                continue
+            # What found nothing to delete has no part in the revision.
+            changed = changed or (one.mutates and one.result.deleted is not False)
+            self._mention(msgspec.structs.replace(one, result=_without_own_revision(one)))
+        if changed and operation.result.mod_rev:
+            self.revisions.add(operation.result.mod_rev)
+            self.answered.add(operation.result.mod_rev)
+
     def _mention_condition(self, operation: Operation) -> None:
+        held = operation.outcome == "ok" and operation.result.succeeded
+        for test in operation.args.compare:
+            if test.field == "value" and isinstance(test.to, str | Binary):
+                self.values.add(value_of(test.to))
+            # Only of one that held is it known that the key ever had that revision.
+            elif held and (test.field, test.cmp) == ("mod_rev", "=") and isinstance(test.to, int):
+                self.revisions |= {test.to} - {0}
         condition = operation.args.if_value
         if condition is None:
             return
@@ -169,18 +228,17 @@ class _Preparation:
 
         Two revisions shown with one such value contradict each other; the search finds that.
         """
-        writers: dict[Value, int] = {}
-        for _, operation in (*self.required, *self.optional):
-            if operation.op == "set" and operation.mutates and operation.args.value is not None:
-                value: Value = value_of(operation.args.value)
-                writers[value] = writers.get(value, 0) + 1
         seen = {}
         for position, operation in self.optional:
             if operation.op != "set" or operation.args.value is None:
                 continue
             value = value_of(operation.args.value)
             sighting = self.sightings.get(value)
-            if sighting is None or writers[value] > 1 or (self.counting and isinstance(value, int)):
+            if (
+                sighting is None
+                or self.writers[value] > 1
+                or (self.counting and isinstance(value, int))
+            ):
                 continue
             # Seen before it was sent: that contradiction is the reader's, and is found there.
             if sighting.return_ns >= operation.call_ns:
@@ -210,7 +268,15 @@ class _Preparation:
                 changes |= {"mod_rev": mod_rev, "low": self._low(mod_rev)}
         if isinstance(step, Write) and self._is_other(step.to):
             changes["to"] = OTHER
+        if isinstance(step, Bundle | Look):
+            changes["parts"] = tuple(self._masked(part) for part in step.parts)
         return msgspec.structs.replace(step, **changes) if changes else step
+
+    def _masked(self, part: Step) -> Step:
+        """Return a transaction's part; a value that it writes is another if nobody mentions it."""
+        if isinstance(part, Write) and self._is_other(part.to):
+            return msgspec.structs.replace(part, to=OTHER)
+        return part
 
     def _low(self, revision: int) -> int:
         """Return the last mentioned revision before this one."""
@@ -220,3 +286,15 @@ class _Preparation:
     def _is_other(self, value: Value) -> bool:
         # A number can be added to, and then be seen as another one.
         return value not in self.values and not (self.counting and isinstance(value, int))
+
+
+def _singles(operation: Operation) -> Iterable[Operation]:
+    """Return an operation, or those of a transaction."""
+    return parts_of(operation) if operation.op == "txn" else (operation,)
+
+
+def _without_own_revision(one: Operation) -> Result:
+    """Return the answer to a transaction's part; its changes' revision is that of the whole."""
+    if one.result.found is None:
+        return msgspec.structs.replace(one.result, mod_rev=None)
+    return one.result

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from .history import History, Operation, Text, number
+from .history import UNCHANGING, History, Operation, number
+from .projection import by_key
 
 WINDOWS = 5
 """How many of the longest windows are told."""
@@ -58,7 +59,7 @@ def summarize(history: History) -> Summary:
     start_ns = history.start_ns
     end_ns = max((o.return_ns or o.call_ns for o in operations), default=start_ns)
     ok = [o for o in operations if o.outcome == "ok"]
-    writes = [o for o in ok if o.op != "get"]
+    writes = [o for o in ok if o.op not in UNCHANGING]
     errors: dict[str, int] = {}
     for operation in operations:
         if operation.error is not None:
@@ -66,7 +67,7 @@ def summarize(history: History) -> Summary:
     return Summary(
         operations=len(operations),
         clients=len({o.client for o in operations}),
-        keys=len({o.key for o in operations}),
+        keys=len({o.key for o in operations if o.key}),
         acknowledged=len(ok),
         acknowledged_writes=len(writes),
         lost=_lost(operations),
@@ -90,10 +91,7 @@ def _windows(answered: Iterable[Operation], start_ns: int, end_ns: int) -> tuple
 
 
 def _lost(operations: Sequence[Operation]) -> int:
-    by_key: dict[Text, list[Operation]] = {}
-    for operation in operations:
-        by_key.setdefault(operation.key, []).append(operation)
-    return sum(map(_lost_of_key, by_key.values()))
+    return sum(map(_lost_of_key, by_key(operations).values()))
 
 
 def _lost_of_key(operations: Sequence[Operation]) -> int:
@@ -108,7 +106,7 @@ def _lost_of_key(operations: Sequence[Operation]) -> int:
         if o.outcome == "ok" and o.op in {"set", "incr"} and (o.return_ns or 0) < last.call_ns
     ]
     if not last.result.found:
-        deletes = [o for o in operations if o.op == "delete" and o.mutates]
+        deletes = [o for o in operations if o.op in {"delete", "txn"} and o.mutates]
         return sum(not any(_may_follow(d, write) for d in deletes) for write in writes)
     seen = last.result.mod_rev
     if seen is not None:

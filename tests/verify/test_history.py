@@ -94,8 +94,8 @@ REFUSED = {
     "cut off": (json.dumps(FOUND).encode()[:-9], "line 2: cut off"),
     "an unknown operation": (OK | {"op": "rename"}, "Invalid enum value 'rename'"),
     "an unknown condition": (
-        OK | {"op": "set", "args": {"value": "v", "fence": 1}},
-        "unknown field `fence`",
+        OK | {"op": "set", "args": {"value": "v", "if_moon": 1}},
+        "unknown field `if_moon`",
     ),
     "an unknown part of an answer": (OK | {"result": {"mod": 1}}, "unknown field `mod`"),
     "an unknown outcome": (OK | {"outcome": "perhaps"}, "Invalid enum value 'perhaps'"),
