@@ -14,8 +14,9 @@ import msgspec
 from raftcache.client import Record
 
 from ..elections import Election
-from ..verify.history import Operation
+from ..verify.history import UNCHANGING, Operation
 from .faults import Fault
+from .mixed import LOCK, MIXED, TALLY
 from .scenario import CUTTING
 
 WINDOW_MS_MIN = 100.0
@@ -65,12 +66,16 @@ def count_writes(
     """Return the account, and the keys of which something is lost."""
     by_key: defaultdict[str, list[Operation]] = defaultdict(list)
     for operation in operations:
-        if operation.op != "get":
+        if operation.op not in UNCHANGING:
             by_key[str(operation.key)].append(operation)
     total = Writes()
     losing = []
     for key, writes in by_key.items():
-        one = _count_key(writes, found[key]) if key in found else _unread(writes)
+        if key.partition("/")[0] in {MIXED, TALLY, LOCK, ""}:
+            # What ends by itself, or is changed with others, is for the checker to judge.
+            one = Writes(*_outcomes(writes))
+        else:
+            one = _count_key(writes, found[key]) if key in found else _unread(writes)
         if one.lost:
             losing.append(key)
         total = Writes(*(getattr(total, name) + getattr(one, name) for name in _COUNTS))

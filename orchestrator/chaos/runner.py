@@ -33,6 +33,9 @@ from .workload import Connect, Tape, Workload, connect, read_back
 AFTER_HEAL_SECONDS = 1.0
 """How long the load goes on once the cluster is whole again."""
 READ_BACK_SECONDS_MAX = 10.0
+EARLY_MS = 300
+"""A leader that is frozen between a look at its clock and a request takes that for this much older:
+by an election timeout, if the default one."""
 """For each key."""
 CHECK_SECONDS_MAX = 60.0
 
@@ -160,7 +163,8 @@ class _Run:
         """Load the cluster while the steps fire, and heal it."""
         began_ns = time.monotonic_ns()
         began_ms = began_ns / 1_000_000
-        tape = Tape(Header(name=self.scenario.name, started_ns=began_ns), history)
+        header = Header(name=self.scenario.name, started_ns=began_ns, early_ms=EARLY_MS)
+        tape = Tape(header, history)
         endpoints = list(site.endpoints.values())
         load = Workload(self.scenario.load, endpoints, tape, seed=self.seed, make=self.make)
 

@@ -21,7 +21,9 @@ MENDING = {"start": "down", "resume": "paused", "heal": "all"}
 """Actions that put things right, with the nodes that they mean where none are named."""
 ACTIONS = (*BREAKING, "restart", *CUTTING, *MENDING)
 MIX = {"get": 4, "set": 3, "cas": 1, "incr": 2, "delete": 0}
-OPERATIONS = tuple(MIX)
+MIXED = ("ttl", "sliding", "bind", "expire", "delete_range", "txn", "fence")
+"""Operations, and fields of a set, as they are called on the wire; on keys of their own."""
+OPERATIONS = (*MIX, *MIXED)
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,11 +35,16 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     mix: dict[str, int] = msgspec.field(default_factory=lambda: dict(MIX))
     """How often each operation is drawn, in proportion to the others."""
     keys: int = 20
-    """So many registers (get, set, cas, delete), and as many counters (get, incr)."""
+    """So many registers (get, set, cas, delete), as many counters (get, incr), and of the rest."""
     value_bytes_min: int = 12
     value_bytes_max: int = 24
     timeout_ms: int = 2_000
     """The deadline of each operation."""
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it does more than reading, setting, counting and deleting single keys."""
+        return any(self.mix.get(word) for word in MIXED)
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,8 +21,17 @@ from raftcache.client import (
     Written,
 )
 
-from ..verify.history import Arguments, Header, HistoryWriter, Operation, Result, text
-from .scenario import Load
+from ..verify.history import (
+    UNCHANGING,
+    Arguments,
+    Header,
+    HistoryWriter,
+    Operation,
+    Result,
+    text,
+)
+from .mixed import MixedRecorder, connect_with_session
+from .scenario import MIXED, Load
 
 REGISTER, COUNTER = "register", "counter"
 
@@ -89,7 +98,7 @@ class Tape:
         """Record an operation that has ended."""
         with self._lock:
             self.operations.append(operation)
-            if operation.op != "get":
+            if operation.op not in UNCHANGING:
                 self.acknowledged += operation.outcome == "ok"
                 self.unknown += operation.outcome == "unknown"
             self._writer.write(operation)
@@ -116,9 +125,14 @@ class Recorder:
                 self._seen[key] = 0
                 return Result(found=False)
             self._seen[key] = record.mod_rev
-            return Result(found=True, value=text(record.value), mod_rev=record.mod_rev)
+            return Result(
+                found=True,
+                value=text(record.value),
+                mod_rev=record.mod_rev,
+                create_rev=record.create_rev,
+            )
 
-        self._do("get", key, Arguments(), call)
+        self.do("get", key, Arguments(), call)
 
     def set(self, key: str, value: bytes) -> None:
         """Write a key."""
@@ -134,7 +148,7 @@ class Recorder:
         def call() -> Result:
             return Result(value=str(self._caller.incr(key)))
 
-        self._do("incr", key, Arguments(), call)
+        self.do("incr", key, Arguments(), call)
 
     def delete(self, key: str) -> None:
         """Delete a key."""
@@ -144,7 +158,7 @@ class Recorder:
             self._seen[key] = 0
             return Result(deleted=deleted)
 
-        self._do("delete", key, Arguments(), call)
+        self.do("delete", key, Arguments(), call)
 
     def _set(self, key: str, value: bytes, if_mod_rev: int | None) -> None:
         def call() -> Result:
@@ -152,10 +166,19 @@ class Recorder:
             self._seen[key] = written.mod_rev
             return Result(mod_rev=written.mod_rev, created=written.created)
 
-        self._do("set", key, Arguments(value=text(value), if_mod_rev=if_mod_rev), call)
+        self.do("set", key, Arguments(value=text(value), if_mod_rev=if_mod_rev), call)
 
-    def _do(self, op: str, key: str, args: Arguments, call: Callable[[], Result]) -> None:
-        call_ns = time.monotonic_ns()
+    def do(
+        self,
+        op: str,
+        key: str,
+        args: Arguments,
+        call: Callable[[], Result],
+        *,
+        call_ns: int | None = None,
+    ) -> None:
+        """Do an operation and record it; ``call_ns``: it may have begun before now."""
+        call_ns = time.monotonic_ns() if call_ns is None else call_ns
         outcome, error, node, result = "unknown", None, None, Result()
         try:
             result = call()
@@ -172,7 +195,7 @@ class Recorder:
             self._tape.add(
                 Operation(
                     client=self.name,
-                    op=op,  # type: ignore[arg-type]  # one of the four, by its callers
+                    op=op,  # type: ignore[arg-type]  # one that there is, by its callers
                     key=key,
                     args=args,
                     outcome=outcome,  # type: ignore[arg-type]  # one of the three
@@ -208,7 +231,8 @@ class Workload:
         self._endpoints = list(endpoints)
         self._tape = tape
         self._seed = seed
-        self._make = make
+        # Whatever is bound to a session needs one.
+        self._make = connect_with_session if load.mixed and make is connect else make
         self._stop = threading.Event()
         self._defects: list[BaseException] = []
         self._threads = [
@@ -243,11 +267,16 @@ class Workload:
         try:
             with self._make(self._endpoints, load.timeout_ms / 1_000) as caller:
                 recorder = Recorder(f"c{number}", caller, self._tape)
-                draw = Draw(load, chance, f"c{number}")
+                mixed = None
+                if isinstance(caller, Client) and load.mixed:
+                    mixed = MixedRecorder(caller, recorder.do, chance, load.keys)
+                draw = Draw(load, chance, f"c{number}", mixed)
                 while not self._stop.is_set():
                     began = time.monotonic()
                     draw.perform(recorder)
                     self._pause(began, chance)
+                if mixed is not None:
+                    mixed.finish()
         except BaseException as error:  # noqa: BLE001 - `check` raises it on the main thread
             self._defects.append(error)
 
@@ -262,7 +291,10 @@ class Workload:
 class Draw:
     """Draws one operation after the other, by the mix."""
 
-    def __init__(self, load: Load, chance: random.Random, name: str) -> None:
+    def __init__(
+        self, load: Load, chance: random.Random, name: str, mixed: MixedRecorder | None = None
+    ) -> None:
+        self._mixed = mixed
         self._load = load
         self._chance = chance
         self._name = name
@@ -275,6 +307,12 @@ class Draw:
         chance = self._chance
         word = chance.choices(self._words, self._weights)[0]
         slot = chance.randrange(self._load.keys)
+        if self._mixed is not None and self._is_mixed(word):
+            if word == "get":
+                recorder.get(self._mixed.key_to_read(slot))
+            else:
+                self._mixed.perform(word, self._value())
+            return
         counts = self._load.mix.get("incr", 0)
         changes = sum(self._load.mix.get(other, 0) for other in ("set", "cas", "delete"))
         if word == "get":
@@ -288,6 +326,13 @@ class Draw:
             recorder.cas(f"{REGISTER}/{slot}", self._value())
         else:
             recorder.set(f"{REGISTER}/{slot}", self._value())
+
+    def _is_mixed(self, word: str) -> bool:
+        """Tell whether an operation is on the keys of the mixed ones; reads are in proportion."""
+        mix = self._load.mix
+        share = sum(mix.get(other, 0) for other in MIXED)
+        writes = sum(mix.values()) - mix.get("get", 0)
+        return word in MIXED or (word == "get" and self._chance.random() * writes < share)
 
     def _value(self) -> bytes:
         """Return a value that was never written before, of a drawn length."""
@@ -304,7 +349,7 @@ def read_back(
 
     A key that could not be read is left out.
     """
-    keys = dict.fromkeys(str(operation.key) for operation in list(tape.operations))
+    keys = dict.fromkeys(str(one.key) for one in list(tape.operations) if one.key)
     with make(endpoints, seconds) as caller:
         recorder = Recorder("final", caller, tape)
         for key in keys:

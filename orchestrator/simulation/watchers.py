@@ -121,7 +121,6 @@ class Watchers:
         for number, watcher in enumerate(self._all):
             watcher.finish(names[number % len(names)])
 
-
     def _check_state(self) -> None:
         """Check that who was never stopped, and took nothing over, holds what the nodes hold."""
         machine = self.order.machine

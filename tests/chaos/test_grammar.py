@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.chaos.grammar import parse_scenario, read_scenario
-from orchestrator.chaos.scenario import SHIPPED, Load, Scenario, Step, find, shipped
+from orchestrator.chaos.scenario import OPERATIONS, SHIPPED, Load, Scenario, Step, find, shipped
 from orchestrator.errors import BadConfiguration, UsageError
 
 WHOLE = b"""
@@ -89,6 +89,7 @@ def test_each_shipped_scenario_is_right_and_named_as_its_file(name: str) -> None
 def test_these_scenarios_are_shipped() -> None:
     assert shipped() == [
         "all-at-once",
+        "all-operations",
         "bridge",
         "deaf-and-mute-leader",
         "every-node-in-turn",
@@ -156,7 +157,7 @@ REFUSALS = [
     ),
     (
         "load: {mix: {put: 1}}\nsteps: []",
-        "1:14: unknown key `load.mix.put`. Allowed in `load.mix`: get, set, cas, incr, delete",
+        f"1:14: unknown key `load.mix.put`. Allowed in `load.mix`: {', '.join(OPERATIONS)}",
     ),
     (
         "load: {mix: {get: 5, set: 0}}\nsteps: []",

@@ -123,6 +123,34 @@ def test_a_run_keeps_its_promises_and_all_its_evidence(
     assert len(list((results.folder / "logs").glob("n?.log"))) == 3
 
 
+def test_all_operations_fit_one_order_over_a_killed_leader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With sessions, time, ranges, transactions and fences, as far as they were answered."""
+    monkeypatch.setattr(faults, "LEADER_SECONDS_MAX", BOUND_S)
+    audience = EndsWith(1)
+    wanted = {"set", "expire", "delete_range", "txn", "session_open"}
+
+    def is_enough(tape: Tape) -> bool:
+        done = [one for one in list(tape.operations) if one.outcome == "ok"]
+        kinds = {one.op for one in done} | {"fence" for one in done if one.args.fence is not None}
+        return audience.has_come and len(done) > 200 and kinds >= {*wanted, "fence"}
+
+    end_when(monkeypatch, is_enough)
+
+    results = run(
+        b"duration: 4m\nload: {clients: 4, rate: 200/s, keys: 4, mix: {get: 6, set: 1, incr: 1, "
+        b"ttl: 2, sliding: 1, bind: 1, expire: 1, delete_range: 1, txn: 3, fence: 4}}\nsteps:\n"
+        b"  - {at: 1s, kill: leader, for: 200ms}\n",
+        tmp_path,
+        audience,
+    )
+
+    history = read_history(results.folder / "history.jsonl")
+    assert results.exit_code == 0, results.judgement.sentence
+    assert wanted <= {one.op for one in history.operations}
+
+
 def test_a_planted_lost_write_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, "lost")
     end_when(monkeypatch, lambda tape: tape.acknowledged > ENOUGH)
