@@ -128,6 +128,7 @@ class Raft:
         detection.on_tick(self.state)
         asked_reads.on_tick(self.state)
         replication.on_tick(self.state)
+        read_index.on_tick(self.state)
         transfer.on_tick(self.state)
         membership.on_tick(self.state)
 
@@ -258,6 +259,7 @@ class Raft:
         read_index.rule_release_reads(state)
         read_index.rule_start_round(state)
         read_index.rule_release_reads(state)  # A lone voter confirms its own round.
+        read_index.rule_ask_all(state)
         asked_reads.rule_ask(state)
         replication.rule_send_entries(state)
         transfer.rule_hand_over(state)

@@ -127,3 +127,4 @@ def _leave_office(state: RaftState) -> None:
     state.read_askers, state.read_askers_under_way = {}, {}
     # Rounds are numbered within a term; acknowledgements of older terms are dropped before.
     state.read_round = 0
+    state.read_witnesses, state.read_is_due = (), False

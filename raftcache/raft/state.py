@@ -114,6 +114,10 @@ class RaftState:
         read_round: the newest round of leadership confirmation started (thesis §6.4).
         read_waiting: contexts of reads that wait for a round to start.
         read_under_way: the round under way: its number, read index and contexts; None: none is.
+        read_witnesses: those who were the first to confirm the last round that all were asked in.
+        read_asks_all: the round under way is for everybody, and not only for these.
+        read_ticks: ticks since everybody was asked.
+        read_is_due: those who were asked did not confirm the round in time.
         read_askers: followers whose question waits for a round, each with its newest number.
         read_askers_under_way: those whom the round under way is for.
         transfer_target: who is to lead next; None: no transfer is under way.
@@ -166,6 +170,10 @@ class RaftState:
     read_round: int = 0
     read_waiting: list[Any] = field(default_factory=list)
     read_under_way: tuple[int, Index, list[Any]] | None = None
+    read_witnesses: tuple[ServerId, ...] = ()
+    read_asks_all: bool = False
+    read_ticks: int = 0
+    read_is_due: bool = False
     read_askers: dict[ServerId, int] = field(default_factory=dict)
     read_askers_under_way: dict[ServerId, int] = field(default_factory=dict)
     transfer_target: ServerId | None = None

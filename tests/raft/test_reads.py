@@ -1,7 +1,8 @@
 """Linearizable reads without a log entry: ReadIndex (thesis §6.4)."""
 
+from raftcache.raft.configuration import Configuration
 from raftcache.raft.core import Raft
-from raftcache.raft.messages import AppendEntries, Message
+from raftcache.raft.messages import AppendEntries, Message, ReadIndex
 from raftcache.raft.types import Index
 
 from .builders import FIVE, OPTIONS, append, core, leader, of, persist, rejection, success, tick
@@ -132,6 +133,89 @@ def test_a_round_that_was_lost_is_repeated_by_the_heartbeats() -> None:
     heartbeats = of(tick(raft, OPTIONS.heartbeat_ticks), AppendEntries)
 
     assert {one.read_round for one in heartbeats} == {1}
+
+
+def asked(messages: list[Message]) -> list[str]:
+    """Return who is asked to confirm a round."""
+    return [one.target for one in of(messages, AppendEntries)]
+
+
+def confirmed(raft: Raft, *peers: str) -> list[str]:
+    """Let a read in, and these confirm its round; return who was asked."""
+    raft.read_index("read")
+    sent = step(raft)[1]
+    number = raft.state.read_round
+    released, _ = step(
+        raft, *[success(peer, term=2, match_index=2, read_round=number) for peer in peers]
+    )
+    assert released == [(2, ["read"])]
+    return asked(sent)
+
+
+def test_no_more_are_asked_than_a_majority_takes() -> None:
+    """Each one who is asked costs a message, a turn and an answer."""
+    raft = settled(FIVE)
+
+    assert confirmed(raft, "n5", "n3", "n2") == ["n2", "n3", "n4", "n5"]
+    assert confirmed(raft, "n2", "n3") == ["n2", "n3"]
+    assert confirmed(raft, "n2", "n3") == ["n2", "n3"]
+
+    raft = settled()
+    assert confirmed(raft, "n3") == ["n2", "n3"]
+    assert confirmed(raft, "n3") == ["n3"], "the first who answered when all were asked"
+
+
+def test_a_follower_that_asks_is_asked_as_well() -> None:
+    """Else it would wait for a heartbeat to hear that what it may read is committed."""
+    raft = settled()
+    confirmed(raft, "n2")
+    index = raft.propose(b"x")
+    step(raft)
+    step(raft, success("n2", term=2, match_index=index))
+
+    _, sent = step(raft, ReadIndex("n3", "n1", 2, number=7))
+
+    assert [(one.target, one.leader_commit) for one in of(sent, AppendEntries)] == [
+        ("n2", index),
+        ("n3", index),
+    ]
+
+
+def test_all_are_asked_where_those_first_asked_do_not_answer_in_time() -> None:
+    """A follower that is paused, or behind a cut, costs a tick and not a heartbeat."""
+    raft = settled()
+    confirmed(raft, "n2")
+    raft.read_index("a")
+    assert asked(step(raft)[1]) == ["n2"]
+
+    assert asked(tick(raft, 1)) == ["n2", "n3"]
+    assert step(raft, success("n3", term=2, match_index=2, read_round=2))[0] == [(2, ["a"])]
+
+    assert confirmed(raft, "n3") == ["n3"], "the other one is not asked again"
+
+
+def test_all_are_asked_again_after_a_heartbeats_time() -> None:
+    """Another may have become the quicker one."""
+    raft = settled()
+    confirmed(raft, "n2")
+    tick(raft, OPTIONS.heartbeat_ticks)
+
+    assert confirmed(raft, "n3") == ["n2", "n3"]
+    assert confirmed(raft, "n3") == ["n3"]
+
+
+def test_those_who_were_asked_by_the_last_configuration_may_not_do() -> None:
+    """Enough is what the present one says (§6)."""
+    raft = settled()
+    confirmed(raft, "n2")
+    raft.change_configuration(Configuration(("n1", "n4", "n5")))
+    persist(raft, raft.ready())
+    assert raft.state.configuration.is_joint
+    raft.read_index("a")
+
+    assert asked(step(raft)[1]) == ["n2", "n3", "n4", "n5"]
+    assert step(raft, success("n2", term=2, match_index=2, read_round=2))[0] == []
+    assert step(raft, success("n5", term=2, match_index=2, read_round=2))[0] == [(2, ["a"])]
 
 
 def test_reads_are_refused_at_once_when_the_leader_loses_its_office() -> None:
