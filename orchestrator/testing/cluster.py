@@ -22,6 +22,9 @@ from ..throwaway import Throwaway
 from ..view import ClusterView
 from .recording import Recordable, Recording, RecordingClient, assert_linearizable
 
+__tracebackhide__ = True
+"""For pytest: a test that fails shows its own lines, not those of this file."""
+
 T = TypeVar("T")
 READY_SECONDS_MAX = 60.0
 """A bound for a host that has much else to do; it mostly takes well under a second."""
@@ -56,6 +59,10 @@ class RaftCluster:
         """Whether a test has done something that may have to be mended."""
         self._deeds: list[str] = []
         self._end: Callable[[], None] = lambda: None
+
+    def __repr__(self) -> str:
+        """Tell which nodes there are, and where."""
+        return f"<{type(self).__name__} of {', '.join(self._endpoints)} in {self.folder}>"
 
     # What there is
 
@@ -251,7 +258,8 @@ class RaftCluster:
         with suppress(OrchestratorError):
             view = self.cluster.status()
             states = ", ".join(f"{node.name} {node.state}" for node in view.nodes)
-            lines.append(f"now: {states}; {view.leader or 'nobody'} leads in term {view.term}")
+            leads = f"{view.leader} leads in term {view.term}" if view.leader else "nobody leads"
+            lines.append(f"now: {states}; {leads}")
         for name in self.nodes:
             told = last_lines(self.cluster.paths.log(name), _LOG_LINES)
             lines += [f"{name}: {line}" for line in told]
@@ -287,7 +295,12 @@ class RaftCluster:
     def _do(self, verb: str, nodes: Sequence[str], deed: Callable[[], T]) -> T:
         self._suspect = True
         self._deeds.append(" ".join((verb, *nodes)))
-        return deed()
+        try:
+            return deed()
+        except OrchestratorError as error:
+            # The hint would be lost: a test that fails shows the message only.
+            hint = f": {error.hint}" if error.hint else ""
+            raise type(error)(f"{error.message}{hint}") from None
 
 
 def _need(verb: str, nodes: Sequence[Any]) -> None:

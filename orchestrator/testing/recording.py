@@ -18,6 +18,9 @@ from ..verify.judgement import Judgement, judge
 from ..verify.linearizability import Verdict
 
 Text: TypeAlias = str | bytes
+__tracebackhide__ = True
+"""For pytest: a test that fails shows its own lines, not those of this file."""
+
 T = TypeVar("T")
 _RECORDED = "get, get_record, set, write, delete and incr"
 
@@ -108,6 +111,10 @@ class RecordingClient:
         self.name = name
         self._client = client
         self._recording = recording
+
+    def __repr__(self) -> str:
+        """Tell whose operations are recorded."""
+        return f"<{type(self).__name__} {self.name} of {self._client!r}>"
 
     def get(self, key: Text) -> bytes | None:
         """Return a key's value, or None when there is no such key."""
