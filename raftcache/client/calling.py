@@ -11,10 +11,14 @@ import time
 
 import zmq
 
+from ..errors import OutcomeUnknown
 from . import calls, codec, routing
 from .codec import Fields
 from .connection import Connection
 from .sockets import Sockets
+
+LOOK_MS = 200
+"""A call that waits looks so often whether it is to end. Shorter: more wakeups for nothing."""
 
 
 class Interrupted(Exception):  # noqa: N818 - an event, and nobody's error
@@ -52,6 +56,8 @@ class Caller:
     def __init__(self, routing_: routing.Routing, bell: "Bell | None" = None) -> None:
         self.routing = routing_
         self._bell = bell
+        self.interrupted = False
+        """Set by another thread, or a signal handler: the call ends soon (:class:`Interrupted`)."""
         self._last_id = 0
         self._connections: dict[str, Connection] = {}
         self._unanswered: dict[int, Connection] = {}
@@ -64,7 +70,7 @@ class Caller:
 
         Raises:
             RequestError: it failed; the class tells whether it may have had an effect.
-            Interrupted: the bell was rung.
+            Interrupted: the bell was rung, or the caller is to end.
         """
         try:
             while True:
@@ -77,6 +83,10 @@ class Caller:
                     reply = self._send(call, step, op, fields)
                 if reply is not None:
                     return reply
+        except Interrupted:
+            if call.kind is not routing.Kind.READ and (call.in_doubt or self._unanswered):
+                raise OutcomeUnknown("the client was closed before an answer came") from None
+            raise
         finally:
             for connection in self._unanswered.values():
                 connection.close()
@@ -91,7 +101,9 @@ class Caller:
 
     def _pause(self, call: routing.Call, until_ms: float) -> Fields | None:
         if not self._unanswered:
-            time.sleep(_left_ms(until_ms) / 1_000)
+            while (left_ms := _left_ms(until_ms)) > 0:
+                time.sleep(min(left_ms, LOOK_MS) / 1_000)
+                self._heed_bell()
             return None
         return self._listen(call, None, 0, until_ms)
 
@@ -139,7 +151,7 @@ class Caller:
             left_ms = _left_ms(by_ms)
             if left_ms <= 0:
                 break
-            self._wait(left_ms)
+            self._wait(min(left_ms, LOOK_MS))
             self._heed_bell()
         if current is not None:
             call.settle(now_ms(), routing.Silent(strays), current.endpoint)
@@ -177,7 +189,7 @@ class Caller:
         poller.poll(math.ceil(left_ms))
 
     def _heed_bell(self) -> None:
-        if self._bell is not None and self._bell.has_rung:
+        if self.interrupted or (self._bell is not None and self._bell.has_rung):
             raise Interrupted
 
 

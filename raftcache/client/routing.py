@@ -364,7 +364,8 @@ class Call:
                 f"; it may have been done ({self._told()}): read before you write again",
             )
         if self._silences:
-            return self._timeout("no node answered")
+            said = "" if self._refusal is None else f"; {self._refusal}"
+            return self._timeout("no node answered", f" ({self._told()}{said})")
         if self._refusal is not None:
             return self._refusal
         return Unreachable(f"no node could be reached by the deadline ({self._told()})")

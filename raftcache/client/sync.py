@@ -20,7 +20,7 @@ from ..errors import (
     Unsupported,
 )
 from . import calls, codec, routing
-from .calling import Caller, now_ms
+from .calling import Caller, Interrupted, now_ms
 from .calls import Plan, Plans
 from .codec import Fields
 from .commands import Commands
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CLOSED = "this Client is closed"
 _FAREWELL_MS = 500
 """How long closing waits for the cluster to hear that the session is over."""
 
@@ -113,6 +114,8 @@ class Client(Commands[V]):
         self._lock = threading.Lock()
         self._caller: Caller | None = Caller(self._routing)
         self._closing = False
+        self._busy: int | None = None
+        """The thread that is making a call now."""
         self._session: Session | None = None
         self._no_session_until_ms = 0.0
         self._watches: weakref.WeakSet[Watch[V]] = weakref.WeakSet()
@@ -227,7 +230,9 @@ class Client(Commands[V]):
     def close(self) -> None:
         """End the session and all connections; closing again does nothing.
 
-        Watches end, later calls raise ``ValueError``.
+        A call that another thread is making ends soon: a mutation that was sent as
+        ``OutcomeUnknown``, anything else, and every later call, as ``ValueError``. Watches end. A
+        signal handler may close a client, too.
         """
         if self._pid != os.getpid():
             return  # the sockets and threads are the parent's
@@ -235,10 +240,16 @@ class Client(Commands[V]):
         self._end()
         for watch in [*self._watches]:
             watch.close()
+        caller = self._caller
+        if caller is None:
+            return
+        caller.interrupted = True
+        if self._busy == threading.get_ident():
+            return  # in the middle of a call of this thread, which ends now, and closes
         with self._lock:
-            caller, self._caller = self._caller, None
-            if caller is None:
+            if self._caller is None:
                 return
+            self._caller, caller.interrupted = None, False
             session, self._session = self._session, None
             try:
                 if session is not None and not session.ended:
@@ -279,7 +290,7 @@ class Client(Commands[V]):
         if self._pid != os.getpid():
             raise RuntimeError("this Client was made before a fork: make a new one in the child")
         if self._closing:
-            raise ValueError("this Client is closed")
+            raise ValueError(_CLOSED)
 
     def _turn(self, deadline_ms: float) -> "_Turn":
         self._check_usable()
@@ -340,21 +351,35 @@ class _Turn:
         self._deadline_ms = deadline_ms
 
     def __enter__(self) -> Caller:
+        client = self._client
+        me = threading.get_ident()
+        if client._busy == me:  # noqa: SLF001 - ours
+            raise RuntimeError(
+                "this Client is in the middle of a call of this thread: a signal handler, a codec"
+                " or a destructor needs a client of its own"
+            )
         left_ms = self._deadline_ms - now_ms()
-        if not self._client._lock.acquire(timeout=max(0.0, left_ms) / 1_000):  # noqa: SLF001 - ours
+        if not client._lock.acquire(timeout=max(0.0, left_ms) / 1_000):  # noqa: SLF001 - as above
             raise Unreachable("other threads kept this Client busy until the deadline")
-        caller = self._client._caller  # noqa: SLF001 - as above
+        caller = client._caller  # noqa: SLF001 - as above
         if caller is None:
-            self._client._lock.release()  # noqa: SLF001 - as above
-            raise ValueError("this Client is closed")
+            client._lock.release()  # noqa: SLF001 - as above
+            raise ValueError(_CLOSED)
+        client._busy = me  # noqa: SLF001 - as above
         return caller
 
-    def __exit__(self, *_: object) -> None:
-        self._client._lock.release()  # noqa: SLF001 - as above
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        client = self._client
+        client._busy = None  # noqa: SLF001 - ours
+        client._lock.release()  # noqa: SLF001 - as above
+        if client._closing:  # noqa: SLF001 - as above
+            client.close()  # by a signal handler that could not, or once more
+            if isinstance(error, Interrupted):
+                raise ValueError(_CLOSED) from None
 
 
 def _say_farewell(caller: Caller, session: Session) -> None:
     """Tell the cluster that a session is over, so that its locks are free at once."""
     call = routing.Call(caller.routing, routing.Kind.READ, now_ms() + _FAREWELL_MS)
-    with contextlib.suppress(RequestError):  # then it ends by itself
+    with contextlib.suppress(RequestError, Interrupted):  # then it ends by itself
         caller.perform(call, "session_close", {"session": session.id})

@@ -111,6 +111,8 @@ class Watch(Generic[V]):
         self._bell = Bell()
         self._caller = Caller(routing.Routing(endpoints), self._bell)
         self._lock = threading.Lock()
+        self._busy: int | None = None
+        """The thread that is in a poll now."""
         self._closed = False
         self._pid = os.getpid()
 
@@ -141,7 +143,10 @@ class Watch(Generic[V]):
         deadline_ms = None if timeout is None else now_ms() + timeout * 1_000
         while not self._cursor.has_events:
             left_ms = HOLD_MS if deadline_ms is None else deadline_ms - now_ms()
-            if self._bell.has_rung or left_ms <= 0:
+            if self._bell.has_rung:
+                self.close()  # it was a signal handler that rang, and could not do the rest
+                return None
+            if left_ms <= 0:
                 return None
             self._poll(min(left_ms, HOLD_MS))
         return self._cursor.next_event()
@@ -151,6 +156,8 @@ class Watch(Generic[V]):
         if self._pid != os.getpid():
             return  # the sockets are the parent's
         self._bell.ring()
+        if self._busy == threading.get_ident():
+            return  # in the middle of a poll of this thread, which ends now, and closes
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -187,6 +194,7 @@ class Watch(Generic[V]):
                 hold_ms=wait_ms,
             )
             try:
+                self._busy = threading.get_ident()
                 reply = self._caller.perform(call, "watch", self._cursor.fields(wait_ms))
             except PATIENT:
                 time.sleep(_PAUSE_S)
@@ -194,3 +202,5 @@ class Watch(Generic[V]):
                 pass  # whoever rang the bell waits for the lock
             else:
                 self._cursor.take(reply)
+            finally:
+                self._busy = None

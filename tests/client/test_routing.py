@@ -94,6 +94,16 @@ def test_no_leader_till_the_deadline_is_a_definite_error(kind: Kind) -> None:
     assert DEADLINE_MS - world.routing.options.last_try_ms <= world.now_ms <= DEADLINE_MS
 
 
+def test_silence_till_the_deadline_tells_what_each_node_did() -> None:
+    """Whoever reads it wants to know where to look first."""
+    world = World().at(A, PAUSED).at(B, no("no_leader")).at(C, DOWN)
+
+    with pytest.raises(
+        Timeout, match=r"no node answered .* \(tcp://a: no answer; tcp://c: refused;"
+    ):
+        world.run(Kind.READ)
+
+
 def test_a_definite_no_is_not_risked_for_a_last_try() -> None:
     """A mutation sent at the last moment could end as unknown, though nothing was done so far."""
     world = World(leader=A).at(A, no("no_leader", A))
