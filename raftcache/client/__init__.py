@@ -146,6 +146,10 @@ __all__ = [
 _LATER = {"AsyncClient": ".aio", "AsyncWatch": ".async_watching"}
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
 def __getattr__(name: str) -> Any:
     """Import what needs asyncio when it is asked for: that takes its time."""
     if name not in _LATER:

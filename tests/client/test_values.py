@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import raftcache.client
 from raftcache.client import AsyncClient, Client, Codec, NoLocalCluster, connect, local_endpoints
 
 from .both import BOTH_CLIENTS, connected, playing
@@ -177,6 +178,11 @@ def test_a_users_program_is_typed(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout
+
+
+def test_what_is_imported_later_is_listed_all_the_same() -> None:
+    """For the tab key of an interactive session."""
+    assert set(raftcache.client.__all__) <= set(dir(raftcache.client))
 
 
 def test_the_client_needs_nothing_heavy_to_be_imported() -> None:
