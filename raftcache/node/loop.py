@@ -127,6 +127,7 @@ class Loop:
         self._ready: set[Source] = set()
         self._ticks = TickClock(server.tick_ms, 0)
         self._collector = Collector(0)
+        self._persisted = writer.persisted
         self.stop_requested = False
 
     def run(self) -> None:
@@ -160,14 +161,17 @@ class Loop:
     # What a turn needs: ``turns.Ports``
 
     def disk_has_spoken(self) -> bool:
-        """Tell whether a thread woke the loop.
+        """Tell whether a thread woke the loop, or would have if that had been wanted.
 
         Raises:
             DiskFailed: since it could not write.
         """
-        if self._waker.read_fd not in self._ready:
+        has_woken = self._waker.read_fd in self._ready
+        if has_woken:
+            self._waker.clear()
+        persisted, self._persisted = self._persisted, self._writer.persisted
+        if not has_woken and persisted == self._persisted:
             return False
-        self._waker.clear()
         if self._writer.failure is not None:
             raise self._writer.failure
         return True
@@ -220,6 +224,7 @@ class Loop:
 
     def carry_out(self, effects: Effects) -> None:
         """Hand everything to the sockets."""
+        self._writer.wanted = effects.wants_disk
         if effects.endpoints is not None:
             self._peers.follow(effects.endpoints)
         for outgoing in effects.peer_frames:
@@ -237,7 +242,7 @@ class Loop:
     def _wait(self) -> set[Source]:
         server = self._server
         left = self._left_over()
-        if left or server.has_more:
+        if left or server.has_more or self._has_missed_disk():
             timeout_ms = 0
         else:
             due_ms = self._ticks.due_ms
@@ -251,6 +256,10 @@ class Loop:
                 due_in_ms = max(0.0, faults.next_due_ms - monotonic_ms())
                 timeout_ms = math.ceil(min(timeout_ms, due_in_ms))
         return left | self._waiter.poll(timeout_ms)
+
+    def _has_missed_disk(self) -> bool:
+        """Tell whether the disk has spoken before it knew that somebody waits for that."""
+        return self._writer.wanted and self._writer.persisted != self._persisted
 
     def _left_over(self) -> set[Source]:
         """Return the sockets that have something of which no wait will tell."""

@@ -111,3 +111,10 @@ class Disk(Protocol):
     @property
     def failure(self) -> DiskFailed | None:
         """Why nothing is written any more; the process must end."""
+
+    @property
+    def persisted(self) -> int:
+        """The highest ticket that is durable."""
+
+    wanted: bool
+    """Whether to wake the loop when that rises."""

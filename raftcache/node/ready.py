@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ..raft.core import PersistMark, Raft, Ready
 from ..raft.messages import Message
+from ..raft.replication import waits_for_own_disk
 from ..raft.types import EntryKind
 from ..storage.wal import Batch
 from ..store.machine import StateMachine
@@ -53,6 +54,19 @@ class ReadyCycle:
     def has_more(self) -> bool:
         """Tell whether the next turn has work to do without any new input."""
         return self._must_look_again or self._raft.has_more
+
+    @property
+    def wants_disk(self) -> bool:
+        """Tell whether what becomes durable next lets anything happen at once.
+
+        A leader's own copy does not while too few of the others have theirs: their word will do.
+        """
+        behind_disk, state = self._behind_disk, self._raft.state
+        if not behind_disk or not self._raft.is_leader:
+            return bool(behind_disk)
+        if state.hard_state != state.persisted_hard_state:
+            return True
+        return any(messages for _, _, messages in behind_disk) or waits_for_own_disk(state)
 
     def run(self) -> None:
         """Carry out one ``Ready``."""

@@ -75,8 +75,7 @@ class Server:
         self.tick_ms = tick_ms
         self.limits = limits
         self.storage = storage
-        self.now_ms = self.started_ms = 0
-        self.client_count = 0
+        self.now_ms = self.started_ms = self.client_count = 0
         self.longest_turn_ms = 0.0
         self.election_started_ms = self.election_won_ms = 0
         self.dropped: Counter[str] = Counter()
@@ -214,7 +213,8 @@ class Server:
         self.transfers.look()
         bulk = self.keeper.turn() if self.keeper is not None else []
         frames = [*self.outbox.take(), *self.admission.take()]
-        return Effects(self.answers.take(), frames, bulk, self.admission.endpoints())
+        wanted = self._cycle.wants_disk
+        return Effects(self.answers.take(), frames, bulk, self.admission.endpoints(), wanted)
 
     is_finished = False
 

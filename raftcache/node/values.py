@@ -58,3 +58,5 @@ class Effects(NamedTuple):
     """Chunks of snapshots, for the sockets that carry nothing else."""
     endpoints: dict[ServerId, str] | None = None
     """Where to be connected to, by peer, from now on; None: as before."""
+    wants_disk: bool = True
+    """What becomes durable next lets something happen at once: the loop is to be woken for it."""

@@ -119,6 +119,16 @@ def rule_advance_commit_index(state: RaftState) -> None:
         _advance_commit_to(state, index)
 
 
+def waits_for_own_disk(state: RaftState) -> bool:
+    """Tell whether a leader would commit more at once if its own disk had all of its log."""
+    own_index, progress = state.log.last_index, state.progress
+    index = committed_index(
+        state.configuration,
+        lambda voter: own_index if voter == state.server_id else progress[voter].match_index,
+    )
+    return index > state.commit_index
+
+
 def rule_send_entries(state: RaftState) -> None:
     """Send each follower what its window allows (§5.3), and heartbeats when they are due (§5.2)."""
     if state.role is not Role.LEADER:

@@ -94,6 +94,7 @@ class MemoryLog:
         self.has_room = True
         self.size_bytes = 0
         self.failure = None
+        self.wanted = True
         self._release = release
 
     def submit(self, batch: Batch) -> int:  # noqa: ARG002 - the core holds what is in it

@@ -2,7 +2,7 @@
 
 Rules: the loop's thread submits and reads ``persisted``, the writer's thread does all the rest.
 Whatever has come in while the disk was busy goes into one frame with one fsync (group commit). The
-two threads share no lock: each number here is written by one of them only.
+two threads share no lock: each value here is written by one of them only.
 """
 
 import contextlib
@@ -27,8 +27,9 @@ class WalWriter:
 
     Args:
         wal: the log; from here on it is the writer thread's.
-        notify: called on the writer's thread after each sync, after a failure, and when
-            ``wal.has_room`` has changed. It must not block and must not raise; it wakes the loop.
+        notify: called on the writer's thread after each sync that is ``wanted``, after a failure,
+            and when ``wal.has_room`` has changed. It must not block and must not raise; it wakes
+            the loop.
     """
 
     persisted: int
@@ -39,10 +40,13 @@ class WalWriter:
     """False while the disk is too full for another segment (see ``Wal.prepare``)."""
     size_bytes: int
     """How much of the disk the log has filled."""
+    wanted: bool
+    """Whether anybody waits for ``persisted`` to rise; by the loop. Set it, then look once more."""
 
     def __init__(self, wal: Wal, notify: Callable[[], None]) -> None:
         self.persisted = 0
         self.failure = None
+        self.wanted = True
         self.has_room = wal.has_room
         self.size_bytes = wal.size_bytes
         self._wal = wal
@@ -113,7 +117,8 @@ class WalWriter:
             self._persisted_bytes += size
             self.persisted += len(batches)
             self.size_bytes = self._wal.size_bytes
-            self._notify()
+            if self.wanted:
+                self._notify()
         if more:
             self._wal.prepare()
             self._free_next()

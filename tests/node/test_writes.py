@@ -44,6 +44,28 @@ def test_the_reply_to_a_set_leaves_only_after_a_majority_has_it_on_disk() -> Non
     assert call.reply["mod_rev"] == 1
 
 
+def test_a_disk_wakes_its_loop_only_for_what_waits_for_it() -> None:
+    """An acknowledgement does, and a commit that lacks nothing else."""
+    cluster, leader, followers = elected()
+    server = cluster.process(leader).server
+    for name in cluster.names:
+        cluster.process(name).writer.held = True
+    call = cluster.request(leader, "set", key=b"a", value=b"1")
+
+    cluster.run_ms(40)
+    assert not server.turn().wants_disk
+    assert cluster.process(followers[0]).server.turn().wants_disk
+    cluster.process(followers[0]).writer.go_on()
+    cluster.run_ms(40)
+    assert server.turn().wants_disk
+    assert not cluster.process(followers[0]).server.turn().wants_disk
+    cluster.process(followers[1]).writer.go_on()
+    cluster.run_ms(40)
+
+    assert call.outcome == "ok"
+    assert not server.turn().wants_disk
+
+
 def test_two_followers_are_a_majority_without_the_leaders_disk() -> None:
     """The leader may be the last one to have it on disk (thesis §10.2.1)."""
     cluster, leader, followers = elected()

@@ -2,6 +2,7 @@
 
 from raftcache.raft.core import APPLY_BYTES_MAX, APPLY_ENTRIES_MAX
 from raftcache.raft.messages import AppendEntries
+from raftcache.raft.replication import waits_for_own_disk
 
 from .builders import (
     OPTIONS,
@@ -26,6 +27,33 @@ def test_an_entry_is_committed_once_a_majority_stores_it() -> None:
 
     assert raft.state.commit_index == index
     assert raft.state.last_applied == index
+
+
+def test_a_leader_waits_for_its_own_disk_where_nothing_else_is_missing() -> None:
+    """Else the word of a follower comes anyway, and one look at the disk is enough then."""
+    raft = leader(1, 1, term=1)
+    index = raft.propose(b"x")
+    ready = raft.ready()
+    assert not waits_for_own_disk(raft.state)
+
+    raft.step(success("n2", term=2, match_index=index))
+    raft.ready()
+    assert raft.state.commit_index < index
+    assert waits_for_own_disk(raft.state)
+
+    persist(raft, ready)
+    raft.ready()
+    assert raft.state.commit_index == index
+    assert not waits_for_own_disk(raft.state)
+
+
+def test_a_leader_that_is_alone_waits_for_its_own_disk() -> None:
+    """Nobody else has a word to say."""
+    raft = leader(1, term=1, voters=("n1",))
+    raft.propose(b"x")
+    raft.ready()
+
+    assert waits_for_own_disk(raft.state)
 
 
 def test_an_older_terms_entry_is_never_committed_by_counting_copies() -> None:

@@ -100,3 +100,23 @@ class _GatedWal:
 
     def open(self) -> None:
         self._gate.set()
+
+
+def test_nobody_is_woken_for_what_nobody_waits_for(tmp_path: Path) -> None:
+    """It is durable all the same, and whoever looks sees it."""
+    make(str(tmp_path))
+    wal, _ = reopen(str(tmp_path))
+    gate = _GatedWal(wal)
+    waiter = _Waiter()
+    writer = WalWriter(gate.wal, waiter.notify)
+    writer.wanted = False
+
+    writer.submit(batch(entry(1), term=1))
+    gate.wait_busy()
+    writer.submit(batch(entry(2)))
+    writer.submit(batch(entry(3)))
+    gate.open()
+    writer.close(clean=True)
+
+    assert writer.persisted == 3
+    assert waiter.count == 0
