@@ -67,7 +67,9 @@ def change(
     leaving = [voter for voter in present.voters if voter in remove]
     draft.leave_with_learners(leaving)
     target = draft.finish()
-    return None if target == present else target
+    # The mark alone says nothing new: the members' own incarnations say it too.
+    same = _replace(present, incarnation_mark=present.highest_incarnation())
+    return None if target == same else target
 
 
 def grant(present: Configuration, request: JoinRequest) -> Configuration | None:

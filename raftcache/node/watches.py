@@ -151,9 +151,11 @@ class Watches:
 
     def expire(self, now_ms: int) -> None:
         """Answer those whose time is up: there was nothing to tell, and so they may go on."""
-        deadlines = self._deadlines
-        while len(deadlines) and deadlines[0][0] <= now_ms:
-            number = deadlines[0][1]
+        may_tell = self._may_tell
+        over = self._deadlines.irange(None, (now_ms + 1,), (True, False))
+        for _, number in list(over):
+            if may_tell and number in self._due:
+                continue  # It gets its turn first, as whoever does not want to wait must.
             waiting = self._waiting[number]
             next_rev = self._next_rev(waiting)
             self._remove(number)

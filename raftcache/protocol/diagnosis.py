@@ -5,6 +5,7 @@ that is wrong; like the fast way it never raises on foreign bytes; and what it s
 classes in ``wire``, so that the two can't drift apart.
 """
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from .wire import (
     SESSION_NUMBER_MAX,
     UNDECODABLE,
     AnyWire,
+    FenceWire,
     Wire,
 )
 
@@ -61,7 +63,10 @@ _RULES: Final = {
 }
 
 
+_FENCE_FIELDS: Final = frozenset(FenceWire.__struct_fields__)
+
 _RULES_OF: Final = {
+    ("compact", "to"): "a whole number from 0 (leave it out to forget all that has been)",
     ("session_open", "ttl_ms"): f"a whole number of milliseconds from 1 to {SESSION_TTL_MS_MAX}",
 }
 """Where a field has another rule than elsewhere."""
@@ -169,13 +174,22 @@ def _wrong_field(
                 return "bad_request", f"`{name}` is missing: `{op}` needs it"
             continue
         if name != "id" and not _fits(fields[name], field.type, json=json):
+            if name == "fence" and (strange := _unknown_in_fence(fields[name], json=json)):
+                return "unsupported", _unknown_field(strange, op, ())
             rule = _RULES_OF.get((op, name)) or _RULES.get(name, "well-formed")
             never = ", or null to let it stay" if (op, name) == ("expire", "ttl_ms") else ""
             return "bad_request", f"`{name}` must be {rule}{never}"
     return None
 
 
-def _unknown_field(name: str, op: str, known: dict[str, Any]) -> str:
+def _unknown_in_fence(raw: msgspec.Raw, *, json: bool) -> str:
+    """Return a field of a fence that is none; "": there is none, or it is no map."""
+    fields = _decoded(raw, dict[str, msgspec.Raw], json=json) or {}
+    strange = sorted(fields.keys() - _FENCE_FIELDS)
+    return f"fence.{strange[0]}" if strange else ""
+
+
+def _unknown_field(name: str, op: str, known: Iterable[str]) -> str:
     return f"unknown field {shown(name)} of `{op}`{_nearest(name, known)}: nothing was done"
 
 

@@ -9,7 +9,7 @@ from orchestrator.simulation.members import new_host, wipe
 from orchestrator.simulation.profile import Profile
 from orchestrator.simulation.workload import Workload
 
-from .builders import SNAPPY, counter, fill, keep_copies, lose
+from .builders import SNAPPY, counter, elected, fill, keep_copies, lose
 from .membership import add, administer, configuration, endpoints, joinable, settle, voters
 
 
@@ -88,6 +88,15 @@ def test_what_is_asked_twice_is_done_once() -> None:
 
     assert changed == [True, False, True, False]
     assert counter(cluster, leader) is None
+
+
+def test_to_remove_who_is_no_member_changes_nothing() -> None:
+    """Not even the log, the first time."""
+    cluster, leader, others = elected()
+    for node in (others[0], leader):
+        reply = cluster.ask(node, "member_remove", admin=True, id="n9")
+
+        assert (reply["ok"], reply["changed"], reply["configuration_index"]) == (True, False, 0)
 
 
 def test_a_member_is_replaced_in_one_joint_change() -> None:

@@ -1,8 +1,10 @@
 """Watches at whole nodes: told everything once and in order, wherever they are served."""
 
+import msgspec
 import pytest
 
 from orchestrator.simulation.cluster import SimulatedCluster
+from raftcache.node.values import CLIENT_SOCKET
 from raftcache.store.commands import COMMAND_VERSION
 
 from .builders import SNAPPY, elected, fill, left_behind
@@ -252,3 +254,26 @@ def test_who_waits_while_a_snapshot_is_put_in_force_misses_nothing() -> None:
 
 def at_rev(cluster: SimulatedCluster, name: str) -> int:
     return cluster.process(name).server.store.store_rev
+
+
+def test_who_does_not_wait_is_told_what_there_is() -> None:
+    """Also if a tick comes before its turn: none is told that there was nothing, unlooked."""
+    cluster, leader, _ = raised()
+    cluster.ask(leader, "set", key=b"a", value=b"1")
+    cluster.run_ms(50)
+    holder = at(cluster, leader)
+    server = cluster.process(leader).server
+    for key in (b"a", b"b"):
+        poll = {"op": "watch", "key": key, "from_rev": 1, "wait_ms": 0}
+        server.on_client(CLIENT_SOCKET, [b"\0poll", b"", msgspec.msgpack.encode(poll)])
+
+    holder.expire(server.now_ms + 1)
+    holder.on_turn()
+    told_now = server.answers.take()
+    holder.expire(server.now_ms + 1)
+    told_then = server.answers.take()
+
+    [now, then] = [msgspec.msgpack.decode(one[2]) for one in told_now + told_then]
+    assert (len(told_now), told(now)) == (1, [("set", 1, b"a", b"1")])
+    assert (told(then), then["next_rev"]) == ([], 2)
+    assert is_empty(holder)

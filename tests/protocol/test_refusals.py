@@ -156,7 +156,8 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
     (SET | {"fence": None}, "bad_request", "`fence` must be"),
     (SET | {"fence": "lock"}, "bad_request", "`fence` must be"),
     (SET | {"fence": {"key": "lock"}}, "bad_request", "`fence` must be"),
-    (SET | {"fence": FENCE | {"mod_rev": 3}}, "bad_request", "`fence` must be"),
+    (SET | {"fence": FENCE | {"mod_rev": 3}}, "unsupported", "unknown field `fence.mod_rev` of"),
+    (TXN | {"fence": {"b": 1, "a": 1}}, "unsupported", "unknown field `fence.a` of `txn`"),
     (SET | {"fence": FENCE | {"key": ""}}, "bad_request", "`fence.key` is empty"),
     (SET | {"fence": FENCE | {"create_rev": -1}}, "bad_request", "`fence` must be"),
     (SET | {"fence": FENCE | {"create_rev": "x"}}, "bad_request", "`fence.create_rev` must be"),
@@ -202,6 +203,9 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
     (ADD | {"learner": 1}, "bad_request", "`learner`"),
     (ADD | {"port": 1}, "unsupported", "unknown field `port`"),
     ({"op": "leader_transfer", "to": 2}, "bad_request", "`to` must be a text"),
+    ({"op": "compact", "to": -1}, "bad_request", "`to` must be a whole number from 0"),
+    ({"op": "compact", "to": "x"}, "bad_request", "`to` must be a whole number from 0"),
+    ({"op": "compact", "rev": 1}, "unsupported", "unknown field `rev` of `compact`"),
 ]  # fmt: skip
 
 
@@ -314,12 +318,14 @@ def test_binary_ids_come_back_as_binary() -> None:
     assert request.id == b"\xff"
 
 
-def test_a_frame_far_over_the_limit_is_not_even_looked_at() -> None:
-    frame = msgspec.msgpack.encode({"id": 3, "op": "set", "key": "k", "value": b"x" * 100_000})
+def test_of_a_frame_far_over_the_limit_only_the_beginning_is_looked_at() -> None:
+    """What stands behind what is large is not read, be it the id."""
+    first = {"id": 3, "op": "set", "key": "k", "value": b"x" * 100_000}
+    last = {"op": "set", "key": "k", "value": b"x" * 100_000, "id": 3}
 
-    refused = refusal(frame)
+    refused = [refusal(msgspec.msgpack.encode(fields)) for fields in (first, last)]
 
-    assert (refused.code, refused.id) == ("too_large", None)
+    assert [(one.code, one.id) for one in refused] == [("too_large", 3), ("too_large", None)]
 
 
 def long_json_batch(count: int) -> bytes:
