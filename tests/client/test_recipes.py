@@ -6,6 +6,8 @@ import pytest
 
 from raftcache.client import Fenced, codec
 from raftcache.client.recipes.queue import Held, LeaseLost, Queue
+from raftcache.client.recipes.steps import Forget, NeedSession
+from raftcache.client.sessions import Session
 from raftcache.errors import OutcomeUnknown, RequestError
 
 from .actor import Actor
@@ -208,3 +210,16 @@ def test_in_any_order_no_more_hold_than_there_are_places_and_all_get_one(
 def test_a_delay_that_is_none_is_refused(delay: float) -> None:
     with pytest.raises(ValueError, match="delay"):
         Queue("lock", "l", delay=delay)
+
+
+def test_who_is_interrupted_twice_gives_his_session_up() -> None:
+    """The second Ctrl-C hits the clearing away: the key would stay as long as the program."""
+    session = Session(7, 1e15, 0)
+    steps = Queue("lock", "l").enter(None)
+    assert isinstance(next(steps), NeedSession)
+    assert steps.send(session).op == "set"  # type: ignore[union-attr]
+    assert steps.throw(KeyboardInterrupt()).op == "delete"  # type: ignore[union-attr]
+
+    assert steps.throw(KeyboardInterrupt()) == Forget(session)
+    with pytest.raises(KeyboardInterrupt):
+        steps.send(None)
