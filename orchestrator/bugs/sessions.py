@@ -117,6 +117,12 @@ SESSION_BUGS = (
         ),
     ),
     Bug(
+        "takes a run for new whose beginning was sent before",
+        ("B6",),
+        "an operation with a number is done once, also within a batch",
+        (Edit(f"{_TABLE}:Sessions.admits_run", "first_seq <= session.top or ", ""),),
+    ),
+    Bug(
         "does not remember what answered too much",
         ("B6",),
         "a mutation is done once, also if its answer is not kept",

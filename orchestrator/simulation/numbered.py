@@ -31,6 +31,8 @@ from .workload import (
 
 UNSETTLED_MAX = 5
 """How many numbers a client leaves without an answer before it does nothing new."""
+TOGETHER = 0.4
+"""How often a client sends several at once."""
 TTLS_MS = (400, 2_000, 20_000)
 DEFINITE = frozenset({"conflict"})
 """The refusals that are answers: they are told again."""
@@ -164,9 +166,13 @@ class _Client:
         elif number < 0.12 and not unsettled:
             self._close()
         elif len(unsettled) >= UNSETTLED_MAX or (unsettled and number < 0.6):
-            self._send_numbered(self._numbered[self._session, random.choice(unsettled)])
+            again = [random.choice(unsettled)]
+            if random.random() < TOGETHER:
+                again = unsettled  # what of it was done, and what was not, nobody knows
+            self._send_all([self._numbered[self._session, seq] for seq in again])
         else:
-            self._send_numbered(self._new())
+            count = random.randint(2, 4) if random.random() < TOGETHER else 1
+            self._send_all([self._new() for _ in range(count)])
 
     def _open(self) -> None:
         ttl_ms, sent_us = self._random.choice(TTLS_MS), self._cluster.scheduler.now_us
@@ -220,6 +226,25 @@ class _Client:
             {**numbered.fields, "ack": self._ack},
             lambda reply: self._on_numbered(numbered, reply),
         )
+
+    def _send_all(self, some: list[_Numbered]) -> None:
+        """Send one, or several as a batch, as a busy client does: each has its own number."""
+        if len(some) == 1:
+            self._send_numbered(some[0])
+            return
+        whole = {"session": self._session, "ack": self._ack}
+        ops = [
+            {"op": one.operation.op, **{k: v for k, v in one.fields.items() if k not in whole}}
+            for one in some
+        ]
+
+        def answered(reply: dict[str, Any]) -> None:
+            for one, result in zip(some, reply.get("results") or [reply] * len(some), strict=True):
+                self._on_numbered(one, result)
+
+        node = self._send("batch", {"ops": ops, **whole}, answered)
+        for one in some:
+            one.operation.node = node
 
     def _send(self, op: str, fields: dict[str, Any], on_reply: Any) -> str:
         """Ask one node; go on when it has answered, or when it is too late."""
