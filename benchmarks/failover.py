@@ -7,7 +7,8 @@ A cluster of three; callers write all the time, each with a client of its own, n
 session. The leader's process is killed with SIGKILL (supervisord starts it again), stopped with
 SIGSTOP, or cut off from the others, again and again. The window of a blow is the time from it to
 the first write that its successor acknowledges; beside it stand its parts: until an election began,
-until it was won, and until a write was acknowledged that was sent after the blow. ``--no-detect``
+until it was won, and until a write was acknowledged that was sent after the blow; and how long in
+it the new leader's loop waited for a processor, which on a busy host is most of it. ``--no-detect``
 leaves it to the election timeout to notice that a process is gone.
 
 ``restart`` restarts all nodes in turn, leader last, as ``bin/cluster restart --rolling`` does. The
@@ -20,6 +21,7 @@ Exit code 1: a target was missed.
 import argparse
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -37,10 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from orchestrator.throwaway import Throwaway
 from orchestrator.view import ClusterView
-from raftcache.client import Client, RequestError
 
-PAUSE_SECONDS: Final = 0.002
-"""Between two writes of a caller: the nodes and this process share a few cores."""
 SETTLE_SECONDS: Final = 0.3
 """Between two blows: the node that was lost is back, and the load goes evenly."""
 LOST_SECONDS: Final = 0.7
@@ -48,6 +47,7 @@ LOST_SECONDS: Final = 0.7
 READY_SECONDS_MAX: Final = 60.0
 WINDOW_SECONDS_MAX: Final = 10.0
 POLL_SECONDS: Final = 0.02
+SAMPLE_SECONDS: Final = 0.003
 GAP_MS_MAX: Final = 60.0
 TARGETS: Final[Mapping[str, Mapping[str, float]]] = {
     "kill": {"median": 40, "p95": 150, "max": 600},
@@ -67,47 +67,56 @@ class Window(NamedTuple):
     noticed: float
     """The election that was won had begun."""
     elected: float
+    starved: float
+    """So long in it the new leader's loop waited for a processor."""
     terms: int
     """How many terms it took."""
 
 
-class Callers:
-    """Threads that write, one write after the other, and notice when they are answered again."""
+class Waits:
+    """Follows how long nodes' loops wait for a processor (Linux), while a leader is missing."""
 
-    def __init__(self, endpoints: Sequence[str], count: int) -> None:
-        self.failed: list[str] = []
-        self.acknowledged = 0
-        self.slowest_ms = 0.0
-        self._endpoints = endpoints
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._places = {name: Path(f"/proc/{pid}/schedstat") for name, pid in pids.items()}
+        self._samples: list[tuple[float, dict[str, float]]] = []
         self._over = threading.Event()
-        self._lock = threading.Lock()
-        self._answers: list[tuple[float, float]] = []
-        """When each write was sent, and acknowledged, in ms; in the order of the second."""
-        self._keeping = False
-        self._last_ms = 0.0
-        self._gap_ms = 0.0
-        self._threads = [
-            threading.Thread(target=self._run, args=(number,), daemon=True)
-            for number in range(count)
-        ]
-
-    def start(self) -> None:
-        """Begin to write."""
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """Let each finish its write."""
+        """Take no more samples."""
         self._over.set()
-        for thread in self._threads:
-            thread.join()
+        self._thread.join()
+
+    def waited_ms(self, name: str, begin_ms: float, end_ms: float) -> float:
+        """Return how long a node's loop was ready to run in this time, and did not."""
+        inside = [waits[name] for at, waits in self._samples if begin_ms - 5 <= at <= end_ms]
+        return inside[-1] - inside[0] if inside else 0.0
+
+    def _run(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            with suppress(OSError):  # one that was killed is not asked; elsewhere there is no /proc
+                waits = {
+                    name: int(place.read_text().split()[1]) / 1e6
+                    for name, place in self._places.items()
+                }
+                self._samples.append((time.monotonic() * 1_000, waits))
+
+
+class Callers:
+    """The callers, in a process of their own: what is done to the cluster does not disturb it."""
+
+    def __init__(self, endpoints: Sequence[str], count: int) -> None:
+        program = str(Path(__file__).with_name("callers.py"))
+        self._process = subprocess.Popen(
+            [sys.executable, program, str(count), *endpoints],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def mark(self) -> float:
         """Begin to keep answers; return the moment, in ms."""
-        with self._lock:
-            self._answers = []
-            self._keeping = True
-            return time.monotonic() * 1_000
+        return float(self._ask({"do": "mark"}))
 
     def first_after(self, won_ms: float, blow_ms: float) -> tuple[float, float]:
         """Return when the first write was answered after ``won_ms``: any, and one sent since.
@@ -116,65 +125,53 @@ class Callers:
         """
         deadline = time.monotonic() + WINDOW_SECONDS_MAX
         while time.monotonic() < deadline:
-            with self._lock:
-                answers = [one for one in self._answers if one[1] >= won_ms]
-            later = [done for sent, done in answers if sent >= blow_ms]
-            if later:
-                self._keeping = False
-                return answers[0][1], later[0]
+            found = self._ask({"do": "first", "won_ms": won_ms, "blow_ms": blow_ms})
+            if found is not None:
+                return found[0], found[1]
             time.sleep(POLL_SECONDS)
         raise SystemExit(f"no write within {WINDOW_SECONDS_MAX:g} s of an election")
 
-    def longest_gap(self, act: Callable[[], object]) -> float:
-        """Do something; return the longest time in it without any answer, in ms."""
-        with self._lock:
-            self._gap_ms, self.slowest_ms = 0.0, 0.0
+    def longest_gap(self, act: Callable[[], object]) -> tuple[float, float]:
+        """Do something; return the longest time without an answer, and the slowest write; in ms."""
+        self._ask({"do": "gap"})
         act()
-        with self._lock:
-            return max(self._gap_ms, time.monotonic() * 1_000 - self._last_ms)
+        gap_ms, slowest_ms = self._ask({"do": "gap"})
+        return gap_ms, slowest_ms
 
-    def _run(self, number: int) -> None:
-        with Client(self._endpoints, timeout=30) as client:
-            for turn in range(sys.maxsize):
-                if self._over.wait(PAUSE_SECONDS):
-                    return
-                sent_ms = time.monotonic() * 1_000
-                try:
-                    client.set(f"failover:{number}:{turn % 100}", str(turn))
-                except RequestError as error:
-                    self.failed.append(str(error))
-                else:
-                    self._answered(sent_ms)
+    def stop(self) -> tuple[int, list[str]]:
+        """End them; return how many writes were acknowledged, and what failed."""
+        try:
+            acknowledged, failed = self._ask({"do": "stop"})
+        finally:
+            self._process.kill()
+            self._process.wait()
+        return acknowledged, failed
 
-    def _answered(self, sent_ms: float) -> None:
-        with self._lock:
-            now_ms = time.monotonic() * 1_000
-            self.acknowledged += 1
-            self.slowest_ms = max(self.slowest_ms, now_ms - sent_ms)
-            if self._last_ms:
-                self._gap_ms = max(self._gap_ms, now_ms - self._last_ms)
-            self._last_ms = max(self._last_ms, now_ms)
-            if self._keeping:
-                self._answers.append((sent_ms, now_ms))
+    def _ask(self, order: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None, "it was asked for"
+        assert self._process.stdout is not None, "it was asked for"
+        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+        self._process.stdin.flush()
+        return msgspec.json.decode(self._process.stdout.readline())
 
 
 def kill(_cluster: Throwaway, view: ClusterView) -> float:
     """Kill the leader; supervisord starts it again."""
     blow_ms = time.monotonic() * 1_000
-    os.kill(_leader_pid(view), signal.SIGKILL)
+    os.kill(pids(view)[str(view.leader)], signal.SIGKILL)
     return blow_ms
 
 
 def pause(_cluster: Throwaway, view: ClusterView) -> float:
     """Stop the leader in its tracks, for a while."""
     blow_ms = time.monotonic() * 1_000
-    os.kill(_leader_pid(view), signal.SIGSTOP)
+    os.kill(pids(view)[str(view.leader)], signal.SIGSTOP)
     return blow_ms
 
 
 def resume(_cluster: Throwaway, view: ClusterView) -> None:
     """Let the paused go on."""
-    os.kill(_leader_pid(view), signal.SIGCONT)
+    os.kill(pids(view)[str(view.leader)], signal.SIGCONT)
 
 
 def isolate(cluster: Throwaway, view: ClusterView) -> float:
@@ -201,6 +198,7 @@ def one_blow(cluster: Throwaway, callers: Callers, fault: str) -> Window:
     before = cluster.cluster.wait("ready", seconds=READY_SECONDS_MAX)
     time.sleep(SETTLE_SECONDS)
     marked_ms = callers.mark()
+    waits = Waits({name: pid for name, pid in pids(before).items() if name != before.leader})
     blow_ms = FAULTS[fault](cluster, before)
     try:
         after = successor(cluster, before)
@@ -208,6 +206,7 @@ def one_blow(cluster: Throwaway, callers: Callers, fault: str) -> Window:
         first_ms, sent_ms = callers.first_after(election["won_ms"], blow_ms)
         time.sleep(max(0.0, LOST_SECONDS + (marked_ms / 1_000) - time.monotonic()))
     finally:
+        waits.stop()
         if fault in MENDS:
             MENDS[fault](cluster, before)
     return Window(
@@ -215,8 +214,14 @@ def one_blow(cluster: Throwaway, callers: Callers, fault: str) -> Window:
         sent_ms - blow_ms,
         election["started_ms"] - blow_ms,
         election["won_ms"] - blow_ms,
+        waits.waited_ms(str(after.leader), blow_ms, first_ms),
         (after.term or 0) - (before.term or 0),
     )
+
+
+def pids(view: ClusterView) -> dict[str, int]:
+    """Return the nodes' processes."""
+    return {node.name: node.pid for node in view.nodes if node.pid is not None}
 
 
 def successor(cluster: Throwaway, before: ClusterView) -> ClusterView:
@@ -242,11 +247,12 @@ def blows(cluster: Throwaway, callers: Callers, given: argparse.Namespace) -> di
         say(
             given,
             f"{number:>4}  {window.written:7.1f} ms (election began {window.noticed:.0f}, won "
-            f"{window.elected:.0f}; sent after it {window.sent:.1f})  terms +{window.terms}",
+            f"{window.elected:.0f}; sent after it {window.sent:.1f}; no processor for "
+            f"{window.starved:.0f})  terms +{window.terms}",
         )
     found = {
         name: _figures([getattr(window, name) for window in windows])
-        for name in ("written", "sent", "noticed", "elected")
+        for name in ("written", "sent", "noticed", "elected", "starved")
     }
     return {**found, "terms": dict(sorted(terms.items())), "targets_ms": TARGETS[given.fault]}
 
@@ -260,10 +266,11 @@ def restarts(cluster: Throwaway, callers: Callers, given: argparse.Namespace) ->
         cluster.cluster.wait("ready", seconds=READY_SECONDS_MAX)
         time.sleep(SETTLE_SECONDS)
         began = time.monotonic()
-        gaps.append(callers.longest_gap(lambda: cluster.cluster.restart(rolling=True)))
-        slowest.append(callers.slowest_ms)
+        gap_ms, slowest_ms = callers.longest_gap(lambda: cluster.cluster.restart(rolling=True))
+        gaps.append(gap_ms)
+        slowest.append(slowest_ms)
         seconds = time.monotonic() - began
-        quiet.append(callers.longest_gap(partial(time.sleep, seconds)))
+        quiet.append(callers.longest_gap(partial(time.sleep, seconds))[0])
         say(
             given,
             f"{number:>4}  longest gap {gaps[-1]:.1f} ms, slowest write {slowest[-1]:.1f} ms; in "
@@ -283,12 +290,6 @@ def _figures(values: Sequence[float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in figures.items()}
 
 
-def _leader_pid(view: ClusterView) -> int:
-    pid = view.node(str(view.leader)).pid
-    assert pid is not None, "a ready node has a process"
-    return pid
-
-
 def show(report: dict[str, Any]) -> None:
     """Print what it came to, and each target."""
     what = "gap" if report["fault"] == "restart" else "window"
@@ -302,6 +303,7 @@ def show(report: dict[str, Any]) -> None:
         ("quiet", "gap, no restart"),
         ("noticed", "election began"),
         ("elected", "election won"),
+        ("starved", "no processor"),
         ("slowest", "slowest write"),
     ):
         if key in report:
@@ -345,22 +347,20 @@ def main() -> int:
     with Throwaway(shape=shape) as cluster:
         cluster.up()
         callers = Callers(list(cluster.endpoints.values()), given.callers)
-        callers.start()
         run = restarts if given.fault == "restart" else blows
         try:
             found = run(cluster, callers, given)
         finally:
-            with suppress(RuntimeError):  # one that could not be started is not joined
-                callers.stop()
+            acknowledged, failed = callers.stop()
     report = {
         "fault": given.fault,
         "times": given.times,
         "callers": given.callers,
         "detect_disconnects": not given.no_detect,
         "durability": given.durability,
-        "acknowledged": callers.acknowledged,
-        "failed": len(callers.failed),
-        "failures": callers.failed[:5],
+        "acknowledged": acknowledged,
+        "failed": len(failed),
+        "failures": failed[:5],
         **found,
     }
     report["met"] = judge(report)
@@ -368,7 +368,7 @@ def main() -> int:
         print(msgspec.json.encode(report).decode())
     else:
         show(report)
-    for failure in callers.failed[:5]:
+    for failure in failed[:5]:
         print(f"failed: {failure}", file=sys.stderr)
     return 0 if all(report["met"].values()) else 1
 
