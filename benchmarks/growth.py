@@ -4,9 +4,10 @@
                                 [--seconds 5] [--rounds 3] [--json]
 
 Sets of 100 bytes by 64 callers, fsync; keys that are there already, all over the keyspace. Small
-and large stand side by side on equal clusters and take turns (A B A B). Of each stand operations
-per second and the nodes' CPU per operation. With two processors both say the same on a quiet host;
-on a busy one only the second does, so that is what the targets are judged by.
+and large stand side by side on equal clusters and take turns (A B A B); idle clients come and go
+on one. Told are operations per second and the nodes' CPU per operation. With two processors both
+say the same on a quiet host; on a busy one only the second does, so that is what the targets are
+judged by.
 
 With many keys it also takes snapshots on the leader under that load (the p99 beside that without),
 weighs a key, and restarts all nodes: by the clock, and by the CPU that they took.
@@ -264,18 +265,21 @@ class Bench:
             )
 
     def idle(self) -> None:
-        """Compare no idle clients with many on the leader."""
+        """Compare no idle clients with many on the leader, which come and go in turn."""
         count, seconds = self.given.idle, self.given.seconds
-        with site(3, count) as alone, site(3, count) as crowded:
-            alone.fill(0, FEW, FEW)
-            crowded.fill(0, FEW, FEW)
-            with connected(crowded.endpoint, count):
-                self.in_turn(
-                    f"0 and {count:,} idle clients",
-                    lambda: alone.speed(FEW, seconds),
-                    lambda: crowded.speed(FEW, seconds),
-                    IDLE_SHARE_MIN,
-                )
+        with site(3, count) as cluster:
+            cluster.fill(0, FEW, FEW)
+
+            def crowded() -> Speed:
+                with connected(cluster.endpoint, count):
+                    return cluster.speed(FEW, seconds)
+
+            self.in_turn(
+                f"0 and {count:,} idle clients",
+                lambda: cluster.speed(FEW, seconds),
+                crowded,
+                IDLE_SHARE_MIN,
+            )
 
 
 @contextmanager
