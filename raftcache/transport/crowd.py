@@ -12,7 +12,8 @@ from typing import Final
 
 import zmq
 
-from .options import Socket
+from .options import NOBLOCK, Socket
+from .waiting import has_input
 
 _EVENT: Final = struct.Struct("=HI")
 """What libzmq's monitor sends: the kind of event, and here the connection's file descriptor."""
@@ -68,18 +69,15 @@ class ConnectionLimit:
 
     def look(self) -> None:
         """Bring the set of connections up to date."""
-        try:
-            while True:
-                event, _endpoint = self._monitor.recv_multipart(zmq.NOBLOCK)
-                kind, descriptor = _EVENT.unpack(event)
-                if kind == zmq.Event.ACCEPTED:
-                    self.open.add(descriptor)
-                    self._newest.append(descriptor)
-                else:
-                    self.open.discard(descriptor)
-                    self.on_end(descriptor)
-        except zmq.Again:
-            return
+        while has_input(self._monitor):
+            event, _endpoint = self._monitor.recv_multipart(NOBLOCK)
+            kind, descriptor = _EVENT.unpack(event)
+            if kind == zmq.Event.ACCEPTED:
+                self.open.add(descriptor)
+                self._newest.append(descriptor)
+            else:
+                self.open.discard(descriptor)
+                self.on_end(descriptor)
 
     def close(self) -> None:
         """Stop watching. Assumes that the watched socket is open still."""

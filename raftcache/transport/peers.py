@@ -20,7 +20,7 @@ from .options import (
     Socket,
     new_socket,
 )
-from .waiting import Waiter
+from .waiting import Waiter, has_input
 
 SEND_QUEUE_MESSAGES = 128
 RECEIVE_QUEUE_MESSAGES = 1_000
@@ -155,21 +155,21 @@ class PeerSockets:
         received = []
         router = self.router
         self.has_more = False
-        try:
-            for _ in range(frames_max):
-                # [routing id, frame]; whatever else a stranger sends is read and dropped.
-                router.recv(NOBLOCK)
-                parts = 0
-                while router.getsockopt(RCVMORE):
-                    body = router.recv(NOBLOCK)
-                    parts += 1
-                if parts == 1:
-                    received.append(body)
-                else:
-                    self.dropped += 1
+        for _ in range(frames_max):
+            if not has_input(router):
+                break
+            # [routing id, frame]; whatever else a stranger sends is read and dropped.
+            router.recv(NOBLOCK)
+            parts = 0
+            while router.getsockopt(RCVMORE):
+                body = router.recv(NOBLOCK)
+                parts += 1
+            if parts == 1:
+                received.append(body)
+            else:
+                self.dropped += 1
+        else:
             self.has_more = True
-        except zmq.Again:
-            pass
         if self.faults is not None and self.faults.active:
             return [one for frame in received for one in self.faults.incoming(frame)]
         return received
