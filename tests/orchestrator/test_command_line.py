@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import main
+from orchestrator.cli import main, recognise
 from orchestrator.cli.console import printable
 from orchestrator.cli.verbs import ENTRIES
+from raftcache.storage import segment, snapshot_format
 
 Captured = pytest.CaptureFixture[str]
 
@@ -147,6 +148,53 @@ def test_a_good_file_is_checked(empty_folder: Path, capsys: Captured) -> None:
         "cluster.yaml is all right: cluster demo, 4 nodes on 127.0.0.1, clients from port 7401\n"
     )
     assert told.err.startswith("warning: cluster.yaml:1:8: nodes: 4 survive no more deaths")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"RAFTCWAL\x01\0\0\0" + bytes(500), "is a part of a node's log, which only that node"),
+        (b"RAFTCSNP\x01\0\0\0" + bytes(500), "is a snapshot: all data of a cluster"),
+        (b'{"identity": {"cluster_id": "x", "node_id": "n1"}}', "says whose a node's directory is"),
+        (b"\x7fELF\0\0", "is no text"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_apart(
+    content: bytes, told: str, empty_folder: Path, capsys: Captured
+) -> None:
+    path = empty_folder / "file"
+    path.write_bytes(content)
+
+    assert main(["check", str(path)]) == 78
+
+    error = capsys.readouterr().err
+    assert told in error
+    assert "bin/cluster s" in error or "bin/cluster check" in error, "it says what to do"
+
+
+def test_files_of_a_node_begin_as_they_are_recognised() -> None:
+    assert segment._MAGIC == recognise._LOG
+    assert snapshot_format._MAGIC == recognise._SNAPSHOT
+
+
+def test_a_history_is_judged(empty_folder: Path, capsys: Captured) -> None:
+    path = empty_folder / "history.jsonl"
+    ok = b'"key": "k", "outcome": "ok", "call_ns": '
+    lines = [
+        b'{"schema": 1, "kind": "history"}\n',
+        b'{"client": "a", "op": "set", "args": {"value": "v"}, ' + ok + b'1, "return_ns": 2}\n',
+        b'{"client": "a", "op": "get", ' + ok + b'3, "return_ns": 4, "result": {"found": true, '
+        b'"value": "v"}}\n',
+    ]
+    path.write_bytes(b"".join(lines))
+
+    assert main(["check", str(path)]) == 0
+    assert "2 operations on 1 keys fit one order" in capsys.readouterr().out
+
+    path.write_bytes(b"".join(lines).replace(b'"value": "v"}}', b'"value": "w"}}'))
+
+    assert main(["check", str(path)]) == 1
+    assert "returned w, which nobody had ever tried to write" in capsys.readouterr().out
 
 
 def test_a_bad_file_is_exit_code_78_and_nothing_is_made(
