@@ -1,6 +1,7 @@
 """All planted bugs, in the order in which they are told of."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .conditions import CONDITION_BUGS
 from .detection import DETECTION_BUGS
@@ -19,6 +20,12 @@ from .store import STORE_BUGS
 from .time import TIME_BUGS
 from .watches import WATCH_BUGS
 
+
+def _in(world: str, bugs: Sequence[Bug]) -> Sequence[Bug]:
+    """Return bugs that are hunted in another world than the default ones."""
+    return [replace(bug, world=world) for bug in bugs]
+
+
 BUGS: Sequence[Bug] = (
     *ELECTION_BUGS,
     *REPLICATION_BUGS,
@@ -32,9 +39,9 @@ BUGS: Sequence[Bug] = (
     *TIME_BUGS,
     *IDENTITY_BUGS,
     *LINK_BUGS,
-    *SESSION_BUGS,
-    *CONDITION_BUGS,
-    *WATCH_BUGS,
+    *_in("sessions", SESSION_BUGS),
+    *_in("sessions", CONDITION_BUGS),
+    *_in("watch", WATCH_BUGS),
 )
 
 

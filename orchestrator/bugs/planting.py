@@ -42,12 +42,14 @@ class Bug:
         rows: rows of the catalogue of failures in which it is known, such as ``A4``.
         rule: what it breaks, with the section of the paper where there is one.
         edits: the change.
+        world: the kind of world in which it is hunted, a name of ``draw.PROFILES``.
     """
 
     name: str
     rows: tuple[str, ...]
     rule: str
     edits: tuple[Edit, ...]
+    world: str = "swarm"
 
     @property
     def area(self) -> str:

@@ -8,9 +8,11 @@ whatever a bug breaks is gone with it.
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
+from ..simulation.run import SWARM
 from .hunt import Catch, Found, hunt_by_seeds, hunt_by_tests, look_who_is_reached, survey_tests
 from .ledger import Ledger, code_print
 from .planting import Bug
@@ -101,6 +103,7 @@ class Hunt:
     def _look_who_is_reached(self, missed: Sequence[Bug], last: int) -> None:
         """Run all seeds of a round without any bug, where that is worth it."""
         ledger = self._ledger
+        missed = [bug for bug in missed if bug.world == SWARM]
         if len(missed) < SOUND_MIN:
             return
         ledger.sound(missed)
@@ -125,7 +128,8 @@ class Hunt:
         worthy: dict[str, list[int]] = {}
         for bug in missed:
             worthy[bug.name] = seeds = self._worthy(bug, last)
-            tasks[self._pool.submit(hunt_by_seeds, bug.name, run_one, seeds)] = bug
+            run = partial(run_one, world=bug.world)
+            tasks[self._pool.submit(hunt_by_seeds, bug.name, run, seeds)] = bug
         for bug, catch in self._done(tasks):
             known = self._ledger.of(bug)
             known.code = code_print()
@@ -141,6 +145,8 @@ class Hunt:
         """Return the seeds that may notice a bug and were not tried yet."""
         ledger = self._ledger
         seeds = range(ledger.of(bug).tried + 1, last + 1)
+        if bug.world != SWARM:
+            return [*seeds]  # Of these worlds nobody has looked who is reached.
         reach = ledger.reach
         return [
             seed

@@ -1,18 +1,18 @@
-"""What a planted bug is hunted with: one seed of the simulator, in its default worlds."""
+"""What a planted bug is hunted with: one seed of the simulator."""
 
 import re
 from typing import Final
 
-from ..simulation.run import run_seed
+from ..simulation.run import SWARM, Options, run_seed
 
 _WHERE: Final = re.compile(r"^(?:seed \d+: )?(?:n\d+: )?")
 _ASSERTION: Final = re.compile(r"""AssertionError\((["'])(.*)\1\)$""")
 _WIDTH: Final = 90
 
 
-def run_one(seed: int) -> str:
+def run_one(seed: int, world: str = SWARM) -> str:
     """Run a seed; return what was broken, in a line, or nothing."""
-    outcome = run_seed(seed)
+    outcome = run_seed(seed, Options(profile=world))
     return "" if outcome.ok else brief(outcome.failure or "a run failed")
 
 
