@@ -16,7 +16,7 @@ from ..spec_values import MIB, Spec
 from ..units import format_size, parse_duration_ms, parse_size_bytes
 from ..yamltree import MalformedText, Mapping, Mark, Node, Problem, Scalar, Sequence, parse
 from .link_grammar import LINK_KEYS, check_ends, harm_of, link_faults
-from .scenario import ACTIONS, CUTTING, LASTING, MENDING, OPERATIONS, Load, Scenario, Step
+from .scenario import ACTIONS, CUTTING, LASTING, MENDING, MIX, OPERATIONS, Load, Scenario, Step
 
 FIRINGS_MAX = 1_000
 """Of all steps together: more is a mistake in `every`."""
@@ -73,7 +73,8 @@ class _Reading:
     def scenario(self, fallback: str) -> Scenario:
         """Return the scenario, if there was no problem."""
         values = dict(self.walk.values)
-        mix = {word: values.pop(f"mix_{word}", 0) for word in OPERATIONS}
+        given = {word: values.pop(f"mix_{word}", 0) for word in OPERATIONS}
+        mix = {word: count for word, count in given.items() if count or word in MIX}
         load = {key: values.pop(key) for key in Load.__struct_fields__ if key in values}
         if any(mix.values()):
             load["mix"] = mix

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from .deeds import KEYS_OF
 from .kinds import COMPANIONS, GROUPS, KINDS
 from .points import NEEDS, POINTS
 from .profile import Profile
@@ -133,6 +134,7 @@ def draw_sessions(random: Random) -> Profile:
         draw_busy(random),
         clients=2,
         sessions=random.choice((2, 4, 6)),
+        deeds=(*KEYS_OF, *("lock", "fenced", "txn") * 2),
         mix=_MIXES[0],
     )
 

@@ -11,7 +11,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .histories import text_of
-from .workload import BOUND, FAILED, FLEETING, HUGE, MIXED, OK, TALLIES, UNKNOWN, Operation
+from .workload import (
+    FAILED,
+    FENCED,
+    FLEETING,
+    HUGE,
+    MIXED,
+    OF_SESSIONS,
+    OK,
+    TALLIES,
+    UNKNOWN,
+    Operation,
+)
+
+_ELSEWHERE = frozenset({*MIXED, *TALLIES, *HUGE, *OF_SESSIONS} - {*FENCED})
+"""Keys that are left to the other judges."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ def judge(history: Iterable[Operation]) -> list[str]:
             ranges.append(operation)
         elif operation.key in FLEETING:
             fleeting.append(operation)
-        elif operation.op != "batch" and operation.key not in (*MIXED, *TALLIES, *HUGE, *BOUND):
+        elif operation.key and operation.key not in _ELSEWHERE:
             by_key[operation.key].append(operation)
     found: list[str] = []
     for key in sorted(by_key):

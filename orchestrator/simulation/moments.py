@@ -6,14 +6,12 @@ None of it needs a search: revisions and times tell.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .histories import text_of
+from .histories import fastest_rate, text_of
 from .profile import Profile
 from .workload import FAILED, FLEETING, OK, Operation
 
 ROUNDED_US = 2_000
 """By so much a deadline may be off, for clocks tell whole milliseconds."""
-RATE_MAX = 2_000
-"""The fastest that a clock is made to run, in thousandths."""
 
 
 def judge_moments(history: Iterable[Operation], profile: Profile) -> list[str]:
@@ -21,11 +19,9 @@ def judge_moments(history: Iterable[Operation], profile: Profile) -> list[str]:
     answered = [one for one in history if one.outcome == OK]
     found = _judge_batches([one for one in answered if one.op == "batch"])
     found += _judge_pages([one for one in answered if one.op == "range"])
-    if "clock_jump" in profile.faults:
+    rate = fastest_rate(profile)
+    if rate is None:
         return found
-    rate = max(profile.clock_rates)
-    if "clock_rate" in profile.faults:
-        rate = max(rate, RATE_MAX)
     fleeting = [one for one in history if one.key in FLEETING and one.outcome != FAILED]
     return found + _judge_expiry(fleeting, rate)
 

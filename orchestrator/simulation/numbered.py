@@ -6,7 +6,6 @@ one number must be one and the same, and no session may end before its time.
 """
 
 from random import Random
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,27 +13,20 @@ import msgspec
 from .calls import Call
 from .clock import NORMAL_RATE
 from .cluster import SimulatedCluster
-from .histories import text_of
+from .deeds import Deeds
+from .histories import plain
 from .kinds_of_process import CLOCK_RATES
-from .workload import (
-    BOUND,
-    COUNTERS,
-    FAILED,
-    MIXED,
-    OK,
-    PATIENCE_US,
-    REGISTERS,
-    UNKNOWN,
-    Operation,
-    Workload,
-)
+from .workload import EBBING, FAILED, OK, PASSING, PATIENCE_US, UNKNOWN, Operation, Workload
 
+PASSED_MS = 3_000
+PASSED_STEP_MS = 100
+"""Within so long all keys with a time to live have gone in peace; and how often one looks."""
 UNSETTLED_MAX = 5
 """How many numbers a client leaves without an answer before it does nothing new."""
 TOGETHER = 0.4
 """How often a client sends several at once."""
 TTLS_MS = (400, 2_000, 20_000)
-DEFINITE = frozenset({"conflict"})
+DEFINITE = frozenset({"conflict", "fenced", "wrong_type"})
 """The refusals that are answers: they are told again."""
 TRIES_MAX = 4 * UNSETTLED_MAX
 ROUNDED_US = 2_000
@@ -43,19 +35,6 @@ HEADER = frozenset({"ok", "id", "node", "term", "leader", "store_rev", "message"
 """What an answer says of whoever gives it, and not of what was done."""
 IMPOSSIBLE = frozenset({"stale_seq", "window_full", "bad_request"})
 """What is never told of a number above `ack`, to a client that numbers well."""
-
-
-KEYS_OF = MappingProxyType(
-    {
-        "incr": COUNTERS,
-        "set": REGISTERS,
-        "cas": REGISTERS,
-        "create": MIXED,
-        "delete": MIXED,
-        "bind": BOUND,
-    }
-)
-"""What is done to which keys. What is refused now may be possible later, if it is deleted."""
 
 
 class _Numbered(msgspec.Struct):
@@ -91,6 +70,22 @@ class NumberedClients:
         for client in self.clients:
             client.settle_all()
 
+    def check_passed(self) -> None:
+        """Check that what has a time to live goes when it is over, nobody asking for it.
+
+        Assumes that there is peace, and that nobody writes.
+        """
+        if not self.clients or not {"passing", "ebb"} & {*self._cluster.profile.deeds}:
+            return
+        cluster, end_ms = self._cluster, self._cluster.scheduler.now_ms + PASSED_MS
+        left = [*PASSING, *EBBING]
+        while left and cluster.scheduler.now_ms < end_ms:
+            cluster.run_ms(PASSED_STEP_MS)
+            # A read of them would let them slide on.
+            keyspace = cluster.process(cluster.elect()).server.store._keyspace  # noqa: SLF001 - as below
+            left = [key for key in left if keyspace.get(key.encode()) is not None]
+        assert not left, f"{left} outlive their time by far, with a leader and no faults"
+
     def check_bound(self) -> None:
         """Check that no key has outlived its session, and that sessions know theirs."""
         for process in self._cluster.running:
@@ -117,7 +112,7 @@ class _Client:
         self._cluster = cluster
         self._number = number
         self._turn = 0
-        self._seen: dict[str, int] = {}
+        self._deeds = Deeds(random, number, cluster.profile.deeds)
         self._session = 0
         self._ttl_ms = 0
         self._kept_us = 0
@@ -165,6 +160,8 @@ class _Client:
             self._keep_alive()
         elif number < 0.12 and not unsettled:
             self._close()
+        elif self._deeds.wants_to_look():
+            self._look()
         elif len(unsettled) >= UNSETTLED_MAX or (unsettled and number < 0.6):
             again = [random.choice(unsettled)]
             if random.random() < TOGETHER:
@@ -204,21 +201,23 @@ class _Client:
         self._send("session_close", {"session": session}, lambda _reply: None)
 
     def _new(self) -> _Numbered:
-        random = self._random
-        op = random.choice(tuple(KEYS_OF))
-        asked: dict[str, Any] = {"key": random.choice(KEYS_OF[op])}
-        if op not in {"incr", "delete"}:
-            asked["value"] = f"{self._number}.{self._session}.{self._seq}.{random.randrange(1000)}"
-        if op in {"cas", "create"}:
-            asked["if_mod_rev"] = self._seen.get(asked["key"], 0) if op == "cas" else 0
-            op = "set"
-        elif op == "bind":
-            op, asked["bind"] = "set", True
+        op, asked = self._deeds.next()
         self._seq += 1
         operation = self._workload.invoke(self._number, "", op, asked)
         numbered = _Numbered(operation, {**asked, "session": self._session, "seq": self._seq})
         self._numbered[self._session, self._seq] = numbered
         return numbered
+
+    def _look(self) -> None:
+        """Read what only such clients write."""
+        asked = self._deeds.look()
+        operation = self._workload.invoke(self._number, "", "get", asked)
+
+        def seen(reply: dict[str, Any]) -> None:
+            self._workload.settle(operation, reply)
+            self._deeds.learn(operation.key, "get", reply)
+
+        operation.node = self._send("get", asked, seen)
 
     def _send_numbered(self, numbered: _Numbered) -> None:
         numbered.operation.node = self._send(
@@ -229,8 +228,10 @@ class _Client:
 
     def _send_all(self, some: list[_Numbered]) -> None:
         """Send one, or several as a batch, as a busy client does: each has its own number."""
-        if len(some) == 1:
-            self._send_numbered(some[0])
+        # A transaction goes alone; what is not sent now is unsettled, and its turn will come.
+        alone = [one for one in some if one.operation.op == "txn"]
+        if alone or len(some) == 1:
+            self._send_numbered((alone or some)[0])
             return
         whole = {"session": self._session, "ack": self._ack}
         ops = [
@@ -281,7 +282,7 @@ class _Client:
 
     def _settle(self, numbered: _Numbered, reply: dict[str, Any]) -> None:
         operation = numbered.operation
-        answer = {name: text_of(reply[name]) for name in sorted(reply) if name not in HEADER}
+        answer = {name: plain(reply[name]) for name in sorted(reply) if name not in HEADER}
         if numbered.answer is not None:
             assert answer == numbered.answer, (
                 f"every send of a number gets one answer: {numbered}, then {reply}"
@@ -292,8 +293,7 @@ class _Client:
             operation.fields = reply
             operation.outcome = OK if reply["ok"] else FAILED
             operation.returned_us = self._cluster.scheduler.now_us
-        if "mod_rev" in reply:
-            self._seen[operation.key] = int(reply["mod_rev"])
+        self._deeds.learn(operation.key, operation.op, reply)
         if numbered.fields["session"] == self._session:
             while self._ack < self._seq and (
                 self._numbered[self._session, self._ack + 1].answer is not None

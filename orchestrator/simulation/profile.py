@@ -79,6 +79,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     clients: int = 4
     sessions: int = 0
     """How many clients there are besides that number their writes, and repeat them."""
+    deeds: tuple[str, ...] = ("incr", "set", "cas", "create", "delete", "bind")
+    """What those do, each as often as it is named; ``deeds.KEYS_OF`` has them all."""
     watchers: int = 0
     """How many clients watch, and never write; see ``watchers``."""
     think_us: tuple[int, int] = (0, 20_000)

@@ -117,6 +117,7 @@ class Run:
         cluster.elect()
         self.watchers.verify()
         cluster.elect()  # Leaders write entries of their own: all have applied the last.
+        self.numbered.check_passed()
         self.numbered.check_bound()
         pass_verdict(cluster, self.workload.history)
         return self

@@ -40,7 +40,7 @@ def pass_verdict(cluster: SimulatedCluster, history: Iterable[Operation]) -> Non
     assert not found, "\n".join(found[:FOUND_MAX])
     found = judge_moments(operations, profile)
     assert not found, "\n".join(found[:FOUND_MAX])
-    found = contradictions(operations)
+    found = contradictions(operations, profile)
     assert not found, "\n".join(found[:FOUND_MAX])
 
 

@@ -30,7 +30,17 @@ KEYS = (*REGISTERS, *COUNTERS, *MIXED, *TALLIES, *HUGE)
 FLEETING = tuple(f"fleeting-{number}" for number in range(2))
 """Keys that expire; when, only the leaders' clocks know."""
 BOUND = tuple(f"bound-{number}" for number in range(2))
-"""Keys that go with sessions. What is so of them at the end is looked up, and not judged."""
+"""Keys that go with sessions."""
+LOCKS = ("lock-0",)
+"""Keys that go with sessions, and are made by whoever finds none."""
+FENCED = ("fenced-0", "fenced-1")
+"""Keys that are written only behind a fence: by those who have, or had, a lock."""
+PASSING = tuple(f"passing-{number}" for number in range(2))
+"""Keys that are always set with a time to live; some slide."""
+EBBING = ("ebbing-0",)
+"""A key that is counted up, and has a time to live from its first count on."""
+OF_SESSIONS = (*BOUND, *LOCKS, *FENCED, *PASSING, *EBBING)
+"""What only clients with sessions write and read."""
 
 OK = "ok"
 FAILED = "failed"

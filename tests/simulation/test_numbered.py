@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from orchestrator.simulation.run import Options, run_seed
+from raftcache.store.commands import Fenced
+from raftcache.store.keyspace import Keyspace
+from raftcache.store.machine import StateMachine
 from raftcache.store.results import Failure, Result
 from raftcache.store.sessions import Sessions
 
@@ -55,3 +58,20 @@ def test_a_table_that_forgets_runs_is_found_out(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Sessions, "record_run", lambda *_: None)
 
     assert not all(run_seed(seed, WORLD).ok for seed in SEEDS)
+
+
+def test_a_fence_that_holds_nobody_back_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has lost the lock, and does not know, writes among those of the next holder."""
+
+    def unfenced(self: StateMachine, command: Fenced) -> Any:
+        return self._handlers[type(command.op)](command.op)
+
+    monkeypatch.setattr(StateMachine, "_fenced", unfenced)
+
+    assert not all(run_seed(seed, WORLD).ok for seed in range(1, 13))
+
+
+def test_a_key_that_outlives_its_time_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Keyspace, "due", lambda _self, _count_max: [])
+
+    assert not run_seed(1, WORLD).ok, "the leader tries again and again, or the key is seen"
