@@ -8,6 +8,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
+from raftcache.storage.identity import IDENTITY_NAME
 from raftcache.storage.segment import segment_number
 
 from .faults import Faults, Kind
@@ -20,7 +21,8 @@ def misplace(faults: Faults, random: Random) -> bool:
     if name is None or not others:
         return False
     other = faults.cluster.hosts[random.choice(others)]
-    if not other.disk.has_directory(other.directory):
+    # A directory without an identity is nobody's: who finds it joins anew (seed 160179).
+    if not other.disk.has_directory(other.directory) or IDENTITY_NAME not in other.files():
         return False
     faults.cluster.kill(name)
     theirs = {one: other.disk.content(f"{other.directory}/{one}") for one in other.files()}

@@ -144,6 +144,11 @@ def test_peace_begins_when_all_have_ended_whom_a_fault_ends() -> None:
     assert told(run_seed(3000053, Options(changes=BEFORE_SESSIONS))) == ""
 
 
+def test_a_directory_that_is_nobodys_is_not_taken_for_anothers() -> None:
+    """Who found it joined anew, as it should, and was told off for it (seed 160179)."""
+    assert told(run_seed(160179, Options(changes=BEFORE_SESSIONS))) == ""
+
+
 @pytest.mark.parametrize("name", sorted(PROFILES))
 def test_each_kind_of_world_can_be_asked_for(name: str) -> None:
     outcome = run_seed(2, Options(profile=name))
