@@ -12,3 +12,8 @@ settings.load_profile("any host")
 # test starts: none of it would ever hear the interrupts that some tests are about.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# `nohup bin/test` ignores hangups, and so would what tests start and hang up on. A handler does as
+# nothing here, and is no longer there in a child: that hears them.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
