@@ -92,7 +92,11 @@ class ClientSocket:
     def _first_of(self, client: bytes) -> bytes:
         """Take a frame of a client that may be new, and learn its connection from it."""
         frame = self.router.recv(NOBLOCK, copy=False)
-        descriptor = frame.get(zmq.SRCFD)
+        try:
+            descriptor = frame.get(zmq.SRCFD)
+        except zmq.ZMQError:
+            # So it is with peers that speak ZMTP 1.0, as stray bytes seem to.
+            return frame.bytes
         assert isinstance(descriptor, int), "libzmq tells it as a number"
         self._presence.learn(client, descriptor)
         return frame.bytes

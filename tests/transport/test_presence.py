@@ -1,5 +1,6 @@
 """Which clients of a ROUTER are gone: told of those that are, and of no other."""
 
+import socket as sockets
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -125,3 +126,20 @@ def test_of_two_that_seem_to_have_one_descriptor_neither_is_told(listener: Clien
     presence.learn(b"\0new", 7)
     connections.on_end(7)
     assert presence.take_gone() == [b"\0new"]
+
+
+def test_a_peer_of_the_first_protocol_is_served_though_nothing_tells_its_connection(
+    listener: ClientSocket,
+) -> None:
+    """Libzmq takes for ZMTP 1.0 whatever begins with no signature: stray bytes, too."""
+    endpoint = listener.router.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(endpoint, bytes)
+    host, _, port = endpoint.rstrip(b"\0").decode().removeprefix("tcp://").rpartition(":")
+    nameless, empty_and_more, request = b"\x01\x00", b"\x01\x01", b"\x08\x00request"
+    with sockets.create_connection((host, int(port))) as peer:
+        peer.sendall(nameless + empty_and_more + request)
+        take(listener)
+
+    look_until(listener, lambda: listener.connections.count == 0)
+    assert listener.take_gone() == []
+    assert not listener._presence.known
