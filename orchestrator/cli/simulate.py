@@ -148,6 +148,8 @@ def _many(call: Call, options: "Options") -> int:
                 tally.add(report)
                 if isinstance(report, Lost):
                     console.note(f"seed {report.seed}: {report.what}")
+                elif report.failure is not None:
+                    console.note(f"seed {report.seed}: {report.failure}")
             progress.tell(tally)
             if not tally.ok and not given.keep_going:
                 break

@@ -35,6 +35,8 @@ _MIXES = (
     ("set", "get", "get", "get", "range", "past"),
     ("batch", "batch", "range", "delete", "set", "past"),
 )
+_ALL_DEEDS = (*KEYS_OF, *("lock", "fenced", "txn") * 2)
+"""What clients with sessions do where they do everything; a lock is of use to those who take it."""
 
 
 def draw_profile(seed: int | str, name: str = "swarm") -> Profile:
@@ -134,7 +136,7 @@ def draw_sessions(random: Random) -> Profile:
         draw_busy(random),
         clients=2,
         sessions=random.choice((2, 4, 6)),
-        deeds=(*KEYS_OF, *("lock", "fenced", "txn") * 2),
+        deeds=_ALL_DEEDS,
         mix=_MIXES[0],
     )
 
@@ -251,6 +253,7 @@ def _with_more_clients(profile: Profile, random: Random) -> Profile:
         profile,
         sessions=random.choice((0, 0, 0, 1, 2, 4)),
         watchers=random.choice((0, 0, 1, 3)),
+        deeds=random.choice((profile.deeds, _ALL_DEEDS)),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.simulation.run import Options, run_seed
 from raftcache.store.events import Watch, WatchResult
 from raftcache.store.feed import EventFeed
+from raftcache.store.results import Failure
 
 WATCHED = Options(profile="watch", changes={"events": 2_500})
 SEEDS_MAX = 40
@@ -40,9 +41,21 @@ def tells_again(_: Any) -> Callable[..., Any]:
     return past
 
 
+def says_too_much_is_gone(past: Callable[..., Any]) -> Callable[..., Any]:
+    """Let nothing be kept but the last change: who comes later is told that he has missed some."""
+
+    def gone(feed: EventFeed, from_rev: int) -> Any:
+        if from_rev >= feed.store_rev:
+            return past(feed, from_rev)
+        return Failure("compacted", "it is gone", oldest=feed.store_rev)
+
+    return gone
+
+
 @pytest.mark.parametrize(
     ("where", "name", "bug"),
     [
+        (EventFeed, "past", says_too_much_is_gone),
         (EventFeed, "tell", one_too_far),
         (EventFeed, "past", tells_again),
     ],
