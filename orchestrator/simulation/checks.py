@@ -69,8 +69,9 @@ class DurableLog:
     def reset(self, recovered: Recovered) -> None:
         """Begin again with what a start of the node has found."""
         self._set_hard_state(recovered.hard_state)
-        base = recovered.base[0]
-        if base > self.base and self.term_at(base) is None:
+        base, term = recovered.base
+        # Another term: what was synced there was of another history, and had to go.
+        if base > self.base and self.term_at(base) != term:
             self.restarted = base  # Or not, if that much was written and nobody was told.
         self.base = base
         self.terms = [entry.term for entry in recovered.entries]

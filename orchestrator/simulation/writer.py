@@ -71,6 +71,16 @@ class SimulatedWriter:
         if not self.has_room:
             self._retry_later()
 
+    @property
+    def restart_under_way(self) -> Index:
+        """Behind which entry the log restarts by what is written and not yet synced; 0: it doesn't.
+
+        Whoever starts after a kill reads that back: the kernel has it, though nobody was told.
+        """
+        return max(
+            (batch.base[0] for batch in self._under_way if batch.base is not None), default=0
+        )
+
     def submit(self, batch: Batch) -> int:
         """Take a batch; its ticket is 1, 2, 3 and so on."""
         size = sum(len(entry.data) for entry in batch.entries)
