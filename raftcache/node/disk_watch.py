@@ -2,13 +2,15 @@
 
 Rules: what counts is the write that is under way, in ticks, so that a node that was stopped accuses
 no disk. A leader hands over to a voter whose disk is in order, if there is one; it goes on leading
-otherwise. Who waits for a write as long as an election takes stands for none: it could not even
-write its vote down.
+otherwise. Where all are slow at one time they share a disk, or what it hangs on, and nobody would
+do better: so only that voter counts that has written while the leader could not. Who waits for a
+write as long as an election takes stands for none: it could not even write its vote down.
 """
 
 from typing import TYPE_CHECKING
 
 from ..raft import transfer
+from ..raft.types import Index, ServerId
 
 if TYPE_CHECKING:
     from .server import Server
@@ -28,6 +30,8 @@ class DiskWatch:
         self._slow_ticks = 0
         """For how long the disk is called slow yet."""
         self._retry_ticks = 0
+        self._matches: dict[ServerId, Index] = {}
+        """How far each voter had come when half of the leader's patience with a write was over."""
 
     @property
     def is_slow(self) -> bool:
@@ -39,7 +43,10 @@ class DiskWatch:
         if not self.is_slow:
             return []
         limit_ms = self._server.raft.state.options.election_ticks_max * self._server.tick_ms
-        return [f"slow_disk: a write took longer than {limit_ms} ms: this node does not lead"]
+        return [
+            f"slow_disk: a write took longer than {limit_ms} ms: this node does not lead while "
+            "another could"
+        ]
 
     def on_tick(self) -> None:
         """Let one tick pass, before Raft does."""
@@ -58,7 +65,10 @@ class DiskWatch:
         state.has_room = storage.has_room
         state.fit_to_lead = storage.has_room and not self.is_slow
         self._retry_ticks = max(0, self._retry_ticks - 1)
-        if not state.fit_to_lead and server.raft.accepts_proposals and not self._retry_ticks:
+        if self._behind_ticks == limit // 2:
+            self._matches = {peer: one.match_index for peer, one in state.progress.items()}
+        must_go = is_behind or not storage.has_room
+        if must_go and server.raft.accepts_proposals and not self._retry_ticks:
             self._hand_over()
 
     def _measure(self) -> int:
@@ -71,8 +81,13 @@ class DiskWatch:
         return self._behind_ticks
 
     def _hand_over(self) -> None:
-        raft = self._server.raft
+        raft, storage = self._server.raft, self._server.storage
         target = transfer.best_target(raft.state)
-        if target is not None and raft.state.progress[target].fit_to_lead:
+        if target is None:
+            return
+        progress = raft.state.progress[target]
+        writes = progress.match_index > self._matches.setdefault(target, progress.match_index)
+        has_all = progress.match_index == raft.state.log.last_index
+        if progress.fit_to_lead and (writes or has_all or not storage.has_room):
             self._retry_ticks = PATIENCE * raft.state.options.election_ticks_max
             raft.transfer_leadership(target)

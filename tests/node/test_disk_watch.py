@@ -131,6 +131,34 @@ def test_where_all_disks_hang_the_leader_stays() -> None:
     cluster.run_until(lambda: cluster.leader() is not None)
 
 
+def test_a_disk_that_all_share_moves_no_leader() -> None:
+    """All stall at about one time, under load, and go on at one time: that is nobody's fault.
+
+    What each has heard of the others' disks is older than the stall.
+    """
+    cluster, leader, followers = elected()
+    term = cluster.process(leader).server.raft.state.current_term
+
+    def load(ms: int) -> None:
+        for _ in range(ms // 5):
+            cluster.request(leader, "incr", key=b"hits", timeout_ms=60_000)
+            cluster.run_ms(5)
+
+    load(100)
+    for name in (leader, *followers):
+        hang(cluster, name)
+        load(5)
+    while not cluster.told[leader, "slow_disk"]:
+        load(5)
+    for name in (*followers, leader):
+        let_go(cluster, name)
+    load(1_000)
+
+    assert cluster.leader() == leader
+    assert cluster.process(leader).server.raft.state.current_term == term
+    assert cluster.ask(leader, "incr", key=b"hits")["ok"]
+
+
 def fill_segment(cluster: SimulatedCluster, leader: str, full: str) -> None:
     """Write until ``full`` finds no room for another segment."""
     number = 0
