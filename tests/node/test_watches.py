@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from orchestrator.simulation.calls import Call
 from orchestrator.simulation.cluster import SimulatedCluster
 from raftcache.node.values import CLIENT_SOCKET
 from raftcache.store.commands import COMMAND_VERSION
@@ -203,6 +204,32 @@ def test_a_watch_ends_when_its_time_is_up_and_says_where_to_go_on() -> None:
     assert [call.reply["events"] for call in calls] == [[], [], []]
     assert [call.reply["next_rev"] for call in calls] == [3, 3, 9]
     assert is_empty(at(cluster, leader))
+
+
+def wait_for(cluster: SimulatedCluster, *calls: Call) -> None:
+    cluster.run_until(lambda: all(call.done for call in calls))
+
+
+def test_what_an_answer_without_events_says_of_progress_is_true() -> None:
+    """Of what lies before the revision that it names, nothing comes later (failure B18)."""
+    cluster, leader, (follower, _) = raised()
+    wanted: list[int] = []
+    found: list[int] = []
+    empty, next_rev = 0, 1
+    for number in range(60):
+        key = b"a" if number % 7 == 0 else b"b"
+        call = cluster.request(follower, "watch", key=b"a", from_rev=next_rev, wait_ms=3)
+        write = cluster.request(leader, "set", key=key, value=b"%d" % number)
+        wait_for(cluster, call, write)
+        wanted += [write.reply["mod_rev"]] if key == b"a" else []
+        found += [event["rev"] for event in call.reply["events"]]
+        empty += not call.reply["events"] and call.reply["next_rev"] > next_rev
+        assert call.reply["next_rev"] >= next_rev
+        next_rev = call.reply["next_rev"]
+
+    found += [rev for _, rev, key, _ in follow(cluster, follower, next_rev)[0] if key == b"a"]
+    assert found == wanted
+    assert empty > 10, "time and again nothing of it had happened, and something else had"
 
 
 def test_a_node_that_stops_sends_its_watches_on_with_the_revision_to_go_on_from() -> None:
