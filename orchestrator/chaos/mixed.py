@@ -222,14 +222,19 @@ class MixedRecorder:
             if record is None:
                 return Result(found=False)
             self._locks[lock] = record.create_rev
-            return Result(
-                found=True,
-                value=text(record.value),
-                mod_rev=record.mod_rev,
-                create_rev=record.create_rev,
-            )
+            return result_of(record)
 
         self._do("get", lock, Arguments(), call)
+
+
+def result_of(record: Record[bytes]) -> Result:
+    """Return what is written down of a record that was read."""
+    return Result(
+        found=True,
+        value=text(record.value),
+        mod_rev=record.mod_rev,
+        create_rev=record.create_rev,
+    )
 
 
 def _asked(part: Part) -> ClientOperation:

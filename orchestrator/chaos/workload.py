@@ -30,7 +30,7 @@ from ..verify.history import (
     Result,
     text,
 )
-from .mixed import MixedRecorder, connect_with_session
+from .mixed import MixedRecorder, connect_with_session, result_of
 from .scenario import MIXED, Load
 
 REGISTER, COUNTER = "register", "counter"
@@ -125,12 +125,7 @@ class Recorder:
                 self._seen[key] = 0
                 return Result(found=False)
             self._seen[key] = record.mod_rev
-            return Result(
-                found=True,
-                value=text(record.value),
-                mod_rev=record.mod_rev,
-                create_rev=record.create_rev,
-            )
+            return result_of(record)
 
         self.do("get", key, Arguments(), call)
 

@@ -1,8 +1,5 @@
 """Replies to clients that do not read: kept within bounds, in order, and delivered when they do."""
 
-from collections.abc import Iterator
-
-import pytest
 import zmq
 
 from raftcache.transport import clients
@@ -10,13 +7,6 @@ from raftcache.transport.clients import ClientSocket
 from raftcache.transport.options import Socket
 
 REPLY = b"r" * 64 * 1024
-
-
-@pytest.fixture
-def context() -> Iterator[zmq.Context[Socket]]:
-    made: zmq.Context[Socket] = zmq.Context()
-    yield made
-    made.destroy(linger=0)
 
 
 def connected(context: zmq.Context[Socket]) -> tuple[ClientSocket, Socket, list[bytes]]:

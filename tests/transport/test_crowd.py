@@ -13,13 +13,6 @@ BOUND_MS = 20_000
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context[Socket]]:
-    context: zmq.Context[Socket] = zmq.Context()
-    yield context
-    context.destroy(linger=0)
-
-
-@pytest.fixture
 def connected(
     context: zmq.Context[Socket], listener: ClientSocket
 ) -> Iterator[Callable[[], Socket]]:

@@ -3,7 +3,6 @@
 import errno
 import os
 import socket as sockets
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from raftcache.transport.peers import PeerSockets
 from raftcache.transport.waiting import Waiter
 
 WAIT_MS = 20_000
-
-
-@pytest.fixture
-def context() -> Iterator[zmq.Context[Socket]]:
-    context: zmq.Context[Socket] = zmq.Context()
-    yield context
-    context.destroy(linger=0)
 
 
 def listening(context: zmq.Context[Socket], endpoint: str) -> PeerSockets:

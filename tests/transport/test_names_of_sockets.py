@@ -16,13 +16,6 @@ BOUND_MS = 60_000
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context[Socket]]:
-    made: zmq.Context[Socket] = zmq.Context()
-    yield made
-    made.destroy(linger=0)
-
-
-@pytest.fixture
 def server(context: zmq.Context[Socket]) -> Iterator[ClientSocket]:
     made = ClientSocket(context, "tcp://127.0.0.1:*", frame_bytes_max=1 << 20, connections_max=10)
     yield made

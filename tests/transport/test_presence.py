@@ -15,13 +15,6 @@ BOUND_MS = 20_000
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context[Socket]]:
-    context: zmq.Context[Socket] = zmq.Context()
-    yield context
-    context.destroy(linger=0)
-
-
-@pytest.fixture
 def listener(context: zmq.Context[Socket]) -> Iterator[ClientSocket]:
     socket = ClientSocket(context, "tcp://127.0.0.1:*", frame_bytes_max=1000, connections_max=99)
     yield socket

@@ -16,13 +16,6 @@ WAIT_MS = 20_000
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context[Socket]]:
-    context: zmq.Context[Socket] = zmq.Context()
-    yield context
-    context.destroy(linger=0)
-
-
-@pytest.fixture
 def clients(context: zmq.Context[Socket]) -> Iterator[ClientSocket]:
     clients = ClientSocket(context, "tcp://127.0.0.1:*", frame_bytes_max=10_000, connections_max=10)
     yield clients
