@@ -138,8 +138,8 @@ STORAGE_BUGS = (
         (
             Edit(
                 f"{_RECOVERY}:_Recovery._clear",
-                "if torn == 0:",
-                "if torn >= 0:",
+                "end = len(scan.data)",
+                "end = scan.position",
             ),
         ),
     ),

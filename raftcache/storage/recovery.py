@@ -82,8 +82,7 @@ def recover(
         Where the log ends, what was found, and what must be written before anything else.
 
     Raises:
-        CorruptRecord: a file is damaged; nothing was changed.
-        WrongDirectory: files are missing, or another node's; nothing was changed.
+        CorruptRecord, WrongDirectory: damage, missing files, another node's; nothing was changed.
         SnapshotFailed, OSError: the file system refused.
     """
     return _Recovery(files, directory, identity, may_lack_snapshot=may_lack_snapshot).run()
@@ -323,12 +322,15 @@ class _Recovery:
         return Batch(recovered.hard_state, [], (index, term))
 
     def _clear(self, handle: int, scan: SegmentScan, torn: int) -> None:
-        """Make an unfinished write undone, so that nothing of it can ever pass for a frame."""
-        if torn == 0:
-            return
-        end = scan.position + torn
+        """Make an unfinished write undone, so that nothing of it can ever pass for a frame.
+
+        Zeros are written again too: a start whose sync failed left them in the cache alone (E6).
+        """
+        end = len(scan.data)
         for start in range(scan.position, end, len(_ZEROS)):
             self._files.write(handle, _ZEROS[: end - start], start)
+        if torn == 0:
+            return  # They are synced with what is written again next.
         self._files.sync(handle)
         self._recovered.torn_bytes = torn
         self._recovered.notes.append(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.simulation.disk import SimulatedDisk
+from orchestrator.simulation.disk import SECTOR_BYTES, SimulatedDisk
 from raftcache.errors import DiskFailed
 from raftcache.storage.wal import Wal
 from raftcache.storage.writer import WalWriter
@@ -15,6 +15,7 @@ from .builders import (
     DIRECTORY,
     append,
     batch,
+    copy_of,
     entry,
     make,
     recovered_from,
@@ -114,6 +115,31 @@ def test_what_a_failed_fsync_left_in_the_cache_is_written_again() -> None:
     disk.lose_cache()
 
     assert recovered_from(disk).entries == first.entries
+
+
+@pytest.mark.parametrize(
+    ("call", "after"), [("write", 0), ("write", 1), ("sync", 0), ("sync", 1), ("sync_directory", 0)]
+)
+def test_a_start_that_fails_leaves_nothing_of_a_torn_write_for_later(call: str, after: int) -> None:
+    """Zeros may be in the cache alone: the disk then keeps what they were to clear (failure E6)."""
+    disk = SimulatedDisk()
+    wal = opened(disk, segment_bytes=8192)
+    append(wal, batch(entry(1), term=1))
+    wal.write([batch(entry(2, data=b"x" * 2000))])
+    lost = len(disk.content(segment_path()).rstrip(b"\0")) // SECTOR_BYTES - 2
+    disk.cut_power(keep=lambda _path, sector: sector != lost, names_kept=0)
+    assert recovered_from(copy_of(disk)).torn_bytes > 0
+    disk.fail(call, errno.EIO, after=after)
+    with pytest.raises(DiskFailed):
+        recovered_from(disk)
+    disk.kill_process()
+    wal, recovered = reopen(DIRECTORY, disk)
+    assert recovered.entries == [entry(1)]
+
+    append(wal, batch(entry(2)))
+    disk.lose_cache()
+
+    assert recovered_from(disk).entries == [entry(1), entry(2)]
 
 
 def test_a_full_disk_is_noticed_while_there_is_room_for_votes() -> None:
