@@ -43,10 +43,8 @@ class DiskWatch:
         if not self.is_slow:
             return []
         limit_ms = self._server.raft.state.options.election_ticks_max * self._server.tick_ms
-        return [
-            f"slow_disk: a write took longer than {limit_ms} ms: this node does not lead while "
-            "another could"
-        ]
+        what = f"a write took longer than {limit_ms} ms"
+        return [f"slow_disk: {what}: this node does not lead while another could"]
 
     def on_tick(self) -> None:
         """Let one tick pass, before Raft does."""
