@@ -74,10 +74,11 @@ def cache_in_short(view: ClusterView) -> str:
     if not any((hits, misses, expiries, evictions)):
         return ""
     sizes = max((status["sizes"] for status in told), key=lambda one: int(one["bytes"]))
+    keys = f"{sizes['keys']:,} key{'' if sizes['keys'] == 1 else 's'}"
     return (
-        f"cache: {sizes['keys']:,} keys, {format_size(sizes['bytes'])} of "
-        f"{format_size(sizes['bytes_max'])}; {hits:,} hits, {misses:,} misses, "
-        f"{expiries:,} expired, {evictions:,} evicted"
+        f"cache: {keys}, {format_size(sizes['bytes'])} of "
+        f"{format_size(sizes['bytes_max'])}; hits {hits:,}, misses {misses:,}, "
+        f"expired {expiries:,}, evicted {evictions:,}"
     )
 
 
