@@ -72,6 +72,9 @@ def _options(call: Call) -> "Options":
     try:
         if given.changes is not None:
             changes = msgspec.json.decode(given.changes.encode(), type=dict[str, Any])
+        if changes.get("faults"):
+            # Where less is promised than that, what is asked for may well lose all of it.
+            changes.setdefault("durability", "fsync")
         if given.nodes is not None:
             changes["nodes"] = given.nodes
         options = Options(

@@ -14,6 +14,8 @@ from raftcache.node import ready
 from raftcache.raft.core import Ready
 
 Captured = pytest.CaptureFixture[str]
+OF_LESS = 4
+"""A seed whose world promises less than `fsync`."""
 
 
 def test_one_seed_tells_its_world_first_and_its_trace(capsys: Captured) -> None:
@@ -40,6 +42,23 @@ def test_the_whole_trace_of_a_seed_has_every_message(capsys: Captured) -> None:
     assert main(["simulate", "--seed", "5", "--profile", "calm", "--trace"]) == 0
 
     assert "  AppendEntries(source=" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "durability"),
+    [
+        ('{"events": 1}', "os"),
+        ('{"events": 1, "faults": ["kill_all"]}', "fsync"),
+        ('{"events": 1, "faults": ["kill_all"], "durability": "os"}', "os"),
+    ],
+)
+def test_faults_that_are_asked_for_strike_where_they_can_be_stood(
+    changes: str, durability: str, capsys: Captured
+) -> None:
+    """All at once would lose what a world of less durability has promised."""
+    assert main(["--json", "simulate", "--seed", str(OF_LESS), "--with", changes]) == 0
+
+    assert json.loads(capsys.readouterr().out)["profile"]["durability"] == durability
 
 
 @pytest.mark.processes
