@@ -2,12 +2,16 @@
 
 import contextlib
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from raftcache.client import RequestError
 
 from .fake_node import FakeNode, Fields, Request, Script
+
+LEFT_S = 30.0
+"""So long only what is never closed stays open."""
 
 
 def always(fields: Fields) -> Script:
@@ -59,15 +63,22 @@ def ends_with(
     raise AssertionError(f"not {kind.__name__} but {'; '.join(seen)}")
 
 
-def descriptors() -> set[str]:
-    """Return what this process has open."""
-    links = set()
+def what_is_open() -> set[str]:
+    """Return this process's descriptors, and its threads as the kernel has them (libzmq's, too)."""
+    found = {f"thread {task.name}" for task in Path("/proc/self/task").iterdir()}
     for number in list(Path("/proc/self/fd").iterdir()):
         with contextlib.suppress(FileNotFoundError):  # the listing's own descriptor
-            links.add(f"{number} {number.readlink()}")
-    return links
+            found.add(f"{number} {number.readlink()}")
+    return found
 
 
-def threads() -> set[str]:
-    """Return the kernel's threads of this process: libzmq's are none of Python's."""
-    return {task.name for task in Path("/proc/self/task").iterdir()}
+def assert_nothing_is_left(before: set[str]) -> None:
+    """See that nothing is open that was not ``before``.
+
+    The other ends of the client's connections belong to this process, too, where its nodes are
+    played; libzmq closes these when it hears of it.
+    """
+    end = time.monotonic() + LEFT_S
+    while (left := what_is_open() - before) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert left == set()

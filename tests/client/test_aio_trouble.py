@@ -23,7 +23,7 @@ from raftcache.client import (
 )
 
 from .fake_node import FakeNode, Fields, Request, found, leader_at, refusal
-from .scripts import always, descriptors, die, ends_with, never, threads
+from .scripts import always, assert_nothing_is_left, die, ends_with, never, what_is_open
 from .test_aio import ask, client_of, until
 
 # Errors
@@ -254,12 +254,11 @@ def test_closing_ends_what_is_in_flight_and_says_what_is_known_of_it() -> None:
 
 def test_close_leaves_no_thread_and_no_socket(dead_endpoint: str) -> None:
     async def main() -> None:
-        before, tasks = descriptors(), threads()
+        before = what_is_open()
         async with client_of(dead_endpoint, silent, node) as client:
             for _ in range(3):
                 assert await client.get("k") == b"v"
-        assert threads() <= tasks
-        assert {fd for fd in descriptors() - before if "socket" in fd or "event" in fd} == set()
+        assert_nothing_is_left(before)
 
     with FakeNode(never) as silent, FakeNode(always(found(b"v"))) as node:
         asyncio.run(main())

@@ -12,7 +12,7 @@ from raftcache.client import AsyncClient, Client
 
 from .both import playing
 from .fake_store import FakeStore
-from .scripts import descriptors, threads
+from .scripts import assert_nothing_is_left, what_is_open
 
 
 @pytest.fixture
@@ -24,12 +24,12 @@ def store() -> FakeStore:
 def nothing_left(*, warned: bool = True) -> Iterator[None]:
     """See that what was opened is closed once it is garbage."""
     gc.collect()
-    before = descriptors(), threads()
+    before = what_is_open()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         yield
         gc.collect()
-    assert (descriptors(), threads()) == before
+    assert_nothing_is_left(before)
     assert any("dropped without close()" in str(one.message) for one in told) is warned
 
 

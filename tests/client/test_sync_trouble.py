@@ -21,7 +21,7 @@ from raftcache.client import (
 )
 
 from .fake_node import FakeNode, Fields, Request, Script, found, leader_at, refusal
-from .scripts import always, descriptors, die, ends_with, never, threads
+from .scripts import always, assert_nothing_is_left, die, ends_with, never, what_is_open
 from .test_sync import client_of, ops
 
 # Errors
@@ -275,12 +275,11 @@ def _use_in_child(client: Client) -> None:
 
 def test_close_leaves_no_thread_and_no_socket(dead_endpoint: str) -> None:
     with FakeNode(never) as silent, FakeNode(always(found(b"v"))) as node:
-        before, tasks = descriptors(), threads()
+        before = what_is_open()
         with client_of(dead_endpoint, silent, node) as client:
             for _ in range(3):
                 assert client.get("k") == b"v"
-        assert threads() <= tasks
-        assert {fd for fd in descriptors() - before if "socket" in fd or "event" in fd} == set()
+        assert_nothing_is_left(before)
 
 
 def test_a_closed_client_says_so_and_closes_again() -> None:

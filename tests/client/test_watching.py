@@ -13,7 +13,7 @@ from raftcache.client import AsyncClient, Client, Compacted, Event
 from .both import BOTH_CLIENTS, Face, connected, playing
 from .fake_node import FakeNode, Request
 from .fake_store import FakeStore
-from .scripts import descriptors, threads
+from .scripts import assert_nothing_is_left, what_is_open
 from .test_aio import until
 
 
@@ -135,12 +135,11 @@ def test_a_watch_that_is_dropped_leaves_nothing_open(store: FakeStore) -> None:
     """A `break` out of its loop is all that most programs do about it."""
     with playing(store) as nodes, connected("sync", *nodes) as client:
         client.set("a", "v")
-        before, tasks = descriptors(), threads()
+        before = what_is_open()
         for event in client.watch("a", from_rev=1):
             assert event.rev == 1
             break
-        assert descriptors() == before
-        assert threads() <= tasks
+        assert_nothing_is_left(before)
 
 
 def quiet(store: FakeStore) -> None:
