@@ -9,7 +9,7 @@ from collections import deque
 import zmq
 
 from .crowd import ConnectionLimit
-from .options import NOBLOCK, NOBLOCK_MORE, RCVMORE, Socket, new_socket
+from .options import NOBLOCK, NOBLOCK_MORE, Socket, new_socket, sender_of
 from .presence import Presence
 from .waiting import has_input
 
@@ -56,6 +56,7 @@ class ClientSocket:
         self.router.setsockopt(zmq.MAXMSGSIZE, frame_bytes_max)
         # Tell of a reply that can't be delivered instead of dropping it unseen (failure F1).
         self.router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._send_frame = sender_of(self.router)
         self.connections = ConnectionLimit(context, self.router, connections_max=connections_max)
         self._presence = Presence(self.connections)
         self.take_gone = self._presence.take_gone
@@ -69,37 +70,35 @@ class ClientSocket:
         received = []
         self._stopped_early = False
         recv = self.router.recv
-        getsockopt = self.router.getsockopt
         known = self._presence.known
         try:
             for _ in range(messages_max):
                 # Behind the routing id there is always a frame: an empty message is one, too.
                 client = recv(NOBLOCK)
-                second = recv(NOBLOCK) if client in known else self._first_of(client)
-                frames = [client, second]
-                count = 2
-                while getsockopt(RCVMORE):
-                    frame = recv(NOBLOCK)
-                    count += 1
-                    if count <= FRAMES_MAX:
-                        frames.append(frame)
+                # Taken like this, a frame knows whether there are more; to ask takes longer.
+                frame = recv(NOBLOCK, copy=False)
+                if client not in known:
+                    self._learn(client, frame)
+                frames = [client, frame.bytes]
+                while frame.more:
+                    frame = recv(NOBLOCK, copy=False)
+                    if len(frames) < FRAMES_MAX:
+                        frames.append(frame.bytes)
                 received.append(frames)
             self._stopped_early = True
         except zmq.Again:
             pass
         return received
 
-    def _first_of(self, client: bytes) -> bytes:
-        """Take a frame of a client that may be new, and learn its connection from it."""
-        frame = self.router.recv(NOBLOCK, copy=False)
+    def _learn(self, client: bytes, frame: zmq.Frame) -> None:
+        """Learn the connection of a client that may be new from a frame of it."""
         try:
             descriptor = frame.get(zmq.SRCFD)
         except zmq.ZMQError:
             # So it is with peers that speak ZMTP 1.0, as stray bytes seem to.
-            return frame.bytes
+            return
         assert isinstance(descriptor, int), "libzmq tells it as a number"
         self._presence.learn(client, descriptor)
-        return frame.bytes
 
     def has_more(self) -> bool:
         """Tell whether there is something to receive of which no wait will tell (``waiting``)."""
@@ -132,7 +131,7 @@ class ClientSocket:
 
     def _try_send(self, envelope: list[bytes], reply: bytes) -> bool:
         """Send, or find out that the client is gone; False: its queue is full."""
-        send = self.router.send
+        send = self._send_frame
         self._has_sent = True
         try:
             for frame in envelope:

@@ -14,7 +14,6 @@ from .disconnects import DisconnectWatch
 from .faults import LinkFaults
 from .options import (
     NOBLOCK,
-    RCVMORE,
     RECONNECT_MS,
     RECONNECT_MS_MAX,
     Socket,
@@ -160,14 +159,13 @@ class PeerSockets:
                 break
             # [routing id, frame]; whatever else a stranger sends is read and dropped.
             router.recv(NOBLOCK)
-            parts = 0
-            while router.getsockopt(RCVMORE):
-                body = router.recv(NOBLOCK)
-                parts += 1
-            if parts == 1:
-                received.append(body)
-            else:
-                self.dropped += 1
+            body = router.recv(NOBLOCK, copy=False)
+            if not body.more:
+                received.append(body.bytes)
+                continue
+            self.dropped += 1
+            while body.more:
+                body = router.recv(NOBLOCK, copy=False)
         else:
             self.has_more = True
         if self.faults is not None and self.faults.active:
