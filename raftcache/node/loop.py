@@ -32,6 +32,8 @@ from .worker import Worker
 REQUESTS_PER_TURN = 1_000
 """How many requests one turn takes from a socket, so that peers and ticks get their turn too."""
 PEER_FRAMES_PER_TURN = 200
+GATHER_MS = 3
+"""How long requests may be left in their socket to gather, behind a crowd of others."""
 BACKLOG_MS = 1
 """How soon to look again whether a client reads its replies at last."""
 STOP_MS = 1_000
@@ -125,6 +127,8 @@ class Loop:
         if detect_disconnects:
             self._disconnects = sockets.peers.watch_disconnects(self._waiter)
         self._ready: set[Source] = set()
+        self._is_crowded = self._gathers = False
+        self._taken_ms = 0
         self._ticks = TickClock(server.tick_ms, 0)
         self._collector = Collector(0)
         self._persisted = writer.persisted
@@ -196,6 +200,8 @@ class Loop:
         """Take what waits in the clients' socket and in the administration's."""
         for number, socket in self._request_sockets.items():
             if socket.router in self._ready:
+                if number == CLIENT_SOCKET:
+                    self._taken_ms = self._server.now_ms
                 for frames in socket.receive(REQUESTS_PER_TURN):
                     yield number, frames
 
@@ -225,6 +231,7 @@ class Loop:
     def carry_out(self, effects: Effects) -> None:
         """Hand everything to the sockets."""
         self._writer.wanted = effects.wants_disk
+        self._is_crowded = effects.is_crowded
         if effects.endpoints is not None:
             self._peers.follow(effects.endpoints)
         for outgoing in effects.peer_frames:
@@ -241,6 +248,7 @@ class Loop:
 
     def _wait(self) -> set[Source]:
         server = self._server
+        gather_ms = self._gather()
         left = self._left_over()
         if left or server.has_more or self._has_missed_disk():
             timeout_ms = 0
@@ -249,6 +257,8 @@ class Loop:
             if server.due_ms is not None:
                 due_ms = min(due_ms, server.due_ms)
             timeout_ms = max(0, due_ms - monotonic_ms())
+            if gather_ms:
+                timeout_ms = min(timeout_ms, gather_ms)
             if any(socket.has_backlog() for socket in self._request_sockets.values()):
                 timeout_ms = min(timeout_ms, BACKLOG_MS)
             faults = self._peers.faults
@@ -257,6 +267,24 @@ class Loop:
                 timeout_ms = math.ceil(min(timeout_ms, due_in_ms))
         return left | self._waiter.poll(timeout_ms)
 
+    def _gather(self) -> int:
+        """Leave clients' requests in their socket while a crowd of others waits for a majority.
+
+        One by one they would go into small entries, each of which takes turns and wake-ups of every
+        node. So they gather until the crowd has its answers, but no longer than :data:`GATHER_MS`.
+
+        Returns:
+            For how many milliseconds yet.
+        """
+        left_ms = 0
+        if self._is_crowded:
+            left_ms = max(0, self._taken_ms + GATHER_MS - monotonic_ms())
+        if self._gathers != (left_ms > 0):
+            self._gathers = left_ms > 0
+            change = self._waiter.pause if self._gathers else self._waiter.resume
+            change(self._request_sockets[CLIENT_SOCKET].router)
+        return left_ms
+
     def _has_missed_disk(self) -> bool:
         """Tell whether the disk has spoken before it knew that somebody waits for that."""
         return self._writer.wanted and self._writer.persisted != self._persisted
@@ -264,7 +292,9 @@ class Loop:
     def _left_over(self) -> set[Source]:
         """Return the sockets that have something of which no wait will tell."""
         left: set[Source] = {
-            socket.router for socket in self._request_sockets.values() if socket.has_more()
+            socket.router
+            for number, socket in self._request_sockets.items()
+            if not (self._gathers and number == CLIENT_SOCKET) and socket.has_more()
         }
         if self._peers.has_more:
             left.add(self._peers.router)

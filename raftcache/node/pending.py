@@ -181,6 +181,11 @@ class ProposedTable:
         self.bytes -= self._bytes_by_index.pop(index)
         return group
 
+    @property
+    def request_count(self) -> int:
+        """How many requests wait."""
+        return sum([len(group.requests) for group in self._by_index.values()])
+
     def __len__(self) -> int:
         """Return how many entries wait to be applied."""
         return len(self._by_index)

@@ -37,6 +37,8 @@ PROPOSED_BYTES_MAX = 64 * 1024 * 1024
 """Bytes proposed and not yet applied; beyond it writes are ``overloaded``."""
 WAITING_MAX = 20_000
 """Requests that may wait in any one place."""
+CROWD = 16
+"""So many requests that wait for a majority are a crowd (``is_crowded``)."""
 RETRY_AFTER_MS = 50
 BEHIND_ENTRIES_MAX = 1_000
 """A follower that has more than this to apply hands reads on, as one that takes over a snapshot.
@@ -252,6 +254,11 @@ class RequestDesk:
             f"{self._node} {why}: try again in {RETRY_AFTER_MS} ms",
             retry_after_ms=RETRY_AFTER_MS,
         )
+
+    @property
+    def is_crowded(self) -> bool:
+        """Tell whether so many wait for a majority that others had better gather behind them."""
+        return self._read_count + self._proposed.request_count >= CROWD
 
     @property
     def is_idle(self) -> bool:

@@ -213,8 +213,9 @@ class Server:
         self.transfers.look()
         bulk = self.keeper.turn() if self.keeper is not None else []
         frames = [*self.outbox.take(), *self.admission.take()]
-        wanted = self._cycle.wants_disk
-        return Effects(self.answers.take(), frames, bulk, self.admission.endpoints(), wanted)
+        replies, endpoints = self.answers.take(), self.admission.endpoints()
+        wanted, crowded = self._cycle.wants_disk, self.desk.is_crowded
+        return Effects(replies, frames, bulk, endpoints, wanted, crowded)
 
     is_finished = False
 

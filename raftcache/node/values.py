@@ -60,3 +60,5 @@ class Effects(NamedTuple):
     """Where to be connected to, by peer, from now on; None: as before."""
     wants_disk: bool = True
     """What becomes durable next lets something happen at once: the loop is to be woken for it."""
+    is_crowded: bool = False
+    """Many requests wait for a majority: what comes now may as well gather for a moment."""

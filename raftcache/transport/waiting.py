@@ -46,6 +46,16 @@ class Waiter:
             self._added.discard(source)
         self._poll.unregister(descriptor)
 
+    def pause(self, socket: Socket) -> None:
+        """Do not wait for this one until :meth:`resume`; what happens to it meanwhile is kept."""
+        self._added.discard(socket)
+        self._poll.modify(_descriptor_of(socket), 0)
+
+    def resume(self, socket: Socket) -> None:
+        """Wait for it again, and ask it first."""
+        self._added.add(socket)
+        self._poll.modify(_descriptor_of(socket), select.POLLIN)
+
     @property
     def sources(self) -> list[Source]:
         """What is waited for."""

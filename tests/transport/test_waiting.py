@@ -137,6 +137,28 @@ def test_the_peers_socket_tells_what_a_bound_has_left(
     peers.close()
 
 
+def test_what_comes_to_a_paused_socket_is_told_when_it_is_waited_for_again(
+    connected: Callable[[Socket], Socket], clients: ClientSocket
+) -> None:
+    """Whether it came before or while nobody waited for it."""
+    waiter = Waiter()
+    waiter.register(clients.router)
+    dealer = connected(clients.router)
+    dealer.send(b"before")
+    assert clients.router.poll(WAIT_MS)
+
+    waiter.pause(clients.router)
+    dealer.send(b"meanwhile")
+    assert waiter.poll(50) == set()
+
+    waiter.resume(clients.router)
+    received: list[list[bytes]] = []
+    while len(received) < 2:
+        assert clients.has_more() or waiter.poll(WAIT_MS) == {clients.router}
+        received += clients.receive(10)
+    assert [frames[-1] for frames in received] == [b"before", b"meanwhile"]
+
+
 def test_a_plain_descriptor_tells_as_long_as_it_has_something() -> None:
     """The pipe by which threads wake the loop."""
     read_fd, write_fd = os.pipe()
