@@ -29,9 +29,10 @@ LATE_TICKS = 2
 TIMEOUTS_MAX = 2
 """After so many of its longest election timeouts without a majority nobody leads any more."""
 TRANSFER_TIMEOUTS_MAX = 3
-DRAWS_MIN = 40
+DRAWS_MIN = 16
 SPREAD_MIN = 5
-"""So many timeouts from so large a range are not all the same by chance."""
+"""So many timeouts from so large a range are not all the same by chance (6 to the power of 15)."""
+STANDS = (Role.PRE_CANDIDATE, Role.CANDIDATE)
 
 
 class Elections:
@@ -54,8 +55,9 @@ class Elections:
         Who is stopped in the middle of that sends the rest later (seed 2000025).
         """
         self._timeouts: set[int] = set()
-        self._timers: dict[str, int] = {}
+        self._stands: dict[str, tuple[Process, Term, Role]] = {}
         self._draws = 0
+        """How many timeouts were drawn for certain: a timer also begins anew without a draw."""
 
     def on_message(self, source: "Process", message: Message) -> None:
         """Check a message that leaves."""
@@ -78,8 +80,11 @@ class Elections:
             self._settled[process.name] = (process, state.current_term, state.role)
         assert state.current_term < STRANGE_TERM, f"{process.name} heard another cluster (C12)"
         self._timeouts.add(state.election_timeout_ticks)
-        self._draws += state.election_ticks < self._timers.get(process.name, 0)
-        self._timers[process.name] = state.election_ticks
+        stand = (process, state.current_term, state.role)
+        before = self._stands.get(process.name)
+        if before is None or before[0] is not process or (stand != before and stand[2] in STANDS):
+            self._draws += 1
+        self._stands[process.name] = stand
         if state.role is not Role.LEADER:
             self._offices.pop(process.name, None)
             self._transfers.pop(process.name, None)

@@ -149,6 +149,11 @@ def test_a_directory_that_is_nobodys_is_not_taken_for_anothers() -> None:
     assert told(run_seed(160179, Options(changes=BEFORE_SESSIONS))) == ""
 
 
+def test_three_that_drew_the_same_timeout_once_are_not_told_to_draw_no_others() -> None:
+    """Timers that a leader's word begins anew draw nothing (seed 40005246)."""
+    assert told(run_seed(40005246)) == ""
+
+
 @pytest.mark.parametrize("name", sorted(PROFILES))
 def test_each_kind_of_world_can_be_asked_for(name: str) -> None:
     outcome = run_seed(2, Options(profile=name))
