@@ -125,12 +125,24 @@ def encode_reply(
     and values, if any, as bytes). ``age_ms``, of a local read: the time since this node last heard
     a leader.
     """
-    kind = type(result)
     if age_ms is None and not request.json:
-        if kind is GetResult:
-            return _encode_get(request, header, result)  # type: ignore[arg-type] # hot: no isinstance
-        if kind is SetResult and not (result.has_prev or result.prev_omitted):  # type: ignore[union-attr] # likewise
-            return _encode_set(request, header, result)  # type: ignore[arg-type] # likewise
+        if type(result) is SetResult:
+            if not (result.has_prev or result.prev_omitted):
+                return _encode_msgpack(
+                    _SetReply(
+                        True,
+                        request.id,
+                        header.node,
+                        header.term,
+                        header.leader,
+                        header.store_rev,
+                        result.mod_rev,
+                        result.created,
+                    )
+                )
+        elif type(result) is GetResult:
+            return _encode_get(request, header, result)
+    kind = type(result)
     fields = result if isinstance(result, dict) else _FIELDS[kind](result)
     if age_ms is not None:
         fields = {**fields, "age_ms": age_ms}
@@ -185,21 +197,6 @@ def _encode_get(request: Answerable, header: ReplyHeader, result: GetResult) -> 
             result.key_version,
             result.ttl_ms,
             result.session,
-        )
-    )
-
-
-def _encode_set(request: Answerable, header: ReplyHeader, result: SetResult) -> bytes:
-    return _encode_msgpack(
-        _SetReply(
-            True,
-            request.id,
-            header.node,
-            header.term,
-            header.leader,
-            header.store_rev,
-            result.mod_rev,
-            result.created,
         )
     )
 

@@ -16,8 +16,10 @@ from msgspec import UNSET
 from ..store.commands import (
     Batch,
     Command,
+    Get,
     Query,
 )
+from ..store.commands import Set as SetCommand
 from ..store.events import Watch
 from .building import BUILDERS, MUTATIONS, UNNUMBERED
 from .diagnosis import diagnose, read_id
@@ -26,6 +28,7 @@ from .fields import id_of, revision_of
 from .heads import id_alone
 from .limits import TIMEOUT_MS_DEFAULT, FieldError, Limits, Refused
 from .numbering import numbered
+from .plain import PLAIN_HEADS, LoneGet, LoneSet, decode_plain
 from .wire import (
     ADMIN_WIRES,
     FROM_JSON,
@@ -91,6 +94,10 @@ def decode_request(frame: bytes, limits: Limits) -> Request:
     json = frame.startswith(b"{")
     if len(frame) > limits.request_bytes:
         raise _oversized(frame, limits.request_bytes, json=json)
+    if frame[:1] in PLAIN_HEADS:
+        plain = _plain_request(frame, limits)
+        if plain is not None:
+            return plain
     decoders = FROM_JSON if json else FROM_MSGPACK
     try:
         wire = decoders.request(frame)
@@ -131,6 +138,23 @@ def decode_request(frame: bytes, limits: Limits) -> Request:
         arguments,
         watch,
     )
+
+
+def _plain_request(frame: bytes, limits: Limits) -> Request | None:
+    """Return a request that is a plain ``set`` or ``get``; None: it is another, or refused."""
+    wire = decode_plain(frame)
+    given = _NO_ARGUMENTS
+    if type(wire) is LoneSet and len(wire.value) <= limits.value_bytes:
+        command = SetCommand(wire.key, wire.value)
+        return Request(
+            "set", wire.id, False, False, wire.timeout_ms, False, True, command, None, given
+        )
+    if type(wire) is LoneGet:
+        local, query = wire.read == "local", Get(wire.key)
+        return Request(
+            "get", wire.id, False, False, wire.timeout_ms, local, True, None, query, given
+        )
+    return None
 
 
 def _patiently(frame: bytes, decoders: Decoders, *, json: bool) -> Any:
