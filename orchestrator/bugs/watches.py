@@ -50,7 +50,7 @@ WATCH_BUGS = (
         (
             Edit(
                 f"{_KEYSPACE}.forget",
-                "or (history and history[0].rev <= oldest)",
+                "or (count and history[0].rev <= oldest)",
                 "",
             ),
         ),

@@ -95,7 +95,7 @@ class RequestDesk:
             self._take_watch(pending, request.watch)
             return
         if raft.is_leader:
-            if request.is_mutation:
+            if request.command is not None:
                 self._take_mutation(pending)
             elif request.is_own:
                 self.administer(pending)
@@ -133,10 +133,7 @@ class RequestDesk:
         if group is None:
             return
         self._refresh_header()
-        answer = self._answers.result
-        for pending, result in zip(group.slots, results, strict=True):
-            if pending is not None:
-                answer(pending, result)
+        self._answers.results(group.slots, results)
 
     def on_reads_released(self, index: Index, groups: list[Group]) -> None:
         """Note that these reads may be answered once ``index`` is applied (thesis §6.4)."""

@@ -356,7 +356,7 @@ def version_of(command: Command | Operation) -> int:
     if kind is Batch:
         kinds = {*map(type, command.ops)}  # type: ignore[union-attr] # kind says it
         return max(map(_version_of_kind, kinds), default=1)
-    return _version_of_kind(kind)
+    return _VERSIONS.get(kind, 1)
 
 
 def _version_of_kind(kind: type) -> int:

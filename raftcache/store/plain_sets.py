@@ -14,7 +14,7 @@ from zlib import crc32
 from .buckets import BUCKET_MASK, Buckets
 from .operations import Set
 from .ordered import OrderedKeys
-from .records import MASK, SET, Change, Record, checked_digest
+from .records import MASK, SET, Change, Record, checked_digest, replaced_digest
 from .results import SetResult, SingleResult
 
 if TYPE_CHECKING:
@@ -45,35 +45,33 @@ class PlainSets(ABC):
 
         Assumes that they are plain (:func:`are_plain`), and that :attr:`is_undisturbed`.
         """
-        dicts, rev = self._records.dicts, self.store_rev
+        dicts = self._records.dicts
         digest_sum = payload_bytes = history_bytes = 0
         changes: list[Change] = []
         results: list[SingleResult] = []
-        for command in commands:
+        for rev, command in enumerate(commands, self.store_rev + 1):
             key, value = command.key, command.value
-            rev += 1
             key_check = crc32(key)
             records = dicts[key_check & BUCKET_MASK]
             before = records.get(key)
             if before is None:
-                create_rev, key_version = rev, 1
+                record = Record(value, rev, rev, 1)
+                digest_sum += checked_digest(key_check, record)
                 self._ordered.add(key)
                 payload_bytes += len(key) + len(value)
                 history_bytes += len(key)
             else:
-                create_rev, key_version = before.create_rev, before.key_version + 1
                 size = len(before.value)
                 payload_bytes += len(value) - size
                 history_bytes += len(key) + size
-                digest_sum -= checked_digest(key_check, before)
-                if before.deadline_ms or before.session:
+                record = Record(value, rev, before.create_rev, before.key_version + 1)
+                digest_sum += replaced_digest(key_check, before, record)
+                if type(before) is not Record:
                     self._untie(key, before)
-            record = Record(value, rev, create_rev, key_version)
-            digest_sum += checked_digest(key_check, record)
             records[key] = record
             changes.append(Change(rev, key, before, SET))
             results.append(SetResult(rev, before is None))
-        self.store_rev = rev
+        self.store_rev += len(commands)
         self._digest_sum = (self._digest_sum + digest_sum) & MASK
         self._payload_bytes += payload_bytes
         self._history.extend(changes)
