@@ -281,7 +281,7 @@ class AsyncClient(AsyncCommands[V]):
         if len(batch) == 1:
             [entry] = batch
             return [await self._ask(entry.plan.op, entry.plan.fields, kind, deadline_ms)]
-        ops = [{"op": entry.plan.op, **entry.plan.fields} for entry in batch]
+        ops = [entry.plan.fields for entry in batch]
         reply = await self._ask("batch", {"ops": ops}, kind, deadline_ms)
         results: list[Fields] = reply["results"]
         return results
@@ -313,8 +313,7 @@ class AsyncClient(AsyncCommands[V]):
             else:
                 return reply
             finally:
-                for number in taken:
-                    session.numbers.settle(number)
+                session.numbers.settle(taken)
         pinned, anyone = (None, False) if plan is None else (plan.pinned, plan.anyone)
         call = routing.Call(self._routing, kind, deadline_ms, pinned, anyone)
         return await self._exchange.perform(call, op, fields)

@@ -49,8 +49,11 @@ _TCP_ENDPOINT: Final = re.compile(r"tcp://[^\s:/]+:(\d{1,5})|tcp://\[[^\s/]+\]:(
 _PORT_MAX: Final = 65_535
 
 
-class Plan(msgspec.Struct, Generic[T], frozen=True):
-    """One request: ``read`` makes the method's result of the reply."""
+class Plan(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """One request: ``read`` makes the method's result of the reply.
+
+    The ``fields`` of what may stand in a batch tell ``op`` as well.
+    """
 
     op: str
     fields: Fields
@@ -76,7 +79,7 @@ class Plans(Generic[V]):
     def get_record(self, key: Text, *, local: bool) -> Plan[Record[V] | None]:
         """Plan a ``get``."""
         stored_key = as_bytes(key)
-        fields: Fields = {"key": stored_key}
+        fields: Fields = {"op": "get", "key": stored_key}
 
         def read(reply: Fields) -> Record[V] | None:
             return wire.record_of(stored_key, reply, self.codec)
@@ -88,7 +91,7 @@ class Plans(Generic[V]):
     def get(self, key: Text, *, local: bool) -> Plan[V | None]:
         """Plan a ``get`` of the value only."""
         stored_key = as_bytes(key)
-        fields: Fields = {"key": stored_key}
+        fields: Fields = {"op": "get", "key": stored_key}
 
         def read(reply: Fields) -> V | None:
             return wire.decoded(self.codec, stored_key, reply["value"]) if reply["found"] else None
@@ -208,15 +211,11 @@ class Plans(Generic[V]):
         return self.page(prefix, keys_only=keys_only, after=last, at_rev=before.at_rev)
 
     def _mutation(self, operation: Operation, read: Callable[[Fields], T]) -> Plan[T]:
-        op, fields = wire.operation_fields(operation, self.codec)
-        return Plan(op, fields, Kind.MUTATION, read, None, joins=True)
+        fields = wire.operation_fields(operation, self.codec)
+        return Plan(fields["op"], fields, Kind.MUTATION, read, None, True)
 
     def _all_fields(self, operations: Sequence[Operation]) -> list[Fields]:
-        found = []
-        for operation in operations:
-            op, fields = wire.operation_fields(operation, self.codec)
-            found.append({"op": op, **fields})
-        return found
+        return [wire.operation_fields(operation, self.codec) for operation in operations]
 
 
 def operations_of(operations: Iterable[Operation]) -> list[Operation]:

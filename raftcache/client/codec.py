@@ -105,31 +105,33 @@ def error_of(reply: Fields) -> RequestError:
     return known(message, applied=applied, node=node if isinstance(node, str) else None, **extra)
 
 
-def operation_fields(operation: Operation, codec: Codec[Any]) -> tuple[str, Fields]:
-    """Return an operation's name on the wire and its fields."""
-    fields: Fields = {"key": as_bytes(operation.key)}
+def operation_fields(operation: Operation, codec: Codec[Any]) -> Fields:
+    """Return an operation's fields on the wire, of which ``op`` is its name."""
+    key = as_bytes(operation.key)
+    fields: Fields
     match operation:
         case Get():
-            return "get", fields
+            return {"op": "get", "key": key}
         case Set():
-            fields["value"] = encoded(codec, operation.value)
+            fields = {"op": "set", "key": key, "value": encoded(codec, operation.value)}
             if operation.ttl is not None:
                 fields["ttl_ms"] = milliseconds(operation.ttl)
             if operation.sliding:
                 fields["sliding"] = True
             if operation.bind:
                 fields["bind"] = True
-            return "set", _with_conditions(fields, operation, codec)
+            return _with_conditions(fields, operation, codec)
         case Delete():
-            return "delete", _with_conditions(fields, operation, codec)
+            return _with_conditions({"op": "delete", "key": key}, operation, codec)
         case Incr():
-            fields["by"] = whole("by", operation.by)
+            fields = {"op": "incr", "key": key, "by": whole("by", operation.by)}
             if operation.ttl is not None:
                 fields["ttl_ms"] = milliseconds(operation.ttl)
-            return "incr", _with_fence(fields, operation.fence)
+            return _with_fence(fields, operation.fence)
         case Expire():
-            fields["ttl_ms"] = None if operation.ttl is None else milliseconds(operation.ttl)
-            return "expire", _with_fence(fields, operation.fence)
+            ttl_ms = None if operation.ttl is None else milliseconds(operation.ttl)
+            fields = {"op": "expire", "key": key, "ttl_ms": ttl_ms}
+            return _with_fence(fields, operation.fence)
 
 
 def milliseconds(seconds: float) -> int:
@@ -169,7 +171,7 @@ def _with_conditions(fields: Fields, operation: Set | Delete, codec: Codec[Any])
         fields["if_mod_rev"] = whole("if_mod_rev", operation.if_mod_rev)
     if operation.if_value is not None:
         fields["if_value"] = encoded(codec, operation.if_value)
-    return _with_fence(fields, operation.fence)
+    return fields if operation.fence is None else _with_fence(fields, operation.fence)
 
 
 def _with_fence(fields: Fields, fence: Fence | None) -> Fields:
@@ -308,7 +310,7 @@ def members_of(reply: Fields) -> list[Member]:
     return [msgspec.convert(member, Member) for member in reply["members"]]
 
 
-def numbered(fields: Fields, session: Session) -> tuple[Fields, list[int]]:
+def numbered(fields: Fields, session: Session) -> tuple[Fields, range]:
     """Return a mutation's fields with its number in a session, and the number.
 
     In a batch each operation that changes something has its own.
@@ -316,17 +318,14 @@ def numbered(fields: Fields, session: Session) -> tuple[Fields, list[int]]:
     ack = session.numbers.ack
     ops = fields.get("ops")
     if ops is None:
-        number = session.numbers.take()
-        return {**fields, "session": session.id, "seq": number, "ack": ack}, [number]
-    taken = []
-    sent = []
-    for operation in ops:
-        if operation["op"] == "get":
-            sent.append(operation)
-            continue
-        number = session.numbers.take()
-        taken.append(number)
-        sent.append({**operation, "seq": number})
+        taken = session.numbers.take(1)
+        return {**fields, "session": session.id, "seq": taken[0], "ack": ack}, taken
+    taken = session.numbers.take(sum([operation["op"] != "get" for operation in ops]))
+    numbers = iter(taken)
+    sent = [
+        operation if operation["op"] == "get" else {**operation, "seq": next(numbers)}
+        for operation in ops
+    ]
     return {**fields, "ops": sent, "session": session.id, "ack": ack}, taken
 
 

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import msgspec
+
 from ..errors import RequestError, Timeout, Unreachable
 from . import codec
 from .calls import OPERATIONS_MAX, Plan
@@ -29,18 +31,13 @@ ONE_DEADLINE_MS: Final = 50
 _OVERHEAD_BYTES: Final = 64
 
 
-class Entry:
+class Entry(msgspec.Struct):
     """One call on its way."""
 
-    __slots__ = ("bytes", "deadline_ms", "future", "is_alone", "plan")
-
-    def __init__(self, plan: Plan[Any], deadline_ms: float, future: asyncio.Future[Fields]) -> None:
-        self.plan = plan
-        self.deadline_ms = deadline_ms
-        self.future = future
-        self.is_alone = False
-        fields = plan.fields
-        self.bytes = len(fields["key"]) + len(fields.get("value", b"")) + _OVERHEAD_BYTES
+    plan: Plan[Any]
+    deadline_ms: float
+    future: asyncio.Future[Fields]
+    is_alone: bool = False
 
 
 class Lane:
@@ -131,7 +128,8 @@ class Lane:
             if entry.future.done():  # cancelled, or its time is over: it never leaves
                 self._waiting.popleft()
                 continue
-            size += entry.bytes
+            fields = entry.plan.fields
+            size += len(fields["key"]) + len(fields.get("value", b"")) + _OVERHEAD_BYTES
             if batch and (size > BYTES_MAX or entry.is_alone or batch[0].is_alone):
                 break
             batch.append(self._waiting.popleft())
@@ -162,14 +160,20 @@ class Lane:
                 if not entry.future.done():
                     entry.future.set_exception(told)
         else:
-            for entry, result in zip(batch, results, strict=True):
-                if not entry.future.done():
-                    self._settle(entry, result, of=len(batch))
+            self._settle(batch, results)
 
-    def _settle(self, entry: Entry, result: Fields, *, of: int) -> None:
-        if result["ok"]:
-            entry.future.set_result(result)
-        elif of > 1 and self._kind is Kind.READ and result.get("error") == "too_large":
+    def _settle(self, batch: list[Entry], results: list[Fields]) -> None:
+        for entry, result in zip(batch, results, strict=True):
+            future = entry.future
+            if future.done():
+                continue
+            if result["ok"]:
+                future.set_result(result)
+            else:
+                self._refuse(entry, result, of=len(batch))
+
+    def _refuse(self, entry: Entry, result: Fields, *, of: int) -> None:
+        if of > 1 and self._kind is Kind.READ and result.get("error") == "too_large":
             # The results of a batch share their room; alone it has enough.
             entry.is_alone = True
             self._waiting.append(entry)

@@ -131,7 +131,7 @@ class _Collected(Generic[V]):
 
     def _size_of(self, operation: Operation) -> int:
         [checked] = operations_of([operation])
-        _, fields = wire.operation_fields(checked, self._codec)
+        fields = wire.operation_fields(checked, self._codec)
         return _OVERHEAD_BYTES + sum(len(one) for one in fields.values() if isinstance(one, bytes))
 
     def _take(self) -> tuple[list[Operation], list[Deferred[Any]]]:

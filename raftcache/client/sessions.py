@@ -51,16 +51,22 @@ class Numbers:
         """How many numbers may be taken before one is settled."""
         return self.ack + WINDOW + 1 - self._next
 
-    def take(self) -> int:
-        """Return the next number."""
-        assert self.free > 0, "no number is taken beyond the window"
-        number, self._next = self._next, self._next + 1
-        return number
+    def take(self, count: int) -> range:
+        """Return the next ``count`` numbers."""
+        assert count <= self.free, "no number is taken beyond the window"
+        first, self._next = self._next, self._next + count
+        return range(first, self._next)
 
-    def settle(self, number: int) -> None:
-        """Note that the outcome of this number is known, or of no interest any more."""
-        assert self.ack < number < self._next, "a number is settled once, after it was taken"
-        self._settled.add(number)
+    def settle(self, numbers: range) -> None:
+        """Note that the outcome of these is known, or of no interest any more; taken together."""
+        if not numbers:
+            return
+        first, last = numbers[0], numbers[-1]
+        assert self.ack < first <= last < self._next, "a number is settled once, after it was taken"
+        if first == self.ack + 1:
+            self.ack = last
+        else:
+            self._settled.update(numbers)
         while self.ack + 1 in self._settled:
             self.ack += 1
             self._settled.remove(self.ack)

@@ -317,8 +317,7 @@ class Client(Commands[V]):
             else:
                 return reply
             finally:
-                for number in taken:
-                    session.numbers.settle(number)
+                session.numbers.settle(taken)
 
     def _live_session(self, caller: Caller, deadline_ms: float) -> Session | None:
         """Return the session, opened if need be; None where the cluster knows none yet.

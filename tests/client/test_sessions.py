@@ -9,22 +9,24 @@ from raftcache.client.sessions import WINDOW, Numbers, Session, State
 
 def test_ack_passes_what_is_settled_and_nothing_else() -> None:
     numbers = Numbers()
-    first, second, third = numbers.take(), numbers.take(), numbers.take()
+    first, second, third = numbers.take(1), numbers.take(2), numbers.take(1)
 
     numbers.settle(second)
     assert numbers.ack == 0
     numbers.settle(first)
-    assert numbers.ack == 2
-    numbers.settle(third)
     assert numbers.ack == 3
+    numbers.settle(third)
+    assert numbers.ack == 4
+    numbers.settle(numbers.take(0))
+    assert numbers.ack == 4
 
 
 def test_no_more_numbers_are_out_than_the_window_holds() -> None:
     numbers = Numbers()
-    taken = [numbers.take() for _ in range(WINDOW)]
+    taken = [numbers.take(1) for _ in range(WINDOW)]
 
     assert numbers.free == 0
-    assert taken[-1] == numbers.ack + WINDOW
+    assert taken[-1][0] == numbers.ack + WINDOW
     numbers.settle(taken[1])
     assert numbers.free == 0, "the oldest holds the window"
     numbers.settle(taken[0])
@@ -36,17 +38,18 @@ def test_whatever_the_order_every_number_above_ack_that_was_settled_is_remembere
     seed: int,
 ) -> None:
     chance, numbers = random.Random(seed), Numbers()
-    out: list[int] = []
+    out: list[range] = []
     settled: set[int] = set()
     for _ in range(2_000):
         if numbers.free and chance.random() < 0.55:
-            out.append(numbers.take())
+            out.append(numbers.take(min(numbers.free, chance.randrange(1, 40))))
         elif out:
-            number = out.pop(chance.randrange(len(out)))
-            numbers.settle(number)
-            settled.add(number)
-        assert all(number > numbers.ack for number in out)
-        assert numbers.ack == 0 or set(range(1, numbers.ack + 1)) <= settled
+            together = out.pop(chance.randrange(len(out)))
+            numbers.settle(together)
+            settled.update(together)
+        assert all(together[0] > numbers.ack for together in out)
+        assert numbers.ack + 1 not in settled
+        assert set(range(1, numbers.ack + 1)) <= settled
 
 
 def test_a_lease_is_counted_from_when_its_renewal_was_sent() -> None:
