@@ -1,6 +1,6 @@
 """What clients cost the node that they are connected to: memory for each, idle and at work.
 
-    python benchmarks/clients.py [--idle 5000] [--active 500] [--seconds 10]
+    benchmarks/run clients [--idle 5000] [--active 500] [--seconds 10]
 
 All are REQ sockets at the leader of three nodes. The idle ones have asked once, and stay connected;
 the active ones read 256 bytes each, again as soon as they are answered (reads, because a log that

@@ -1,6 +1,6 @@
 """Counters through deaths and pauses of leaders: is each acknowledged increment there, once?
 
-    python benchmarks/exactly_once.py [--faults 50] [--clients 32]
+    benchmarks/run exactly_once [--faults 50] [--clients 32]
 
 Clients increment one shared counter as fast as they are answered, each write numbered in the
 client's session and sent again until it is settled. The leader is killed, paused, or cut off, in

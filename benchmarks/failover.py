@@ -1,6 +1,6 @@
 """How long nobody can write when a leader is lost, or when all nodes are restarted one by one.
 
-    python benchmarks/failover.py [--fault kill|pause|isolate|restart] [--times 100]
+    benchmarks/run failover [--fault kill|pause|isolate|restart] [--times 100]
                                   [--callers 32] [--no-detect] [--json]
 
 A cluster of three; callers write all the time, each with a client of its own, numbered in its
@@ -107,7 +107,7 @@ class Callers:
     """The callers, in a process of their own: what is done to the cluster does not disturb it."""
 
     def __init__(self, endpoints: Sequence[str], count: int) -> None:
-        program = str(Path(__file__).with_name("callers.py"))
+        program = str(Path(__file__).with_name("_callers.py"))
         self._process = subprocess.Popen(
             [sys.executable, program, str(count), *endpoints],
             stdin=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """Whether it stays fast when it grows: keys, nodes, idle clients; snapshots, restarts and memory.
 
-    python benchmarks/growth.py [--only keys,nodes,idle] [--keys 1000000] [--nodes 9] [--idle 1000]
+    benchmarks/run growth [--only keys,nodes,idle] [--keys 1000000] [--nodes 9] [--idle 1000]
                                 [--seconds 5] [--rounds 3] [--json]
 
 Sets of 100 bytes by 64 callers, fsync; keys that are there already, all over the keyspace. Small

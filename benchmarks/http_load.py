@@ -1,7 +1,7 @@
 """How fast is the HTTP gateway: PUT and GET per second, latency, and its own CPU.
 
-    python benchmarks/http_load.py http://127.0.0.1:7480
-    python benchmarks/http_load.py --cluster          # starts a cluster of its own, and ends it
+    benchmarks/run http_load http://127.0.0.1:7480
+    benchmarks/run http_load --cluster          # starts a cluster of its own, and ends it
 
 wrk makes the load where it is installed; else a generator of one process and plain sockets, which
 takes more of the cores that the cluster needs. The floor is /healthz under the same load: what the

@@ -1,6 +1,6 @@
 """What snapshots cost a cluster: the longest stall, elections, time to be ready again, memory.
 
-    python benchmarks/snapshot.py [--keys 1000000] [--value-bytes 100]
+    benchmarks/run snapshot [--keys 1000000] [--value-bytes 100]
 
 A cluster of three is filled; then, while a client writes and reads all the time, a snapshot is
 taken on each node in turn, and one is sent to a follower that was away too long. Then the follower

@@ -1,6 +1,6 @@
 """Full load and nothing broken, for long: does anything start an election?
 
-    python benchmarks/soak.py [--minutes 60] [--callers 64] [--durability fsync]
+    benchmarks/run soak [--minutes 60] [--callers 64] [--durability fsync]
 
 A cluster of three on a host that has nothing left to give; callers write as fast as they are
 answered. Counted are the elections that any node began, won or not, and the terms: in a run that

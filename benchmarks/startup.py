@@ -1,6 +1,6 @@
 """How long `up`, `status` and `down` take, as a person waits for them: the whole command.
 
-python benchmarks/startup.py [--rounds 5]
+benchmarks/run startup [--rounds 5]
 """
 
 import argparse

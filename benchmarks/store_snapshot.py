@@ -1,6 +1,6 @@
 """What a snapshot of the state machine costs: taking, restoring, and the writes meanwhile.
 
-    python benchmarks/store_snapshot.py [--keys 1000000] [--value-bytes 100]
+    benchmarks/run store_snapshot [--keys 1000000] [--value-bytes 100]
 
 Times are CPU times of this thread, so that other work on the machine shows less. A turn is one
 call for one slice: how long the loop of a node stands still for it. The slices are restored in a

@@ -1,7 +1,7 @@
 """How long does the checker take: 100,000 operations of 32 clients with 1 % unknown outcomes.
 
-    python benchmarks/verify.py
-    python benchmarks/verify.py --operations 20000 --only hot
+    benchmarks/run verify
+    benchmarks/run verify --operations 20000 --only hot
 
 The histories come from a simulated store, with the same seed each time. Each shape is judged as it
 is, and, where it says so, with a stale read planted near its end: an invalid history costs more, as

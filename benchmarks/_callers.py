@@ -1,6 +1,6 @@
 """Callers that write all the time, in a process of their own; told by ``failover.py`` what to tell.
 
-    python benchmarks/callers.py COUNT ENDPOINT...
+    python benchmarks/_callers.py COUNT ENDPOINT...
 
 Orders come in as lines of JSON, and each is answered by one. Moments are those of CLOCK_MONOTONIC,
 which all processes of a host share.
