@@ -1,24 +1,32 @@
-"""Puts a load on one endpoint: one process, all sockets in one poller, closed loop.
+"""Puts a load on one endpoint: one process, all sockets in one epoll, closed loop.
 
 A slot is one request under way; its answer is what the next one in it waits for. So latencies are
 those of a server that is kept busy, not of one that is overrun.
+
+The sockets' descriptors are waited for, as the nodes do it: to ask each of 64 sockets whether it
+has something, as ``zmq.Poller`` does, takes longer than to send and receive. A descriptor tells
+once of news, and sending takes such news in, too. A REQ has none to lose, as its answer comes
+behind what it sent; a DEALER is read until nothing is left, or looked at again.
 """
 
+import select
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 from typing import Final, Protocol
 
 import msgspec
 import zmq
 
-from ..errors import CheckFailed, TryAgain
-from .loads import ID, NOT_OK, OK, SLOT_DIGITS, Load, Request, slot_digits
+from raftcache.transport.options import FD, NOBLOCK, Socket, sender_of
 
-SILENCE_MS: Final = 10_000
+from ..errors import CheckFailed, TryAgain
+from .loads import ID, NOT_OK, OK, SLOT_DIGITS, Load, Request, slot_digits, whole
+
+SILENCE_SECONDS: Final = 10
 TICK_SECONDS: Final = 0.25
 _AT: Final = len(ID)
-_MORE: Final = int(zmq.SNDMORE)  # a plain integer: pyzmq's enumerations cost more than a frame
-_NOBLOCK: Final = int(zmq.NOBLOCK)
+_MORE: Final = int(zmq.SNDMORE)
 
 
 class Meter(Protocol):
@@ -71,7 +79,7 @@ def drive(endpoint: str, load: Load, requests: Sequence[Request], clock: Meter) 
         TryAgain: nobody answered for ten seconds.
         CheckFailed: a request was refused; the message says why.
     """
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    context: zmq.Context[Socket] = zmq.Context()
     context.set(zmq.MAX_SOCKETS, load.clients + 10)
     sockets = []
     try:
@@ -79,7 +87,8 @@ def drive(endpoint: str, load: Load, requests: Sequence[Request], clock: Meter) 
             made = context.socket(zmq.REQ if load.in_flight == 1 else zmq.DEALER)
             sockets.append(made)
             made.setsockopt(zmq.LINGER, 0)
-            made.setsockopt(zmq.SNDHWM, 2 * load.in_flight)
+            # Low marks would have libzmq tell of every message that has left.
+            made.setsockopt(zmq.SNDHWM, 0)
             made.setsockopt(zmq.RCVHWM, 0)
             made.connect(endpoint)
         _keep_busy(endpoint, sockets, load, requests, clock)
@@ -89,55 +98,69 @@ def drive(endpoint: str, load: Load, requests: Sequence[Request], clock: Meter) 
         context.term()
 
 
+class _Connection:
+    """A socket, and when what is under way in each of its slots was sent."""
+
+    def __init__(self, socket: Socket, window: int) -> None:
+        self.sent = [0.0] * window
+        self._window = window
+        self._recv, self._send = socket.recv, sender_of(socket)
+
+    def send(self, slot: int, request: bytes, now: float) -> None:
+        """Send a request in a slot."""
+        self.sent[slot] = now
+        if self._window > 1:
+            self._send(b"", _MORE)
+        self._send(request, 0)
+
+    def answers(self) -> Iterator[bytes]:
+        """Yield what has arrived, no more than there are slots: of a REQ one, of a DEALER many."""
+        recv = self._recv
+        try:
+            for _ in range(self._window):
+                if self._window > 1:
+                    recv(NOBLOCK)
+                yield recv(NOBLOCK)
+        except zmq.Again:
+            return
+
+
 def _keep_busy(
     endpoint: str,
-    sockets: "Sequence[zmq.Socket[bytes]]",
+    sockets: Sequence[Socket],
     load: Load,
     requests: Sequence[Request],
     clock: Meter,
 ) -> None:
     window = load.in_flight
     slots = [slot_digits(slot) for slot in range(window)]
-    sent = {each: [0.0] * window for each in sockets}
-    count, number = len(requests), 0
-
-    def send(each: "zmq.Socket[bytes]", slot: int, now: float) -> None:
-        nonlocal number
-        request = requests[number % count]
-        number += 1
-        sent[each][slot] = now
-        if window > 1:
-            each.send(b"", _MORE)
-        each.send(request.head + slots[slot] + request.tail)
-
-    poller = zmq.Poller()
-    for each in sockets:
-        poller.register(each, zmq.POLLIN)
-        for slot in range(window):
-            send(each, slot, time.perf_counter())
-    while True:
-        ready = poller.poll(SILENCE_MS)
-        if not ready:
-            raise TryAgain(f"{endpoint} has not answered for {SILENCE_MS // 1_000} s")
-        for each, _ in ready:
-            for frame in _drain(each, window):
-                now = time.perf_counter()
-                slot = slot_in(frame)
-                if not clock.note(sent[each][slot], now):
-                    return
-                send(each, slot, now)
-
-
-def _drain(each: "zmq.Socket[bytes]", most: int) -> Iterator[bytes]:
-    """Yield what has arrived; a REQ has one reply, a DEALER perhaps many."""
-    if most == 1:
-        yield each.recv()
-        return
-    for _ in range(most):
-        try:
-            yield each.recv_multipart(_NOBLOCK)[-1]
-        except zmq.Again:
-            return
+    supply = cycle(requests)
+    connections: dict[int, _Connection] = {}
+    with select.epoll() as epoll:
+        for each in sockets:
+            descriptor = int(each.getsockopt(FD))
+            connections[descriptor] = connection = _Connection(each, window)
+            for slot in range(window):
+                connection.send(slot, whole(next(supply), slot), time.perf_counter())
+            epoll.register(descriptor, select.EPOLLIN)
+        heard, left = time.perf_counter(), {*connections}
+        while time.perf_counter() - heard < SILENCE_SECONDS:
+            told = [descriptor for descriptor, _ in epoll.poll(0 if left else SILENCE_SECONDS)]
+            ready, left = left.union(told), set()
+            for descriptor in ready:
+                connection = connections[descriptor]
+                answered = 0
+                for frame in connection.answers():
+                    answered += 1
+                    heard = now = time.perf_counter()
+                    slot = slot_in(frame)
+                    if not clock.note(connection.sent[slot], now):
+                        return
+                    request = next(supply)
+                    connection.send(slot, request.head + slots[slot] + request.tail, now)
+                if answered == window > 1:
+                    left.add(descriptor)
+    raise TryAgain(f"{endpoint} has not answered for {SILENCE_SECONDS} s")
 
 
 def slot_in(frame: bytes) -> int:
