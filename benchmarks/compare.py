@@ -17,15 +17,15 @@ from pathlib import Path
 
 import msgspec
 
-_HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(_HERE.parent))
-sys.path.insert(0, str(_HERE))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from peers import etcd, floors, ours, redis, report, syncobj
 from peers.system import Missing, System
 from peers.work import MIXES, Sample, Work
 
 OURS = ours.Ours.name
+RESULTS = Path(__file__).resolve().parent / "results"
 SYSTEMS: tuple[type[System], ...] = (
     ours.Ours,
     ours.OursAsync,
@@ -97,7 +97,7 @@ def main() -> int:
     parser.add_argument("--mix", type=words, default=list(MIXES))
     parser.add_argument("--durability", type=words, default=["fsync", "memory"])
     parser.add_argument("--only", default="", help="systems whose name has this in it")
-    parser.add_argument("--out", type=Path, default=_HERE / "results")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     kinds = list(
         installed(
