@@ -35,6 +35,7 @@ from ..store.results import (
     SingleResult,
     TxnResult,
 )
+from .batch_replies import plain_results
 from .limits import Refused
 
 PROTOCOL_VERSIONS: Final = [1, 1]
@@ -142,6 +143,8 @@ def encode_reply(
                 )
         elif type(result) is GetResult:
             return _encode_get(request, header, result)
+        elif type(result) is BatchResult and (plain := plain_results(result.results)):
+            return _encode(request, header, {"results": plain}, ok=True)
     kind = type(result)
     fields = result if isinstance(result, dict) else _FIELDS[kind](result)
     if age_ms is not None:
