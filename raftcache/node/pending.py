@@ -53,7 +53,7 @@ class Group:
     def __init__(self, requests: list[Pending], term: Term = 0) -> None:
         self.requests = requests
         self.term = term
-        self.deadline_ms = min((pending.deadline_ms for pending in requests), default=0)
+        self.deadline_ms = min([pending.deadline_ms for pending in requests], default=0)
 
     def take_expired(self, now_ms: int) -> list[Pending]:
         """Remove and return the requests whose deadline has passed."""

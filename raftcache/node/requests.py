@@ -323,7 +323,11 @@ class RequestDesk:
             self._proposal_bytes += size
 
     def _propose_all(self) -> None:
-        proposals, self.proposals, self._proposal_bytes = self.proposals, [], 0
+        proposals, self.proposals = self.proposals, []
+        size, self._proposal_bytes = self._proposal_bytes, 0
+        if size <= ENTRY_BYTES_MAX and len(proposals) <= ENTRY_COMMANDS_MAX:
+            self._propose(proposals)
+            return
         first = size = 0
         for position, pending in enumerate(proposals):
             frame_bytes = len(pending.frame)

@@ -91,7 +91,7 @@ class Room:
 
         Requests that have no room are answered here, and left out.
         """
-        commands = [_command_of(pending) for pending in requests]
+        commands: list[Any] = [pending.request.command for pending in requests]
         store = self._server.store
         self._entry = Plan()
         # Before version 3 no command can let a key go, and there is no limit.
@@ -243,9 +243,3 @@ def _growth(store: StateMachine, key: bytes, value_bytes: int, *, timed: bool) -
     if record is not None:
         growth -= store.weigh(key, len(record.value), timed=bool(record.deadline_ms))
     return growth
-
-
-def _command_of(pending: Pending) -> Command:
-    command = pending.request.command
-    assert command is not None, "only what changes something is proposed"
-    return command

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Meta
 
 from .limits import ID_BYTES_MAX, KEY_BYTES_MAX, TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX
-from .wire import UNDECODABLE
 
 _Key = Annotated[bytes, Meta(min_length=1, max_length=KEY_BYTES_MAX)]
 _Id = bool | int | float | Annotated[str, Meta(max_length=ID_BYTES_MAX)] | None
@@ -35,17 +34,9 @@ class LoneGet(msgspec.Struct, gc=False, tag_field="op", tag="get", forbid_unknow
     read: Literal["linearizable", "local"] = "linearizable"
 
 
-_decode: Final = msgspec.msgpack.Decoder(LoneSet | LoneGet).decode
-
 PLAIN_HEADS: Final = frozenset([b"\x82", b"\x83", b"\x84", b"\x85"])
 """With what MessagePack maps of two to five begin: one with numbers or conditions has more fields,
 and need not be decoded twice."""
 
-
-def decode_plain(frame: bytes) -> LoneSet | LoneGet | None:
-    """Return what a MessagePack frame holds if it is as plain as that."""
-    try:
-        wire: LoneSet | LoneGet = _decode(frame)
-    except UNDECODABLE:
-        return None
-    return wire
+decode_plain: Final = msgspec.msgpack.Decoder(LoneSet | LoneGet).decode
+"""Decodes a frame that is as plain as that, or raises what is in ``UNDECODABLE``."""

@@ -142,7 +142,10 @@ def decode_request(frame: bytes, limits: Limits) -> Request:
 
 def _plain_request(frame: bytes, limits: Limits) -> Request | None:
     """Return a request that is a plain ``set`` or ``get``; None: it is another, or refused."""
-    wire = decode_plain(frame)
+    try:
+        wire = decode_plain(frame)
+    except UNDECODABLE:
+        return None
     given = _NO_ARGUMENTS
     if type(wire) is LoneSet and len(wire.value) <= limits.value_bytes:
         command = SetCommand(wire.key, wire.value)

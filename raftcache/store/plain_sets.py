@@ -14,7 +14,7 @@ from zlib import crc32
 from .buckets import BUCKET_MASK, Buckets
 from .operations import Set
 from .ordered import OrderedKeys
-from .records import MASK, SET, Change, Record, checked_digest, replaced_digest
+from .records import MASK, SET, Change, Record, checked_digest
 from .results import SetResult, SingleResult
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ class PlainSets(ABC):
             before = records.get(key)
             if before is None:
                 record = Record(value, rev, rev, 1)
-                digest_sum += checked_digest(key_check, record)
                 self._ordered.add(key)
                 payload_bytes += len(key) + len(value)
                 history_bytes += len(key)
@@ -65,9 +64,10 @@ class PlainSets(ABC):
                 payload_bytes += len(value) - size
                 history_bytes += len(key) + size
                 record = Record(value, rev, before.create_rev, before.key_version + 1)
-                digest_sum += replaced_digest(key_check, before, record)
+                digest_sum -= checked_digest(key_check, before)
                 if type(before) is not Record:
                     self._untie(key, before)
+            digest_sum += checked_digest(key_check, record)
             records[key] = record
             changes.append(Change(rev, key, before, SET))
             results.append(SetResult(rev, before is None))

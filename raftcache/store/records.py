@@ -157,21 +157,6 @@ def checked_digest(key_check: int, record: Record) -> int:
     return digest if type(record) is Record else _lived_digest(digest, record)
 
 
-def replaced_digest(key_check: int, before: Record, record: Record) -> int:
-    """Return by how much the sum of digests rises when ``record``, of no deadline, comes instead.
-
-    One call instead of two of :func:`checked_digest`, whose formula this is.
-    """
-    high = crc32(_pack_revisions(record.mod_rev, record.create_rev, record.key_version), key_check)
-    mixed = (high << 32 | crc32(record.value, high)) * _MIX & MASK
-    high = crc32(_pack_revisions(before.mod_rev, before.create_rev, before.key_version), key_check)
-    gone = (high << 32 | crc32(before.value, high)) * _MIX & MASK
-    gone ^= gone >> 29
-    if type(before) is not Record:
-        gone = _lived_digest(gone, before)
-    return (mixed ^ mixed >> 29) - gone
-
-
 def _lived_digest(digest: int, record: Record) -> int:
     """Return the bits of a record that does not simply stay; ``digest`` is without that."""
     if record.deadline_ms:
