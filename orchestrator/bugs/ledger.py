@@ -40,18 +40,24 @@ class Known(msgspec.Struct, kw_only=True):
     """The first test that failed; "" when none did."""
 
 
+class Looked(msgspec.Struct, kw_only=True):
+    """What sound runs of the seeds of one kind of world have shown."""
+
+    reach: dict[int, list[str]] = {}
+    """By seed: the bugs to whose lines the run comes."""
+    unsound: dict[int, str] = {}
+    """Seeds that fail without any bug, and how: nothing is learned from them."""
+
+
 class _File(msgspec.Struct, kw_only=True):
     known: dict[str, Known] = {}
     reach_code: str = ""
-    reach: dict[int, list[str]] = {}
-    """By seed: the bugs to whose lines a sound run comes."""
-    unsound: dict[int, str] = {}
-    """Seeds that fail without any bug: nothing is learned from them."""
+    worlds: dict[str, Looked] = {}
     survey_code: str = ""
     survey: Survey | None = None
     """Which tests come to which bugs."""
     sounded: list[str] = []
-    """The bugs, as they are, that ``reach`` speaks of."""
+    """The bugs, as they are, that ``worlds`` speaks of."""
 
 
 class Ledger:
@@ -95,18 +101,12 @@ class Ledger:
         prints = {bug_print(bug) for bug in bugs}
         file = self._file
         if file.reach_code != code_print() or not prints <= {*file.sounded}:
-            file.reach, file.unsound = {}, {}
+            file.worlds = {}
             file.reach_code, file.sounded = code_print(), sorted(prints)
 
-    @property
-    def reach(self) -> dict[int, list[str]]:
-        """By seed: the bugs to whose lines a sound run comes."""
-        return self._file.reach
-
-    @property
-    def unsound(self) -> dict[int, str]:
-        """Seeds that fail without any bug, and how."""
-        return self._file.unsound
+    def looked(self, world: str) -> Looked:
+        """Return what is known of a kind of world's seeds; it may be added to."""
+        return self._file.worlds.setdefault(world, Looked())
 
     def wanted_tests(self, bug: Bug) -> list[str] | None:
         """Return the tests that come to a bug; None: that is not known, or all may."""

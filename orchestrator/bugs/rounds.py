@@ -12,7 +12,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
-from ..simulation.run import SWARM
 from .hunt import Catch, Found, hunt_by_seeds, hunt_by_tests, look_who_is_reached, survey_tests
 from .ledger import Ledger, code_print
 from .planting import Bug
@@ -102,26 +101,32 @@ class Hunt:
 
     def _look_who_is_reached(self, missed: Sequence[Bug], last: int) -> None:
         """Run all seeds of a round without any bug, where that is worth it."""
-        ledger = self._ledger
-        missed = [bug for bug in missed if bug.world == SWARM]
-        if len(missed) < SOUND_MIN:
-            return
-        ledger.sound(missed)
+        self._ledger.sound(missed)
+        for world in sorted({bug.world for bug in missed}):
+            there = [bug for bug in missed if bug.world == world]
+            if len(there) >= SOUND_MIN:
+                self._look_into(world, there, last)
+
+    def _look_into(self, world: str, missed: Sequence[Bug], last: int) -> None:
+        """Run a kind of world's seeds without any bug."""
+        ledger, looked = self._ledger, self._ledger.looked(world)
         first = 1 + min(ledger.of(bug).tried for bug in missed)
-        wanted = [seed for seed in range(first, last + 1) if seed not in ledger.reach]
-        names = [bug.name for bug in missed]
+        wanted = [seed for seed in range(first, last + 1) if seed not in looked.reach]
+        names, run = [bug.name for bug in missed], partial(run_one, world=world)
         parts = [wanted[at : at + SOUND_SEEDS] for at in range(0, len(wanted), SOUND_SEEDS)]
         tasks = {
-            self._pool.submit(look_who_is_reached, names, run_one, part): number
+            self._pool.submit(look_who_is_reached, names, run, part): number
             for number, part in enumerate(parts)
         }
         for _, (reached, unsound) in self._done(tasks):
-            ledger.reach.update(reached)
-            ledger.unsound.update(unsound)
+            looked.reach.update(reached)
+            looked.unsound.update(unsound)
             ledger.save()
-        for seed, broken in sorted(ledger.unsound.items()):
+        for seed, broken in sorted(looked.unsound.items()):
             if seed in wanted:
-                self._say(f"seed {seed} fails without any bug, and is left out: {broken}")
+                self._say(
+                    f"seed {seed} of {world} fails without any bug, and is left out: {broken}"
+                )
 
     def _round(self, missed: Sequence[Bug], last: int) -> Iterator[Found]:
         tasks: dict[Future[Catch], Bug] = {}
@@ -143,15 +148,12 @@ class Hunt:
 
     def _worthy(self, bug: Bug, last: int) -> list[int]:
         """Return the seeds that may notice a bug and were not tried yet."""
-        ledger = self._ledger
-        seeds = range(ledger.of(bug).tried + 1, last + 1)
-        if bug.world != SWARM:
-            return [*seeds]  # Of these worlds nobody has looked who is reached.
-        reach = ledger.reach
+        looked = self._ledger.looked(bug.world)
         return [
             seed
-            for seed in seeds
-            if seed not in ledger.unsound and (seed not in reach or bug.name in reach[seed])
+            for seed in range(self._ledger.of(bug).tried + 1, last + 1)
+            if seed not in looked.unsound
+            and (seed not in looked.reach or bug.name in looked.reach[seed])
         ]
 
     def _done(self, tasks: dict[Future[Any], Any]) -> Iterator[tuple[Any, Any]]:

@@ -33,6 +33,7 @@ from .calls import Call, peer_frame
 from .elections import Elections
 from .majorities import have_majority
 from .matches import Matches
+from .plain import PlainStore
 
 if TYPE_CHECKING:
     from .process import Process
@@ -139,6 +140,8 @@ class Checks:
         """The newest revision that any node has applied: whatever is read from now on has it."""
         self.elections = Elections(self.log_of)
         self._matches = Matches(self.log_of)
+        self.plain = PlainStore()
+        """The state as the committed entries make it, by another reading of them."""
         self.on_committed: Callable[[Entry], None] = lambda _: None
         """Told of each entry once, in order, when the first node knows that it is committed."""
         self._cluster = ClusterChecks()
@@ -264,6 +267,7 @@ class Checks:
             self.committed_terms[self.committed_index] = term
             self.committed_in[self.committed_index] = state.current_term
             entry = state.log.entry(self.committed_index)
+            self.plain.apply(entry)
             self.on_committed(entry)
             if entry.kind is EntryKind.CONFIGURATION:
                 self._note_configuration(decode_configuration(entry.data))
@@ -271,6 +275,7 @@ class Checks:
             if state.needs_snapshot:
                 in_force.append(self.configuration)  # Who takes part went with its snapshots.
             self._check_majority(self.committed_index, term, in_force)
+        self.plain.compare(process.name, store)
         self.elections.on_turn(process, self._committed_before)
         self._matches.on_turn(process)
         if self._bases.get(process.name) != state.log.base_index:

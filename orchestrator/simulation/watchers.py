@@ -1,4 +1,4 @@
-"""Clients that watch a simulated cluster, compared with the order of the log itself.
+"""Clients that watch a simulated cluster, compared with what the log has done, read plainly.
 
 Each goes from node to node while these die, pause and are cut off, and must be told every change
 that it asked for once, in order, and as it was; or that it is no longer kept (promise 6).
@@ -8,13 +8,11 @@ from random import Random
 from typing import Any, NamedTuple
 
 from raftcache.raft.types import Entry, EntryKind
-from raftcache.store.commands import Get
 from raftcache.store.machine import StateMachine
-from raftcache.store.records import DELETE, EVICT, EXPIRE, SET
-from raftcache.store.results import GetResult
 
 from .calls import Call
 from .cluster import SimulatedCluster
+from .plain import Told
 
 PATIENCE_US = 300_000
 """How long a watcher waits for an answer beyond what it has asked for."""
@@ -29,23 +27,13 @@ WATCHED = (
     {"key": b"register-0"},
     {"key": b"counter-1"},
 )
-_NAMES = {SET: "set", DELETE: "delete", EXPIRE: "expire", EVICT: "evict"}
-
-Told = tuple[str, int, bytes, bytes | None, bytes | None]
-"""Kind, revision, key, value, and the value before."""
 
 
 class LogOrder:
-    """All changes that the committed entries make, in their order.
-
-    It applies each entry as soon as any node knows that it is committed, and looks at what that has
-    changed; of how the nodes make events it uses nothing.
-    """
+    """What a node has that was never stopped, and was told each committed entry at once."""
 
     def __init__(self) -> None:
-        self.told: list[Told] = []
         self.machine = StateMachine()
-        self.machine.feed.follow()
 
     @property
     def oldest(self) -> int:
@@ -54,23 +42,11 @@ class LogOrder:
 
     def add(self, entry: Entry) -> None:
         """Take the next committed entry."""
-        if entry.kind is not EntryKind.COMMANDS:
+        if entry.kind is EntryKind.COMMANDS:
+            self.machine.apply(entry.index, entry.data)
+        else:
             # Sessions have their full time from a new leader, here as on the nodes (seed 20040).
             self.machine.apply_empty(entry.index, begins_term=entry.kind is EntryKind.NOOP)
-            return
-        self.machine.apply(entry.index, entry.data)
-        after: dict[bytes, bytes | None] = {}
-        found: list[Told] = []
-        for change in reversed(self.machine.feed.take_fresh()):
-            key = change.key
-            if key not in after:
-                now = self.machine.read(Get(key))
-                assert isinstance(now, GetResult)
-                after[key] = now.value
-            before = None if change.before is None else change.before.value
-            found.append((_NAMES[change.kind], change.rev, key, after[key], before))
-            after[key] = before
-        self.told += reversed(found)
 
 
 class _Answer(NamedTuple):
@@ -249,7 +225,7 @@ class _Watcher:
     def _wanted(self, from_rev: int, next_rev: int) -> list[Told]:
         """Return what the log has to tell, from one revision up to another."""
         found: list[Told] = []
-        for kind, rev, key, value, before in reversed(self._watchers.order.told):
+        for kind, rev, key, value, before in reversed(self._cluster.checks.plain.told):
             if rev < from_rev:
                 break
             if rev >= next_rev:

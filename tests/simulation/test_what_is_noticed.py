@@ -12,6 +12,7 @@ SEEDS = range(1, 21)
 LONG_CUTS = {"faults": ["isolate"], "away_us": [600_000, 800_000]}
 OTHER_BOOT = {"durability": "os", "nodes": 5, "faults": ["lose_state"]}
 BAD_LINKS = {"loss": 150, "reorder": 300, "think_us": [0, 2_000], "mix": ["set", "get"]}
+NUMBERED = {"sessions": 4, "watchers": 3, "think_us": [0, 2_000]}
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("leads alone before its vote is on its disk", {"nodes": 1}, "leads by its own vote too"),
     ("asks for votes before its own is on its disk", {}, "own vote is durable before"),
@@ -25,6 +26,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("opens the directory of another node", {"faults": ["misplace"]}, "what is not its own"),
     ("shows a page of several moments", {"mix": ["set", "past"]}, "shows later ones"),
     ("trusts the kernel's cache after a failed sync", {"faults": ["lose_sync"]}, ""),
+    ("does not remember refusals", NUMBERED, "the log has made"),
+    ("lets `ack` fall", NUMBERED, "the log has made"),
     ("votes with a log that may have lost its end", OTHER_BOOT, "though its disk is in order"),
 ]
 
