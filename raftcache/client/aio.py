@@ -221,7 +221,7 @@ class AsyncClient(AsyncCommands[V]):
         if self._exchange.closed or self._pid != os.getpid():
             return
         if self._loop is not None and self._loop.is_closed():
-            self._exchange.close()  # whatever ran there was ended with the loop
+            self._end_calls()  # whatever ran there was ended with the loop
             return
         self._own_loop()
         for watch in [*self._watches]:
@@ -234,7 +234,7 @@ class AsyncClient(AsyncCommands[V]):
                 session.ended = True
                 await self._say_farewell(session)
         finally:
-            self._exchange.close()
+            self._end_calls()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
@@ -252,29 +252,34 @@ class AsyncClient(AsyncCommands[V]):
 
     async def _perform(self, plan: Plan[T], timeout: float | None) -> T:
         """Perform one call, together with others where that may be."""
-        loop = self._own_loop()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            loop = self._own_loop()
         seconds = self._timeout if timeout is None else calls.parse_timeout(timeout)
         deadline_ms = (loop.time() + seconds) * 1_000
         if plan.joins and self._coalesce:
-            reply = await self._lane(loop, plan.kind).submit(plan, deadline_ms)
+            lane = self._lanes.get(plan.kind) or self._open_lane(loop, plan.kind)
+            reply = await lane.submit(plan, deadline_ms)
         else:
             reply = await self._ask(plan.op, plan.fields, plan.kind, deadline_ms, plan)
         if plan.kind is Kind.MUTATION:
             codec.look_for_dropped(reply)
         return plan.read(reply)
 
-    def _lane(self, loop: asyncio.AbstractEventLoop, kind: Kind) -> Lane:
+    def _open_lane(self, loop: asyncio.AbstractEventLoop, kind: Kind) -> Lane:
         if self._exchange.closed:
             raise ValueError("this AsyncClient is closed")
-        lane = self._lanes.get(kind)
-        if lane is None:
 
-            async def carry(batch: list[Entry], deadline_ms: float) -> list[Fields]:
-                return await self._carry(batch, kind, deadline_ms)
+        async def carry(batch: list[Entry], deadline_ms: float) -> list[Fields]:
+            return await self._carry(batch, kind, deadline_ms)
 
-            room = self._room if kind is Kind.MUTATION else _unbounded
-            lane = self._lanes[kind] = Lane(loop, kind, carry, room)
+        room = self._room if kind is Kind.MUTATION else _unbounded
+        lane = self._lanes[kind] = Lane(loop, kind, carry, room)
         return lane
+
+    def _end_calls(self) -> None:
+        self._exchange.close()
+        self._lanes.clear()
 
     async def _carry(self, batch: list[Entry], kind: Kind, deadline_ms: float) -> list[Fields]:
         """Ask for all of a batch, and return the results."""
@@ -295,6 +300,7 @@ class AsyncClient(AsyncCommands[V]):
         plan: Plan[Any] | None = None,
     ) -> Fields:
         """Make one request, numbered in the session if it changes something."""
+        self._own_loop()  # whoever has a lane has looked for the loop, not for a fork
         while kind is Kind.MUTATION and self._exactly_once:
             session = await self._live_session(deadline_ms)
             if session is None:

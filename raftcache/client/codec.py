@@ -350,5 +350,5 @@ def look_for_expired(fields: Fields, reply: Fields) -> None:
     if "ops" not in fields:
         return
     for operation, result in zip(fields["ops"], reply["results"], strict=True):
-        if "seq" in operation and result.get("error") == SessionExpired.code:
+        if result.get("error") == SessionExpired.code and "seq" in operation:
             raise error_of(result)

@@ -293,6 +293,25 @@ def test_a_forked_child_is_told_to_make_its_own() -> None:
     assert child.exitcode == 0
 
 
+def test_a_forked_child_is_told_so_even_in_the_loop_that_it_has_inherited() -> None:
+    with FakeNode(always(found(b"v"))) as node:
+        loop = asyncio.new_event_loop()
+        client = AsyncClient(node.endpoint)
+        loop.run_until_complete(client.get("k"))
+        child = os.fork()
+        if child == 0:
+            try:
+                loop.run_until_complete(client.get("k"))
+            except RuntimeError:
+                os._exit(0)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        loop.run_until_complete(client.close())
+        loop.close()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 def _use_in_child(client: AsyncClient) -> None:
     try:
         asyncio.run(client.get("k"))
