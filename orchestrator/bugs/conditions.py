@@ -41,8 +41,8 @@ CONDITION_BUGS = (
         (
             Edit(
                 f"{_ROOM}.make",
-                "commands = [_command_of(pending) for pending in requests]\n",
-                "commands = [_command_of(pending) for pending in requests]\n"
+                "commands: list[Any] = [pending.request.command for pending in requests]\n",
+                "commands: list[Any] = [pending.request.command for pending in requests]\n"
                 "    commands = [\n"
                 "        command.op\n"
                 "        if type(command) is Fenced\n"
