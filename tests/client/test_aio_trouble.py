@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import signal
 import socket
 from collections.abc import Awaitable
 from typing import Any
@@ -300,6 +301,7 @@ def test_a_forked_child_is_told_so_even_in_the_loop_that_it_has_inherited() -> N
         loop.run_until_complete(client.get("k"))
         child = os.fork()
         if child == 0:
+            signal.alarm(30)  # the parent's sockets would let it wait for ever
             try:
                 loop.run_until_complete(client.get("k"))
             except RuntimeError:
