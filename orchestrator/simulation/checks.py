@@ -260,6 +260,34 @@ class Checks:
         self._marks[process.name] = (process, marks(state))
         self.newest_rev = max(self.newest_rev, store.store_rev)
         self._check_persisted(process)
+        self._note_committed(process)
+        self.plain.compare(process.name, store)
+        self.elections.on_turn(process, self._committed_before)
+        self._matches.on_turn(process)
+        if self._bases.get(process.name) != state.log.base_index:
+            self._bases[process.name] = state.log.base_index
+            check(state)
+        self._turns += 1
+        if self._turns % FULL_CHECK_TURNS == 0:
+            self.check_all(processes())
+
+    def on_death(self, process: "Process") -> None:
+        """Note what a node decided in a turn that it did not end: its word may have left."""
+        if self.enabled and process.is_open:
+            self._note_committed(process)
+
+    def check_all(self, processes: list["Process"]) -> None:
+        """Compare whole logs (Figure 3), and each node with what it was at the last look."""
+        self._cluster.check([process.server.raft.state for process in processes])
+        for process in processes:
+            life, before = self._before.get(process.name, (None, None))
+            if life is process and before is not None:
+                _check_since(before, process)
+            self._before[process.name] = (process, snapshot(process.server.raft.state))
+
+    def _note_committed(self, process: "Process") -> None:
+        """Take note of what a node knows to be committed, and see that it is."""
+        state = process.server.raft.state
         while self.committed_index < state.commit_index:
             self.committed_index += 1
             term = state.log.term_at(self.committed_index)
@@ -275,24 +303,6 @@ class Checks:
             if state.needs_snapshot:
                 in_force.append(self.configuration)  # Who takes part went with its snapshots.
             self._check_majority(self.committed_index, term, in_force)
-        self.plain.compare(process.name, store)
-        self.elections.on_turn(process, self._committed_before)
-        self._matches.on_turn(process)
-        if self._bases.get(process.name) != state.log.base_index:
-            self._bases[process.name] = state.log.base_index
-            check(state)
-        self._turns += 1
-        if self._turns % FULL_CHECK_TURNS == 0:
-            self.check_all(processes())
-
-    def check_all(self, processes: list["Process"]) -> None:
-        """Compare whole logs (Figure 3), and each node with what it was at the last look."""
-        self._cluster.check([process.server.raft.state for process in processes])
-        for process in processes:
-            life, before = self._before.get(process.name, (None, None))
-            if life is process and before is not None:
-                _check_since(before, process)
-            self._before[process.name] = (process, snapshot(process.server.raft.state))
 
     def _note_configuration(self, configuration: Configuration) -> None:
         """Take note of one that is committed; incarnations are given once (failures C9, C10)."""

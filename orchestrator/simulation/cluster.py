@@ -368,6 +368,7 @@ class SimulatedCluster:
         host = self.hosts[process.name]
         host.last_exit = process.exit_code
         host.died_us = self.scheduler.now_us
+        self.checks.on_death(process)
         host.disk.kill_process()
         self.note(f"{process.name} is gone: exit {process.exit_code}")
         if process.power_goes and process.exit_code is None:

@@ -154,6 +154,11 @@ def test_three_that_drew_the_same_timeout_once_are_not_told_to_draw_no_others() 
     assert told(run_seed(40005246)) == ""
 
 
+def test_what_a_leader_knew_in_the_turn_that_it_died_in_is_known() -> None:
+    """Its word that a place was committed had left, and was believed (seed 40010994)."""
+    assert told(run_seed(40010994)) == ""
+
+
 @pytest.mark.parametrize("name", sorted(PROFILES))
 def test_each_kind_of_world_can_be_asked_for(name: str) -> None:
     outcome = run_seed(2, Options(profile=name))
