@@ -36,6 +36,8 @@ class SimulatedHost:
         self.lives = 0
         self.last_exit: int | None = None
         self.died_us = 0
+        self.set_aside: list[str] | None = None
+        """Names of its own durable files, while others lie in their place: they will be put back."""
 
     @property
     def directory(self) -> str:
@@ -69,7 +71,9 @@ class SimulatedHost:
 
     def newest_snapshot(self) -> Index:
         """Return up to where the snapshots reach that a power cut would leave; 0: there is none."""
-        names = self.disk.durable_names(self.directory)
+        names = self.set_aside
+        if names is None:
+            names = self.disk.durable_names(self.directory)
         return max((at[0] for name in names if (at := snapshot_position(name))), default=0)
 
     def damage_newest_snapshot(self, random: Random) -> str:

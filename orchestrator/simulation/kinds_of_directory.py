@@ -55,6 +55,7 @@ def revive(faults: Faults, random: Random) -> bool:
 
 def _exchange(faults: Faults, name: str, files: dict[str, bytes], what: str) -> None:
     host = faults.cluster.hosts[name]
+    host.set_aside = host.disk.durable_names(host.directory)
     own = host.disk.take_away(host.directory)
     host.disk.bring(host.directory, files)
     faults.cluster.note(f"{name} has {what}")
@@ -63,6 +64,7 @@ def _exchange(faults: Faults, name: str, files: dict[str, bytes], what: str) -> 
     def put_back() -> None:
         host.disk.take_away(host.directory)
         host.disk.bring(host.directory, own)
+        host.set_aside = None
         faults.misplaced.discard(name)
 
     faults.repairs[name] = put_back

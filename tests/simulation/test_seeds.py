@@ -159,6 +159,11 @@ def test_what_a_leader_knew_in_the_turn_that_it_died_in_is_known() -> None:
     assert told(run_seed(40010994)) == ""
 
 
+def test_what_was_set_aside_was_there_when_it_was_told_of() -> None:
+    """The files of a former life lay in its place when the leader heard (seed 40015327)."""
+    assert told(run_seed(40015327)) == ""
+
+
 @pytest.mark.parametrize("name", sorted(PROFILES))
 def test_each_kind_of_world_can_be_asked_for(name: str) -> None:
     outcome = run_seed(2, Options(profile=name))
