@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..simulation.run import SWARM
 from .conditions import CONDITION_BUGS
 from .detection import DETECTION_BUGS
 from .elections import ELECTION_BUGS
@@ -22,8 +23,8 @@ from .watches import WATCH_BUGS
 
 
 def _in(world: str, bugs: Sequence[Bug]) -> Sequence[Bug]:
-    """Return bugs that are hunted in another world than the default ones."""
-    return [replace(bug, world=world) for bug in bugs]
+    """Return bugs that are hunted in a world of their own, or in this one."""
+    return [replace(bug, world=world) if bug.world == SWARM else bug for bug in bugs]
 
 
 BUGS: Sequence[Bug] = (

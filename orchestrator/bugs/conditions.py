@@ -172,6 +172,7 @@ CONDITION_BUGS = (
             Edit(f"{_TRANSACTOR}._evict", " or record.session:", ":"),
             Edit(f"{_ROOM}._draw", "if record.session or key in written", "if key in written"),
         ),
+        world="full",
     ),
     Bug(
         "lets a key go that was written since",
@@ -184,18 +185,21 @@ CONDITION_BUGS = (
                 "record is None or",
             ),
         ),
+        world="full",
     ),
     Bug(
         "lets a key go that the same entry writes",
         (),
         "a condition does not fail for want of room",
         (Edit(f"{_ROOM}._draw", " or key in written or", " or"),),
+        world="full",
     ),
     Bug(
         "lets keys go though nothing may",
         (),
         "without eviction, a write without room is refused",
         (Edit(f"{_ROOM}._draw", '0 if eviction == "none" else', ""),),
+        world="full",
     ),
     Bug(
         "forgets what entries on their way will add",
@@ -208,5 +212,6 @@ CONDITION_BUGS = (
                 "pass",
             ),
         ),
+        world="full",
     ),
 )

@@ -54,6 +54,7 @@ IDENTITY_BUGS = (
                 "if False:",
             ),
         ),
+        world="moves",
     ),
     Bug(
         "gives a vote to learners that lack the log",
@@ -78,6 +79,7 @@ IDENTITY_BUGS = (
                 "if False:",
             ),
         ),
+        world="moves",
     ),
     Bug(
         "listens to members that were removed",
@@ -90,6 +92,7 @@ IDENTITY_BUGS = (
                 "return True or is_newer",
             ),
         ),
+        world="moves",
     ),
     Bug(
         "stands for election after it has learned that it was removed",
@@ -102,6 +105,7 @@ IDENTITY_BUGS = (
                 "if True:",
             ),
         ),
+        world="moves",
     ),
     Bug(
         "takes what is meant for its former life",
@@ -143,5 +147,6 @@ IDENTITY_BUGS = (
                 'None if name.startswith("snapshot") else files.remove(join(directory, name))',
             ),
         ),
+        world="moves",
     ),
 )

@@ -34,6 +34,7 @@ LINK_BUGS = (
                 "pass",
             ),
         ),
+        world="moves",
     ),
     Bug(
         "orders a target into the election that has lost its vote",
@@ -51,6 +52,7 @@ LINK_BUGS = (
                 "pass",
             ),
         ),
+        world="moves",
     ),
     Bug(
         "calls a transfer done whoever leads then",
@@ -63,6 +65,7 @@ LINK_BUGS = (
                 "if state.leader_id:",
             ),
         ),
+        world="moves",
     ),
     Bug(
         "cuts both directions of a link where one was asked for",

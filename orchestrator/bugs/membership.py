@@ -3,6 +3,7 @@
 from .planting import Bug, Edit
 
 _MEMBERSHIP = "raftcache.raft.membership"
+_NODE = "raftcache.node.membership:Membership"
 _ELECTION = "raftcache.raft.election"
 _QUORUM = "raftcache.raft.quorum"
 _REPLICATION = "raftcache.raft.replication"
@@ -24,13 +25,20 @@ MEMBERSHIP_BUGS = (
                 "if state.commit_index < state.term_start_index:",
                 "if False:",
             ),
+            # A node lets such changes wait, and the rule is looked at once more below.
+            Edit(f"{_NODE}.take", "if state.commit_index < state.term_start_index:", "if False:"),
         ),
+        world="moves",
     ),
     Bug(
         "begins a change while another is under way",
         ("C3",),
         "thesis §4.1: one change at a time",
-        (Edit(f"{_MEMBERSHIP}:_refusal", "if is_in_progress(state):", "if False:"),),
+        (
+            Edit(f"{_MEMBERSHIP}:_refusal", "if is_in_progress(state):", "if False:"),
+            Edit(f"{_NODE}.take", "if state.configuration.is_joint:", "if False:"),
+        ),
+        world="moves",
     ),
     Bug(
         "leaves a joint configuration that is not committed",
@@ -173,5 +181,6 @@ MEMBERSHIP_BUGS = (
                 "if True:",
             ),
         ),
+        world="moves",
     ),
 )

@@ -100,6 +100,7 @@ MEMORY_BUGS = (
                 "self.weight -= _weight(session)",
             ),
         ),
+        world="sessions",
     ),
     Bug(
         "lets a fence through whose key was made anew",
@@ -136,6 +137,7 @@ MEMORY_BUGS = (
                 "self._make_due(number, waiting, fresh[-1].rev + 1)",
             ),
         ),
+        world="narrow",
     ),
     Bug(
         "restores a past that no longer tells what its changes were",

@@ -319,4 +319,16 @@ NODE_BUGS = (
             ),
         ),
     ),
+    Bug(
+        "leaves requests in their socket for as long as there is a crowd",
+        (),
+        "whoever is behind a crowd waits for a moment, and not for a majority that may be away",
+        (
+            Edit(
+                "raftcache.node.loop:Loop._gather",
+                "max(0, self._taken_ms + GATHER_MS - monotonic_ms())",
+                "GATHER_MS",
+            ),
+        ),
+    ),
 )

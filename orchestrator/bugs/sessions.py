@@ -133,6 +133,7 @@ SESSION_BUGS = (
                 "if answer:\n        self._add_answer(session, seq, digest, answer)",
             ),
         ),
+        world="narrow",
     ),
     Bug(
         "takes any operation for the one that had its number",
@@ -175,6 +176,7 @@ SESSION_BUGS = (
                 "self.end(min(self._table))",
             ),
         ),
+        world="narrow",
     ),
     Bug(
         "counts a session's time on while nobody leads",
@@ -235,6 +237,7 @@ SESSION_BUGS = (
                 "self._remove_bound(keys[:room], EXPIRE)",
             ),
         ),
+        world="narrow",
     ),
     Bug(
         "lets a key die with a session that it is no longer bound to",

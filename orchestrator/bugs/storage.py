@@ -249,4 +249,17 @@ STORAGE_BUGS = (
             ),
         ),
     ),
+    Bug(
+        "takes what was there when a segment was begun for what is there now",
+        (),
+        "Figure 2, receiver rule 3: what a later leader has replaced counts no more",
+        (
+            Edit(
+                "raftcache.storage.replay:LogReplay.begin_that_counts",
+                "term = self.term_at(index)",
+                "term = self.begin[1]",
+            ),
+        ),
+        world="disk",
+    ),
 )

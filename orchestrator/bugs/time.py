@@ -145,5 +145,6 @@ TIME_BUGS = (
                 "if own is None and command.digest:",
             ),
         ),
+        world="narrow",
     ),
 )

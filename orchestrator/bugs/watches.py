@@ -18,6 +18,7 @@ WATCH_BUGS = (
                 "return WatchResult(events, rev + 1, prev, used)",
             ),
         ),
+        world="narrow",
     ),
     Bug(
         "tells the last revision of an answer again in the next",
@@ -30,6 +31,7 @@ WATCH_BUGS = (
                 "return WatchResult(events, events[-1].rev, prev, used)",
             ),
         ),
+        world="narrow",
     ),
     Bug(
         "ends an answer in the middle of a revision",
@@ -42,6 +44,7 @@ WATCH_BUGS = (
                 "for (rev, _), told in groupby(found, key=lambda one: (one[0].rev, one[0].key)):",
             ),
         ),
+        world="narrow",
     ),
     Bug(
         "keeps half of a revision in mind",
@@ -72,6 +75,7 @@ WATCH_BUGS = (
                 "return [change for change in fresh if change.rev >= self.oldest]",
             ),
         ),
+        world="narrow",
     ),
     Bug(
         "shows of every change the value of today",
@@ -105,6 +109,7 @@ WATCH_BUGS = (
                 "keyspace.remove(key, before)",
             ),
         ),
+        world="narrow",
     ),
     Bug(
         "tells that a key was deleted that went to make room",
@@ -117,6 +122,7 @@ WATCH_BUGS = (
                 "self._view.remove(command.key, record)",
             ),
         ),
+        world="full",
     ),
     Bug(
         "tells changes whose kind nobody knows",
@@ -183,6 +189,7 @@ WATCH_BUGS = (
         ("F11",),
         "every queue has a bound",
         (Edit(f"{_WATCHES}.take", "len(self._waiting) >= WATCHES_MAX", "False"),),
+        world="narrow",
     ),
     Bug(
         "tells all watches in one turn, however many",
@@ -192,5 +199,6 @@ WATCH_BUGS = (
             Edit(f"{_WATCHES}._tell_fresh", "if left <= 0:", "if False:"),
             Edit(f"{_WATCHES}._tell_past", "if left <= 0:", "if False:"),
         ),
+        world="narrow",
     ),
 )

@@ -7,7 +7,19 @@ lock is another's: also when it has lost it long since, which is when a fence mu
 from random import Random
 from typing import Any
 
-from .workload import BOUND, COUNTERS, EBBING, FENCED, LOCKS, MIXED, PASSING, REGISTERS, TALLIES
+from .loose import LooseDeeds
+from .workload import (
+    BOUND,
+    COUNTERS,
+    EBBING,
+    FENCED,
+    LOCKS,
+    LOOSE,
+    MIXED,
+    PASSING,
+    REGISTERS,
+    TALLIES,
+)
 
 KEYS_OF = {
     "incr": COUNTERS,
@@ -22,6 +34,7 @@ KEYS_OF = {
     "ebb": EBBING,
     "txn": MIXED,
     "delete_range": MIXED,
+    "loose": LOOSE,
 }
 """What is done to which keys. What is refused now may be possible later, if it is deleted."""
 READ = (*BOUND, *LOCKS, *LOCKS, *LOCKS, *FENCED, *PASSING, *EBBING)
@@ -50,6 +63,7 @@ class Deeds:
         self._number = number
         self._count = 0
         self._seen: dict[str, int] = {}
+        self._loose = LooseDeeds(random)
         self._lock_rev = 0
         """By which creation of the lock this client writes; 0: none."""
 
@@ -60,6 +74,8 @@ class Deeds:
         kind = random.choice(self._kinds)
         if kind == "fenced" and not self._lock_rev:
             kind = "lock"
+        if kind == "loose":
+            return self._loose.next()
         key = random.choice(KEYS_OF[kind])
         value = f"{self._number}.{self._count}.{random.randrange(1000)}"
         if kind == "txn":
@@ -123,6 +139,7 @@ class Deeds:
 
     def learn(self, key: str, op: str, reply: dict[str, Any]) -> None:
         """Take note of an answer."""
+        self._loose.learn(key, reply)
         if "mod_rev" in reply:
             self._seen[key] = int(reply["mod_rev"])
         if key in LOCKS and op == "set" and reply["ok"]:

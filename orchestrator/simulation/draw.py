@@ -35,8 +35,12 @@ _MIXES = (
     ("set", "get", "get", "get", "range", "past"),
     ("batch", "batch", "range", "delete", "set", "past"),
 )
-_ALL_DEEDS = (*KEYS_OF, *("lock", "fenced", "txn") * 2)
+_ALL_DEEDS = (*(kind for kind in KEYS_OF if kind != "loose"), *("lock", "fenced", "txn") * 2)
 """What clients with sessions do where they do everything; a lock is of use to those who take it."""
+
+
+_MOVES = ("member_add", "member_remove", "member_replace", "lose_state", "transfer", "transfer")
+_LOOSE_DEEDS = (*_ALL_DEEDS, *("loose",) * 16)
 
 
 def draw_profile(seed: int | str, name: str = "swarm") -> Profile:
@@ -136,8 +140,52 @@ def draw_sessions(random: Random) -> Profile:
         draw_busy(random),
         clients=2,
         sessions=random.choice((2, 4, 6)),
-        deeds=_ALL_DEEDS,
+        deeds=random.choice((_ALL_DEEDS, _LOOSE_DEEDS)),
+        rude=random.choice((0, 50)),
         mix=_MIXES[0],
+    )
+
+
+def draw_moves(random: Random) -> Profile:
+    """Draw a world in which who leads and who takes part changes all the time, and words come late.
+
+    Changes are asked for two at a time; of those the second must wait.
+    """
+    drawn = draw_busy(random)
+    return msgspec.structs.replace(
+        drawn,
+        nodes=random.choice((3, 3, 4, 5)),
+        durability="fsync",
+        faults=(*drawn.faults, *_MOVES, *random.choice(((), _MOVES, ("transfer",) * 4))),
+        points=(),
+        hasty=True,
+        reorder=random.choice((0, 50, 300)),
+        late_us=random.choice((100_000, 600_000)),
+        fault_pause_us=random.choice(((20_000, 200_000), (100_000, 500_000))),
+    )
+
+
+def draw_full(random: Random) -> Profile:
+    """Draw a world in which keys go to make room for others, and all that is done may be undone."""
+    return msgspec.structs.replace(
+        draw_sessions(random),
+        clients=0,
+        sessions=random.choice((4, 8)),
+        watchers=2,
+        deeds=("loose",),
+        cache_bytes=random.choice((1_600, 2_200)),
+        eviction=random.choice(("none", "volatile-lru", "allkeys-lru")),
+    )
+
+
+def draw_narrow(random: Random) -> Profile:
+    """Draw a busy world with clients of all kinds, in which bounds are come to all the time."""
+    return msgspec.structs.replace(
+        draw_sessions(random),
+        narrow=True,
+        astray=random.random() < 0.5,
+        sessions=random.choice((3, 5)),
+        watchers=6,
     )
 
 
@@ -192,6 +240,9 @@ PROFILES: Final[MappingProxyType[str, Callable[[Random], Profile]]] = MappingPro
         "points": draw_pointed,
         "sessions": draw_sessions,
         "watch": draw_watched,
+        "narrow": draw_narrow,
+        "full": draw_full,
+        "moves": draw_moves,
         **{group: _of_group(group) for group in GROUPS},
         "calm": draw_calm,
     }
@@ -249,11 +300,19 @@ def _with_more_clients(profile: Profile, random: Random) -> Profile:
 
     Drawn last, and besides the others: without them a seed is the world that it was before.
     """
-    return msgspec.structs.replace(
+    drawn = msgspec.structs.replace(
         profile,
         sessions=random.choice((0, 0, 0, 1, 2, 4)),
         watchers=random.choice((0, 0, 1, 3)),
         deeds=random.choice((profile.deeds, _ALL_DEEDS)),
+    )
+    if drawn.sessions == 0:
+        return drawn
+    loose = drawn.deeds is _ALL_DEEDS and random.random() < 0.5
+    return msgspec.structs.replace(
+        drawn,
+        deeds=_LOOSE_DEEDS if loose else drawn.deeds,
+        rude=random.choice((0, 0, 50)),
     )
 
 

@@ -17,6 +17,7 @@ from raftcache.raft.messages import (
 from raftcache.raft.types import Index, Role, ServerId, Term
 
 from .majorities import have_majority
+from .words import Words
 
 if TYPE_CHECKING:
     from .checks import DurableLog
@@ -44,6 +45,7 @@ class Elections:
 
     def __init__(self, log_of: Callable[[ServerId], "DurableLog | None"]) -> None:
         self._log_of = log_of
+        self._words = Words()
         self._asked: dict[tuple[ServerId, Term], tuple[Term, Index]] = {}
         """How the logs of candidates ended, as they said (last term, last index)."""
         self._offices: dict[str, tuple[Process, Term, int]] = {}
@@ -61,6 +63,7 @@ class Elections:
 
     def on_message(self, source: "Process", message: Message) -> None:
         """Check a message that leaves."""
+        self._words.on_message(source, message)
         if isinstance(message, RequestVote):
             self._on_candidate(message)
         elif isinstance(message, RequestVoteResponse):
@@ -75,6 +78,7 @@ class Elections:
 
     def on_turn(self, process: "Process", committed: Callable[[Term], dict[Index, Term]]) -> None:
         """Check a node after its turn; ``committed``: the last entries committed before a term."""
+        self._words.on_turn(process)
         state = process.server.raft.state
         if not process.outputs.waiting:
             self._settled[process.name] = (process, state.current_term, state.role)

@@ -4,6 +4,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
+from .calls import Call
 from .faults import Faults, Kind
 
 TIMEOUT_MS = 1_000
@@ -15,8 +16,18 @@ def transfer(faults: Faults, random: Random) -> bool:
     if leader is None:
         return False
     to = random.choice(faults.cluster.names)
-    faults.cluster.request(leader, "leader_transfer", admin=True, to=to, timeout_ms=TIMEOUT_MS)
+    call = faults.cluster.request(
+        leader, "leader_transfer", admin=True, to=to, timeout_ms=TIMEOUT_MS
+    )
+    call.on_answer = _check_successor
     return True
+
+
+def _check_successor(call: Call) -> None:
+    reply = call.reply
+    assert not reply["ok"] or reply["to"] == reply["leader_id"], (
+        f"a transfer is done when the one leads that was chosen: {reply}"
+    )
 
 
 def snapshot(faults: Faults, random: Random) -> bool:

@@ -27,6 +27,10 @@ def member_add(faults: Faults, random: Random) -> bool:
     member = new_host(faults.cluster)
     _ask(faults, leader, "member_add", id=member.node_id, **_endpoints(member))
     _start_soon(faults, random, member)
+    if faults.cluster.profile.hasty and len(faults.cluster.hosts) < HOSTS_MAX:
+        another = new_host(faults.cluster)
+        _ask(faults, leader, "member_add", id=another.node_id, **_endpoints(another))
+        _start_soon(faults, random, another)
     return True
 
 

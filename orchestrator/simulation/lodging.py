@@ -11,7 +11,6 @@ from raftcache.node.ports import EventSink, Storage
 from raftcache.node.server import Server
 from raftcache.node.snapshots import JobRunner
 from raftcache.node.values import About
-from raftcache.protocol.limits import Limits
 from raftcache.storage.memory import MemoryLog
 from raftcache.storage.wal import Batch
 
@@ -54,7 +53,7 @@ def new_server(
         ),
         options=profile.options(),
         tick_ms=profile.tick_ms,
-        limits=Limits(),
+        limits=profile.limits(),
         storage=storage,
         random=random,
         publish=publish,
@@ -69,7 +68,7 @@ def new_joiner(
         about=_about(lodging, 0),
         errand=errand,
         tick_ms=profile.tick_ms,
-        limits=Limits(),
+        limits=profile.limits(),
         random=random,
         publish=publish,
     )

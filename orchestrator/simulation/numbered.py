@@ -10,13 +10,18 @@ from typing import Any
 
 import msgspec
 
+from raftcache.store.recorded import Session
+from raftcache.store.sessions import ANSWER_OVERHEAD_BYTES, SESSION_BYTES
+
 from .calls import Call
 from .clock import NORMAL_RATE
 from .cluster import SimulatedCluster
 from .deeds import Deeds
 from .histories import plain
 from .kinds_of_process import CLOCK_RATES
-from .workload import EBBING, FAILED, OK, PASSING, PATIENCE_US, UNKNOWN, Operation, Workload
+from .loose import is_loose
+from .plain import WINDOW
+from .workload import EBBING, FAILED, LOOSE, OK, PASSING, PATIENCE_US, UNKNOWN, Operation, Workload
 
 PASSED_MS = 3_000
 PASSED_STEP_MS = 100
@@ -26,13 +31,15 @@ UNSETTLED_MAX = 5
 TOGETHER = 0.4
 """How often a client sends several at once."""
 TTLS_MS = (400, 2_000, 20_000)
-DEFINITE = frozenset({"conflict", "fenced", "wrong_type"})
+DEFINITE = frozenset({"conflict", "fenced", "wrong_type", "too_large"})
 """The refusals that are answers: they are told again."""
 TRIES_MAX = 4 * UNSETTLED_MAX
 ROUNDED_US = 2_000
 """Clocks and stamps show whole milliseconds."""
 HEADER = frozenset({"ok", "id", "node", "term", "leader", "store_rev", "message"})
 """What an answer says of whoever gives it, and not of what was done."""
+SHORTENED: dict[str, Any] = {"reply_dropped": True}
+"""What is known of an answer that was too large to keep."""
 IMPOSSIBLE = frozenset({"stale_seq", "window_full", "bad_request"})
 """What is never told of a number above `ack`, to a client that numbers well."""
 
@@ -98,7 +105,19 @@ class NumberedClients:
                 if (session := sessions.get(number)) is not None
                 for key in session.keys
             }
+            weight = sum(map(_weight_of, map(sessions.get, sessions.ids())))
+            assert sessions.weight == weight, (
+                f"{process.name}: the table of sessions weighs {weight}, and not {sessions.weight}"
+            )
             assert bound == known, f"{process.name}: keys are bound to {bound}, and not to {known}"
+
+
+def _weight_of(session: Session | None) -> int:
+    """Return what a session weighs, by what is in it."""
+    assert session is not None, "it is in the table"
+    kept = [*(one.answer for one in session.answers.values())]
+    kept += [one.digests + one.answer for one in session.runs]
+    return SESSION_BYTES + ANSWER_OVERHEAD_BYTES * len(kept) + sum(map(len, kept))
 
 
 class _Client:
@@ -135,7 +154,10 @@ class _Client:
                 return  # Or the session has ended: nobody will ever know.
             numbered = self._numbered[self._session, unsettled[0]]
             node = self._random.choice(cluster.names)
-            self._on_numbered(numbered, cluster.ask(node, numbered.operation.op, **numbered.fields))
+            reply = cluster.ask(node, numbered.operation.op, **numbered.fields)
+            self._on_numbered(numbered, reply)
+            if reply.get("error") == "over_quota":
+                return  # It may stay so for ever.
             if numbered.answer is None:
                 cluster.elect()  # Whoever led was just handing over.
         raise AssertionError(f"all is well, and no answer to {numbered}")
@@ -160,6 +182,8 @@ class _Client:
             self._keep_alive()
         elif number < 0.12 and not unsettled:
             self._close()
+        elif self._seq and self._is_rude():
+            self._be_rude()
         elif self._deeds.wants_to_look():
             self._look()
         elif len(unsettled) >= UNSETTLED_MAX or (unsettled and number < 0.6):
@@ -203,7 +227,10 @@ class _Client:
     def _new(self) -> _Numbered:
         op, asked = self._deeds.next()
         self._seq += 1
-        operation = self._workload.invoke(self._number, "", op, asked)
+        if is_loose(asked):
+            operation = self._workload.operation(self._number, "", op, asked)
+        else:
+            operation = self._workload.invoke(self._number, "", op, asked)
         numbered = _Numbered(operation, {**asked, "session": self._session, "seq": self._seq})
         self._numbered[self._session, self._seq] = numbered
         return numbered
@@ -218,6 +245,31 @@ class _Client:
             self._deeds.learn(operation.key, "get", reply)
 
         operation.node = self._send("get", asked, seen)
+
+    def _is_rude(self) -> bool:
+        rude = self._cluster.profile.rude
+        return rude > 0 and self._random.random() * 1_000 < rude
+
+    def _be_rude(self) -> None:
+        """Use a number as nobody should: it is refused, and has no effect."""
+        random, session = self._random, self._session
+        settled = [
+            seq
+            for seq in range(max(1, self._ack - 1), self._seq + 1)
+            if self._numbered[session, seq].answer is not None
+        ]
+        fields: dict[str, Any] = {"session": session, "key": LOOSE[0], "value": "rude"}
+        if not settled or random.random() < 0.3:
+            seq, ack = self._ack + WINDOW + random.randint(1, 9), self._ack
+        else:
+            seq = random.choice(settled)
+            ack = min(self._ack, seq - random.randrange(2))
+            fields["key"] = self._numbered[session, seq].operation.key or LOOSE[0]
+
+        def refused(reply: dict[str, Any]) -> None:
+            assert not reply["ok"], f"what is asked for under `seq` {seq} is refused: {reply}"
+
+        self._send("set", {**fields, "seq": seq, "ack": ack}, refused)
 
     def _send_numbered(self, numbered: _Numbered) -> None:
         numbered.operation.node = self._send(
@@ -283,7 +335,12 @@ class _Client:
     def _settle(self, numbered: _Numbered, reply: dict[str, Any]) -> None:
         operation = numbered.operation
         answer = {name: plain(reply[name]) for name in sorted(reply) if name not in HEADER}
-        if numbered.answer is not None:
+        if reply.get("reply_dropped") or reply.get("value_omitted"):
+            # What it came to is no longer kept: who has not heard it by now never will.
+            numbered.answer = numbered.answer or SHORTENED
+            self._raise_ack(numbered)
+            return
+        if numbered.answer is not None and numbered.answer is not SHORTENED:
             assert answer == numbered.answer, (
                 f"every send of a number gets one answer: {numbered}, then {reply}"
             )
@@ -294,6 +351,10 @@ class _Client:
             operation.outcome = OK if reply["ok"] else FAILED
             operation.returned_us = self._cluster.scheduler.now_us
         self._deeds.learn(operation.key, operation.op, reply)
+        self._raise_ack(numbered)
+
+    def _raise_ack(self, numbered: _Numbered) -> None:
+        """Take note of all that is settled, now that something is."""
         if numbered.fields["session"] == self._session:
             while self._ack < self._seq and (
                 self._numbered[self._session, self._ack + 1].answer is not None

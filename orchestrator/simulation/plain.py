@@ -15,13 +15,13 @@ import msgspec
 
 from raftcache.raft.types import Entry, EntryKind
 from raftcache.store import commands as c
+from raftcache.store import machine
 from raftcache.store.machine import StateMachine
 from raftcache.store.sessions import Sessions
 
 WINDOW: Final = 1024
 """How far above `ack` a number may lie, as the protocol has it."""
 DELETED_MAX: Final = 10_000
-EXPIRED_MAX: Final = 1_000
 NUMBERS: Final = range(-(2**63), 2**63)
 _NUMBER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 _SIGNS: Final[dict[str, Callable[[Any, Any], bool]]] = {"=": eq, "!=": ne, "<": lt, ">": gt}
@@ -76,6 +76,7 @@ class PlainStore:
         self.sessions: dict[int, Seat] = {}
         self.told: list[Told] = []
         """All changes there ever were, in order."""
+        self._limits = Sessions().limits
         self._last_id = 0
         self._floor_ms = 0
         """When the present leader began: no session's time began before."""
@@ -140,7 +141,9 @@ class PlainStore:
         if stamp_ms is not None:
             self.time_ms = stamp_ms
             self._let_go()
+        going = {one.key for one in commands if isinstance(one, c.Evict)}
         for command in commands:
+            _check_spared(command, going)
             self._deletable = DELETED_MAX
             self._try(command)
 
@@ -152,7 +155,7 @@ class PlainStore:
 
     def _let_go(self) -> None:
         """End the sessions whose time is up, and then the keys, the earliest first."""
-        room = EXPIRED_MAX
+        room = machine.EXPIRED_MAX
         ends = sorted((seat[1], number) for number, seat in self._seats())
         for end_ms, number in ends:
             if end_ms <= self.time_ms and room > 0:
@@ -209,6 +212,8 @@ class PlainStore:
             self._once(command.session, seq, command.ack, op)
 
     def _open(self, command: c.OpenSession) -> None:
+        if len(self.sessions) >= self._limits.sessions:
+            raise RefusedError
         self._last_id += 1
         if self._last_id == 1:
             self._floor_ms = self.time_ms
@@ -240,13 +245,17 @@ class PlainStore:
 
     def _set(self, command: Any) -> None:
         session = getattr(command, "session", None)
-        if session is not None and session not in self.sessions:
+        if session is not None and not self._may_bind(session, command.key):
             raise RefusedError
         self._check_condition(command)
         ttl_ms = getattr(command, "ttl_ms", None)
         slides = ttl_ms if ttl_ms is not None and getattr(command, "sliding", False) else 0
         deadline_ms = 0 if ttl_ms is None else self.time_ms + ttl_ms
         self._put(command.key, command.value, deadline_ms, slides, session or 0)
+
+    def _may_bind(self, session: int, key: bytes) -> bool:
+        bound = {key} | {key for key, kept in self.keys.items() if kept.session == session}
+        return session in self.sessions and len(bound) <= self._limits.bound_keys
 
     def _incr(self, command: c.Incr | c.IncrExpiring) -> None:
         key, by = command.key, command.by
@@ -344,6 +353,22 @@ class PlainStore:
             yield
         finally:
             self._changed = outer
+
+
+def _check_spared(command: Any, going: set[bytes]) -> None:
+    """Check that an entry lets no key go that it writes, or has a condition on."""
+    match command:
+        case c.Once() | c.Fenced():
+            guard = getattr(command, "key", None)
+            assert guard not in going, f"{guard!r} goes to make room for what it guards: {command}"
+            _check_spared(command.op, going)
+        case c.Batch() | c.OnceRun():
+            for op in command.ops:
+                _check_spared(op, going)
+        case c.Set(key=key) | c.SetExpiring(key=key) | c.SetFully(key=key):
+            assert key not in going, f"{key!r} goes to make room for its own write: {command}"
+        case _:
+            return
 
 
 def _seats_of(sessions: Sessions) -> Iterator[tuple[int, tuple[Any, ...]]]:

@@ -3,8 +3,11 @@
 import msgspec
 
 from raftcache.node.snapshots import SnapshotSizes
+from raftcache.protocol.limits import Eviction, Limits
 from raftcache.raft.options import Options
 from raftcache.storage.identity import Durability
+
+NO_LIMIT_BYTES = 512 * 1024 * 1024
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,6 +21,16 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     clock_rates: tuple[int, ...] = (1000,)
     """How fast each node's clock runs, in thousandths; the last one holds for all further nodes."""
     segment_bytes: int = 8192
+    cache_bytes: int = NO_LIMIT_BYTES
+    """How much keys and values may weigh before others have to go for them."""
+    eviction: Eviction = "volatile-lru"
+    """Which may go."""
+    hasty: bool = False
+    """Whoever adds a node adds another one at once."""
+    astray: bool = False
+    """In the end, one node's state goes astray."""
+    narrow: bool = False
+    """What is bounded is bounded narrowly; see ``narrow``."""
     durability: Durability = "fsync"
 
     append_bytes: int = 1024 * 1024
@@ -81,6 +94,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """How many clients there are besides that number their writes, and repeat them."""
     deeds: tuple[str, ...] = ("incr", "set", "cas", "create", "delete", "bind")
     """What those do, each as often as it is named; ``deeds.KEYS_OF`` has them all."""
+    rude: int = 0
+    """The chance that one of them uses a number as nobody should."""
     watchers: int = 0
     """How many clients watch, and never write; see ``watchers``."""
     think_us: tuple[int, int] = (0, 20_000)
@@ -98,6 +113,15 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             election_ticks_max=self.election_ticks_max,
             append_bytes_max=self.append_bytes,
         )
+
+    def limits(self) -> Limits:
+        """Return what nodes let clients have."""
+        return Limits(cache_bytes=self.cache_bytes, eviction=self.eviction)
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether there may be no room for a write."""
+        return self.cache_bytes < NO_LIMIT_BYTES
 
     def sizes(self) -> SnapshotSizes:
         """Return into what pieces snapshots are cut."""

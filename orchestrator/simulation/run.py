@@ -14,7 +14,9 @@ from .draw import draw_profile
 from .faults import Faults
 from .forcing import watch_points
 from .kinds import KINDS
+from .manners import check_astray, check_manners
 from .members import let_join
+from .narrow import narrow_bounds
 from .numbered import NumberedClients
 from .peace import make_peace
 from .profile import Profile
@@ -119,7 +121,9 @@ class Run:
         cluster.elect()  # Leaders write entries of their own: all have applied the last.
         self.numbered.check_passed()
         self.numbered.check_bound()
+        check_manners(cluster)
         pass_verdict(cluster, self.workload.history)
+        check_astray(cluster)
         return self
 
     def count(self, outcome: str) -> int:
@@ -152,12 +156,14 @@ class Run:
 
 def run_seed(seed: int, options: Options = Options()) -> Outcome:  # noqa: B008 - a frozen value
     """Run a seed and return what came of it; never raises because of what a run finds."""
-    run = Run(seed, options.world(seed), salt=options.salt, verbose=options.verbose)
-    try:
-        run.carry_out()
-    except Exception as failure:  # noqa: BLE001 - a defect of any kind is what a run looks for
-        return run.outcome(failure)
-    return run.outcome(None)
+    profile = options.world(seed)
+    with narrow_bounds(are_narrow=profile.narrow):
+        run = Run(seed, profile, salt=options.salt, verbose=options.verbose)
+        try:
+            run.carry_out()
+        except Exception as failure:  # noqa: BLE001 - a defect of any kind is what a run looks for
+            return run.outcome(failure)
+        return run.outcome(None)
 
 
 def in_one_line(failure: BaseException) -> str:

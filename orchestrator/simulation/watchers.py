@@ -26,6 +26,8 @@ WATCHED = (
     {"prefix": b"fleeting-"},
     {"key": b"register-0"},
     {"key": b"counter-1"},
+    {"prefix": b"loose-"},
+    {"prefix": b"register-1"},
 )
 
 
@@ -118,7 +120,7 @@ class _Watcher:
         self._prev = random.random() < 0.5
         if self._prev:
             self._fields["prev"] = True
-        self._next_rev: int | None = random.choice((None, 1, 1, 5))
+        self._next_rev: int | None = random.choice((None, 1, 1, 5, 60))
         self._turn = 0
         self._ahead: list[_Answer] = []
         """Answers that tell of more than is known to be committed."""

@@ -39,6 +39,8 @@ PASSING = tuple(f"passing-{number}" for number in range(2))
 """Keys that are always set with a time to live; some slide."""
 EBBING = ("ebbing-0",)
 """A key that is counted up, and has a time to live from its first count on."""
+LOOSE = tuple(f"loose-{number}" for number in range(6))
+"""Keys to which clients with sessions do anything; only ``plain`` knows what becomes of it."""
 OF_SESSIONS = (*BOUND, *LOCKS, *FENCED, *PASSING, *EBBING)
 """What only clients with sessions write and read."""
 
@@ -104,7 +106,13 @@ class Workload:
 
     def invoke(self, client: int, node: str, op: str, asked: dict[str, Any]) -> Operation:
         """Note that an operation begins."""
-        operation = Operation(
+        operation = self.operation(client, node, op, asked)
+        self.history.append(operation)
+        return operation
+
+    def operation(self, client: int, node: str, op: str, asked: dict[str, Any]) -> Operation:
+        """Return an operation that begins now."""
+        return Operation(
             number=len(self.history),
             client=client,
             node=node,
@@ -114,8 +122,6 @@ class Workload:
             asked=asked,
             invoked_us=self._cluster.scheduler.now_us,
         )
-        self.history.append(operation)
-        return operation
 
     def settle(self, operation: Operation, reply: dict[str, Any]) -> None:
         """Note how an operation ended."""

@@ -81,6 +81,12 @@ class SimulatedWriter:
             (batch.base[0] for batch in self._under_way if batch.base is not None), default=0
         )
 
+    @property
+    def first_on_its_way(self) -> Index:
+        """The first entry that is to be written, or to be synced; 0: none is."""
+        batches = [*self._under_way, *(batch for batch, _ in self._waiting)]
+        return min((batch.entries[0].index for batch in batches if batch.entries), default=0)
+
     def submit(self, batch: Batch) -> int:
         """Take a batch; its ticket is 1, 2, 3 and so on."""
         size = sum(len(entry.data) for entry in batch.entries)

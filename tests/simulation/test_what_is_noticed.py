@@ -13,6 +13,14 @@ LONG_CUTS = {"faults": ["isolate"], "away_us": [600_000, 800_000]}
 OTHER_BOOT = {"durability": "os", "nodes": 5, "faults": ["lose_state"]}
 BAD_LINKS = {"loss": 150, "reorder": 300, "think_us": [0, 2_000], "mix": ["set", "get"]}
 NUMBERED = {"sessions": 4, "watchers": 3, "think_us": [0, 2_000]}
+FULL = {
+    "sessions": 6,
+    "deeds": ["loose"],
+    "clients": 0,
+    "cache_bytes": 1_600,
+    "eviction": "none",
+    "think_us": [0, 2_000],
+}
 CASES: list[tuple[str, dict[str, Any], str]] = [
     ("leads alone before its vote is on its disk", {"nodes": 1}, "leads by its own vote too"),
     ("asks for votes before its own is on its disk", {}, "own vote is durable before"),
@@ -28,6 +36,10 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("trusts the kernel's cache after a failed sync", {"faults": ["lose_sync"]}, ""),
     ("does not remember refusals", NUMBERED, "the log has made"),
     ("lets `ack` fall", NUMBERED, "the log has made"),
+    ("takes the acknowledgement of an earlier round for the present one's", {}, "acknowledged no"),
+    ("counts the ticks that it slept through", {"faults": ["pause"]}, "ticks in"),
+    ("goes on though its state is not what most have", {"astray": True}, "goes on, though"),
+    ("lets keys go though nothing may", FULL, "nothing may go"),
     ("votes with a log that may have lost its end", OTHER_BOOT, "though its disk is in order"),
 ]
 
