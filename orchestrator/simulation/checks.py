@@ -4,13 +4,11 @@ Promises are checked where they leave: a vote or an acknowledgement in a frame m
 sender's disk by then, and what is committed must be on a majority's (Figure 2, §5.3).
 """
 
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from raftcache.node import watches
 from raftcache.raft.configuration import Configuration, decode_configuration, server_id_of
 from raftcache.raft.invariants import (
     ClusterChecks,
@@ -40,8 +38,6 @@ from .plain import PlainStore
 if TYPE_CHECKING:
     from .process import Process
 
-WATCH_COST = 10
-"""What it costs a turn, at least, to tell a watch something."""
 LOOK_BACK_ENTRIES = 50
 """So many of the entries committed last are looked for in a new leader's log."""
 FULL_CHECK_TURNS = 200
@@ -152,8 +148,6 @@ class Checks:
         self._before: dict[str, tuple[Process, Snapshot]] = {}
         self._marks: dict[str, tuple[Process, Marks]] = {}
         self._told: dict[str, tuple[Process, Term, int]] = {}
-        self._told_in_turn: Counter[str] = Counter()
-        """How many watches each node has told something, since its last turn."""
         self._bases: dict[str, Index] = {}
         self._configured: dict[str, Index] = {}
         self._turns = 0
@@ -229,9 +223,7 @@ class Checks:
         """
         if not self.enabled:
             return
-        self._told_in_turn[source.name] += bool(reply.get("events"))
-        told = self._told_in_turn[source.name]
-        assert told <= 1 + watches.TURN_COST_MAX // WATCH_COST, f"{told} are told in one turn"
+        self.elections.words.on_reply(source, reply)
         if call.is_fresh_read and reply["ok"]:
             assert reply["store_rev"] >= call.floor_rev, (
                 f"a read tells of all that was applied when it came, up to revision "
@@ -251,9 +243,6 @@ class Checks:
         if not self.enabled:
             return
         state, store = process.server.raft.state, process.server.store
-        self._told_in_turn[process.name] = 0
-        waiting = len(process.server.desk.watches)
-        assert waiting <= watches.WATCHES_MAX, f"{waiting} watches wait at {process.name}"
         if state.role is Role.LEADER:
             leader = self.leaders.setdefault(state.current_term, state.server_id)
             assert leader == state.server_id, "at most one leader per term (Election Safety, §5.2)"

@@ -45,7 +45,7 @@ class Elections:
 
     def __init__(self, log_of: Callable[[ServerId], "DurableLog | None"]) -> None:
         self._log_of = log_of
-        self._words = Words()
+        self.words = Words()
         self._asked: dict[tuple[ServerId, Term], tuple[Term, Index]] = {}
         """How the logs of candidates ended, as they said (last term, last index)."""
         self._offices: dict[str, tuple[Process, Term, int]] = {}
@@ -63,7 +63,7 @@ class Elections:
 
     def on_message(self, source: "Process", message: Message) -> None:
         """Check a message that leaves."""
-        self._words.on_message(source, message)
+        self.words.on_message(source, message)
         if isinstance(message, RequestVote):
             self._on_candidate(message)
         elif isinstance(message, RequestVoteResponse):
@@ -78,7 +78,7 @@ class Elections:
 
     def on_turn(self, process: "Process", committed: Callable[[Term], dict[Index, Term]]) -> None:
         """Check a node after its turn; ``committed``: the last entries committed before a term."""
-        self._words.on_turn(process)
+        self.words.on_turn(process)
         state = process.server.raft.state
         if not process.outputs.waiting:
             self._settled[process.name] = (process, state.current_term, state.role)

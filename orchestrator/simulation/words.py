@@ -4,9 +4,10 @@ Rules: as in ``elections``, a check knows the paper and the facts (frames, disks
 nothing of how the product counts.
 """
 
-from collections import defaultdict, deque
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict, deque
+from typing import TYPE_CHECKING, Any
 
+from raftcache.node import watches
 from raftcache.raft.messages import (
     AppendEntriesResponse,
     Message,
@@ -24,6 +25,8 @@ from .writer import SimulatedWriter
 if TYPE_CHECKING:
     from .process import Process
 
+WATCH_COST = 10
+"""What it costs a turn, at least, to tell a watch something."""
 LIFE_BITS = 31
 """The lower bits of a question's number count, and those above tell the life of who asks."""
 REPEATED_HEARTBEATS = 3
@@ -39,6 +42,8 @@ class Words:
     def __init__(self) -> None:
         self._rounds: dict[tuple[ServerId, Term], int] = defaultdict(int)
         """The newest round of reads that a follower has acknowledged in a term."""
+        self._told_in_turn: Counter[str] = Counter()
+        """How many watches each node has told something, since its last turn."""
         self._ordered: set[tuple[ServerId, Term]] = set()
         """Who was told to campaign, and in which term."""
         self._lives: dict[tuple[ServerId, int], Process] = {}
@@ -82,8 +87,17 @@ class Words:
             case _:
                 return
 
+    def on_reply(self, source: "Process", reply: dict[str, Any]) -> None:
+        """Check an answer that leaves."""
+        self._told_in_turn[source.name] += bool(reply.get("events"))
+        told = self._told_in_turn[source.name]
+        assert told <= 1 + watches.TURN_COST_MAX // WATCH_COST, f"{told} are told in one turn"
+
     def on_turn(self, process: "Process") -> None:
         """Check a node after its turn."""
+        self._told_in_turn[process.name] = 0
+        waiting = len(process.server.desk.watches)
+        assert waiting <= watches.WATCHES_MAX, f"{waiting} watches wait at {process.name}"
         state = process.server.raft.state
         self._check_ticks(process)
         self._check_question(process, state)
