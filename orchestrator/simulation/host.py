@@ -37,7 +37,7 @@ class SimulatedHost:
         self.last_exit: int | None = None
         self.died_us = 0
         self.set_aside: list[str] | None = None
-        """Names of its own durable files, while others are in their place; they will be put back."""
+        """Names of its own durable files, while others are in their place: they will be back."""
 
     @property
     def directory(self) -> str:
