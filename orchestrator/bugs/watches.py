@@ -53,7 +53,7 @@ WATCH_BUGS = (
         (
             Edit(
                 f"{_KEYSPACE}.forget",
-                "or (count and history[0].rev <= oldest)",
+                "or (history and history[0].rev <= oldest)",
                 "",
             ),
         ),

@@ -256,15 +256,15 @@ class Keyspace(PlainSets):
         """Drop the past up to this revision, and more, by whole revisions, if it is too long."""
         history = self._history
         oldest = max(self.oldest_rev, up_to)
-        count, size = len(history), self._history_bytes
-        changes_max, bytes_max = self._history_changes_max, self._history_bytes_max
-        while count > changes_max or size > bytes_max or (count and history[0].rev <= oldest):
+        while (
+            len(history) > self._history_changes_max
+            or self._history_bytes > self._history_bytes_max
+            or (history and history[0].rev <= oldest)
+        ):
             gone = history.popleft()
-            count -= 1
-            before = gone.before
-            size -= len(gone.key) if before is None else len(gone.key) + len(before.value)
+            self._history_bytes -= len(gone.key)
+            self._history_bytes -= 0 if gone.before is None else len(gone.before.value)
             oldest = max(oldest, gone.rev)
-        self._history_bytes = size
         self.oldest_rev = oldest
 
     def undo(self, span: Span, at_rev: int) -> dict[bytes, Record | None]:

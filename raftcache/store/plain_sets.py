@@ -45,33 +45,35 @@ class PlainSets(ABC):
 
         Assumes that they are plain (:func:`are_plain`), and that :attr:`is_undisturbed`.
         """
-        dicts = self._records.dicts
+        dicts, rev = self._records.dicts, self.store_rev
         digest_sum = payload_bytes = history_bytes = 0
         changes: list[Change] = []
         results: list[SingleResult] = []
-        for rev, command in enumerate(commands, self.store_rev + 1):
+        for command in commands:
             key, value = command.key, command.value
+            rev += 1
             key_check = crc32(key)
             records = dicts[key_check & BUCKET_MASK]
             before = records.get(key)
             if before is None:
-                record = Record(value, rev, rev, 1)
+                create_rev, key_version = rev, 1
                 self._ordered.add(key)
                 payload_bytes += len(key) + len(value)
                 history_bytes += len(key)
             else:
+                create_rev, key_version = before.create_rev, before.key_version + 1
                 size = len(before.value)
                 payload_bytes += len(value) - size
                 history_bytes += len(key) + size
-                record = Record(value, rev, before.create_rev, before.key_version + 1)
                 digest_sum -= checked_digest(key_check, before)
-                if type(before) is not Record:
+                if before.deadline_ms or before.session:
                     self._untie(key, before)
+            record = Record(value, rev, create_rev, key_version)
             digest_sum += checked_digest(key_check, record)
             records[key] = record
             changes.append(Change(rev, key, before, SET))
             results.append(SetResult(rev, before is None))
-        self.store_rev += len(commands)
+        self.store_rev = rev
         self._digest_sum = (self._digest_sum + digest_sum) & MASK
         self._payload_bytes += payload_bytes
         self._history.extend(changes)
