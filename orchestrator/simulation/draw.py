@@ -40,6 +40,7 @@ _ALL_DEEDS = (*(kind for kind in KEYS_OF if kind != "loose"), *("lock", "fenced"
 
 
 _MOVES = ("member_add", "member_remove", "member_replace", "lose_state", "transfer", "transfer")
+_STOPS = ("stop", "away", "isolate")
 _LOOSE_DEEDS = (*_ALL_DEEDS, *("loose",) * 16)
 
 
@@ -156,7 +157,11 @@ def draw_moves(random: Random) -> Profile:
         drawn,
         nodes=random.choice((3, 3, 4, 5)),
         durability="fsync",
-        faults=(*drawn.faults, *_MOVES, *random.choice(((), _MOVES, ("transfer",) * 4))),
+        faults=(
+            *drawn.faults,
+            *_MOVES,
+            *random.choice((_STOPS, _STOPS + _MOVES, ("transfer",) * 4)),
+        ),
         points=(),
         hasty=True,
         reorder=random.choice((0, 50, 300)),

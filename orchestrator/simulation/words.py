@@ -11,8 +11,11 @@ from raftcache.node import watches
 from raftcache.raft.messages import (
     AppendEntriesResponse,
     Message,
+    PreVote,
+    PreVoteResponse,
     ReadIndex,
     RequestVote,
+    RequestVoteResponse,
     TimeoutNow,
 )
 from raftcache.raft.state import RaftState
@@ -54,6 +57,10 @@ class Words:
         """Who asks around early now, and because of which leaders it has."""
         self._ticks: dict[str, tuple[Process, deque[tuple[int, int]]]] = {}
         """The last ticks that were counted, and when."""
+        self._removed: dict[str, tuple[Process, int]] = {}
+        """Who knows that it was removed, and since which of its ticks."""
+        self._changes: dict[str, tuple[Process, Term, Index]] = {}
+        """The last change of the members that each has begun as a leader."""
         self._looked: dict[str, tuple[Process, Index]] = {}
         self._times: dict[str, tuple[Process, Term, Index, int, int]] = {}
         """Who leads, in which term and configuration, since which of its ticks, and what time it
@@ -72,20 +79,33 @@ class Words:
                 assert message.target in voters, (
                     f"only who has a vote is told to campaign: {message} (thesis §3.10)"
                 )
-            case RequestVote(leadership_transfer=True):
-                assert (message.source, message.term - 1) in self._ordered, (
-                    f"who campaigns by order was ordered so in the term before: {message} (§5.1)"
-                )
-            case ReadIndex():
-                life = message.source, message.number >> LIFE_BITS
-                assert self._lives.setdefault(life, source) is source, (
-                    f"two lives of a server never ask under the same number: {message}"
-                )
-                asked = self._questions.get(source.name)
-                if asked is not None and asked[0] is source:
-                    self._questions[source.name] = (*asked[:3], source.ticks)
+            case RequestVote() | PreVote():
+                self._on_stand(source, message)
+            case RequestVoteResponse(vote_granted=True) | PreVoteResponse(vote_granted=True):
+                _check_chosen(source.server.raft.state, message)
             case _:
-                return
+                self._on_question(source, message)
+
+    def _on_stand(self, source: "Process", message: RequestVote | PreVote) -> None:
+        if isinstance(message, RequestVote) and message.leadership_transfer:
+            assert (message.source, message.term - 1) in self._ordered, (
+                f"who campaigns by order was ordered so in the term before: {message} (§5.1)"
+            )
+        life, ticks = self._removed.get(source.name, (None, 0))
+        assert life is not source or source.ticks == ticks, (
+            f"who knows that it was removed does not stand for election: {message} (thesis §4.2.3)"
+        )
+
+    def _on_question(self, source: "Process", message: Message) -> None:
+        if not isinstance(message, ReadIndex):
+            return
+        life = message.source, message.number >> LIFE_BITS
+        assert self._lives.setdefault(life, source) is source, (
+            f"two lives of a server never ask under the same number: {message}"
+        )
+        asked = self._questions.get(source.name)
+        if asked is not None and asked[0] is source:
+            self._questions[source.name] = (*asked[:3], source.ticks)
 
     def on_reply(self, source: "Process", reply: dict[str, Any]) -> None:
         """Check an answer that leaves."""
@@ -99,13 +119,17 @@ class Words:
         waiting = len(process.server.desk.watches)
         assert waiting <= watches.WATCHES_MAX, f"{waiting} watches wait at {process.name}"
         state = process.server.raft.state
+        if process.server.admission.is_removed:
+            known = self._removed.get(process.name)
+            if known is None or known[0] is not process:
+                self._removed[process.name] = (process, process.ticks)
         self._check_ticks(process)
         self._check_question(process, state)
         self._check_early(process, state)
         self._check_credit(process, state)
         if state.role is Role.LEADER:
             self._check_rounds(state)
-            self._check_changes(state)
+            self._check_changes(process, state)
             self._check_version(process, state)
             self._check_time(process, state)
 
@@ -175,7 +199,7 @@ class Words:
                 f"{peer} has acknowledged no round {progress.read_round} of reads (thesis §6.4)"
             )
 
-    def _check_changes(self, state: RaftState) -> None:
+    def _check_changes(self, process: "Process", state: RaftState) -> None:
         """Check that a leader begins one change at a time, and none before it knows what counts."""
         first = max(state.commit_index, state.term_start_index)
         own = [index for index, _ in state.configurations if index > first]
@@ -183,6 +207,9 @@ class Words:
         assert not own or state.commit_index >= state.term_start_index, (
             f"no change of the members, {own}, before an entry of the leader's term is committed"
         )
+        if own and self._changes.get(process.name) != (process, state.current_term, own[-1]):
+            self._changes[process.name] = (process, state.current_term, own[-1])
+            _check_target(process, state)
 
     def _check_version(self, process: "Process", state: RaftState) -> None:
         """Check that a version is raised once every member can have said that it reads it."""
@@ -220,3 +247,32 @@ class Words:
         assert have_majority(state.configuration, answers), (
             f"{process.name} lets time pass, to {now_ms} ms, and no majority answers"
         )
+
+
+def _check_target(process: "Process", state: RaftState) -> None:
+    """Check that those who are to have the votes answer, the most of them at least."""
+    target = state.configurations[-1][1]
+    if len(state.configurations) < 2 or target.voters == state.configurations[-2][1].voters:
+        return
+    oldest = process.ticks - state.options.election_ticks_max - LATE_TICKS
+    names = [voter.partition("#")[0] for voter in target.voters]
+    heard = [name for name in names if name == process.name or process.heard.get(name, 0) >= oldest]
+    assert 2 * len(heard) > len(names), (
+        f"{process.name} gives the votes to {names}, of whom only {heard} answer"
+    )
+
+
+def _check_chosen(state: RaftState, message: RequestVoteResponse | PreVoteResponse) -> None:
+    """Check that nobody votes for a server that was removed, as far as it can know (§6)."""
+    if state.leader_id is not None:
+        return
+    for index, configuration in reversed(state.configurations):
+        members = {one.server_id for one in configuration.members}
+        if message.target in members | {*configuration.everyone()}:
+            return
+        if index <= state.commit_index:
+            known = [int(one.rpartition("#")[2]) for one in members]
+            newest = max(configuration.incarnation_mark, *known, 0)
+            late = int(message.target.rpartition("#")[2]) > newest or not configuration.voters
+            assert late, f"nobody votes for who was removed: {message} (thesis §4.2.3)"
+            return
