@@ -54,7 +54,7 @@ IDENTITY_BUGS = (
                 "if False:",
             ),
         ),
-        world="moves",
+        world="member",
     ),
     Bug(
         "gives a vote to learners that lack the log",
@@ -147,6 +147,5 @@ IDENTITY_BUGS = (
                 'None if name.startswith("snapshot") else files.remove(join(directory, name))',
             ),
         ),
-        world="moves",
     ),
 )

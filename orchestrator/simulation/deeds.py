@@ -64,7 +64,7 @@ class Deeds:
         self._count = 0
         self._seen: dict[str, int] = {}
         self._loose = LooseDeeds(random)
-        self._lock_rev = 0
+        self.lock_rev = 0
         """By which creation of the lock this client writes; 0: none."""
 
     def next(self) -> tuple[str, dict[str, Any]]:
@@ -72,7 +72,7 @@ class Deeds:
         random = self._random
         self._count += 1
         kind = random.choice(self._kinds)
-        if kind == "fenced" and not self._lock_rev:
+        if kind == "fenced" and not self.lock_rev:
             kind = "lock"
         if kind == "loose":
             return self._loose.next()
@@ -86,7 +86,7 @@ class Deeds:
             return "incr", {"key": key, "ttl_ms": random.choice(TTLS_MS)}
         if kind in {"incr", "delete"}:
             return kind, {"key": key}
-        if kind == "lock" and self._lock_rev and random.random() < GIVE_BACK:
+        if kind == "lock" and self.lock_rev and random.random() < GIVE_BACK:
             return "delete", {"key": key}
         return "set", {"key": key, "value": value, **self._more(kind, key)}
 
@@ -97,7 +97,7 @@ class Deeds:
             return {"ttl_ms": random.choice(TTLS_MS), "sliding": random.random() < 0.5}
         more: dict[str, dict[str, Any]] = {
             "lock": {"if_mod_rev": 0, "bind": True},
-            "fenced": {"fence": {"key": LOCKS[0], "create_rev": self._lock_rev}},
+            "fenced": {"fence": {"key": LOCKS[0], "create_rev": self.lock_rev}},
             "bind": {"bind": True},
             "cas": {"if_mod_rev": self._seen.get(key, 0)},
             "create": {"if_mod_rev": 0},
@@ -143,8 +143,8 @@ class Deeds:
         if "mod_rev" in reply:
             self._seen[key] = int(reply["mod_rev"])
         if key in LOCKS and op == "set" and reply["ok"]:
-            self._lock_rev = int(reply["mod_rev"])
+            self.lock_rev = int(reply["mod_rev"])
         elif key in LOCKS and op == "get" and reply["ok"] and self._random.random() < ADOPT:
-            self._lock_rev = int(reply["create_rev"])
+            self.lock_rev = int(reply["create_rev"])
         elif reply.get("error") == "fenced" and self._random.random() < GIVE_UP:
-            self._lock_rev = 0
+            self.lock_rev = 0

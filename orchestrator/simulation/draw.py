@@ -155,7 +155,7 @@ def draw_moves(random: Random) -> Profile:
     drawn = draw_busy(random)
     return msgspec.structs.replace(
         drawn,
-        nodes=random.choice((3, 3, 4, 5)),
+        nodes=random.choice((1, 3, 3, 4, 5)),
         durability="fsync",
         faults=(
             *drawn.faults,

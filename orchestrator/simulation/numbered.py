@@ -21,11 +21,24 @@ from .histories import plain
 from .kinds_of_process import CLOCK_RATES
 from .loose import is_loose
 from .plain import WINDOW
-from .workload import EBBING, FAILED, LOOSE, OK, PASSING, PATIENCE_US, UNKNOWN, Operation, Workload
+from .workload import (
+    EBBING,
+    FAILED,
+    LOCKS,
+    LOOSE,
+    OK,
+    PASSING,
+    PATIENCE_US,
+    UNKNOWN,
+    Operation,
+    Workload,
+)
 
 PASSED_MS = 3_000
 PASSED_STEP_MS = 100
 """Within so long all keys with a time to live have gone in peace; and how often one looks."""
+GUARDED = "fenced-unnumbered"
+"""A key that is written behind a fence, without a number."""
 UNSETTLED_MAX = 5
 """How many numbers a client leaves without an answer before it does nothing new."""
 TOGETHER = 0.4
@@ -253,6 +266,12 @@ class _Client:
     def _be_rude(self) -> None:
         """Use a number as nobody should: it is refused, and has no effect."""
         random, session = self._random, self._session
+        if self._deeds.lock_rev and random.random() < 0.5:
+            # Without any number: whether it was done nobody will ever know.
+            fence = {"key": LOCKS[0], "create_rev": self._deeds.lock_rev}
+            guarded: dict[str, Any] = {"key": GUARDED, "value": "rude", "fence": fence}
+            self._send("set", guarded, lambda _reply: None)
+            return
         settled = [
             seq
             for seq in range(max(1, self._ack - 1), self._seq + 1)

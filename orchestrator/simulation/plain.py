@@ -81,6 +81,8 @@ class PlainStore:
         self._floor_ms = 0
         """When the present leader began: no session's time began before."""
         self._compared = 0
+        self._fences = 0
+        """Behind how many fences what is done now stands."""
         self._deletable = 0
         self._changed: dict[bytes, str] | None = None
         """What was done to each key at the revision that is shared now; None: none is."""
@@ -201,7 +203,11 @@ class PlainStore:
         kept = self.keys.get(command.key)
         if kept is None or kept.create_rev != command.create_rev:
             raise RefusedError
-        self._do(command.op)
+        self._fences += 1
+        try:
+            self._do(command.op)
+        finally:
+            self._fences -= 1
 
     def _batch(self, command: c.Batch) -> None:
         for op in command.ops:
@@ -247,6 +253,9 @@ class PlainStore:
         session = getattr(command, "session", None)
         if session is not None and not self._may_bind(session, command.key):
             raise RefusedError
+        assert self._fences or not command.key.startswith(b"fenced-"), (
+            f"what was asked for behind a fence is in the log without it: {command}"
+        )
         self._check_condition(command)
         ttl_ms = getattr(command, "ttl_ms", None)
         slides = ttl_ms if ttl_ms is not None and getattr(command, "sliding", False) else 0

@@ -5,9 +5,10 @@ nothing of how the product counts.
 """
 
 from collections import Counter, defaultdict, deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raftcache.node import watches
+from raftcache.raft.configuration import Configuration
 from raftcache.raft.messages import (
     AppendEntriesResponse,
     Message,
@@ -39,6 +40,21 @@ ROUNDED_MS = 1
 """Clocks show whole milliseconds."""
 
 
+class _Seen(NamedTuple):
+    """Who takes part, as far as a node knows."""
+
+    process: "Process"
+    configurations: tuple[tuple[Index, Configuration], ...]
+    commit_index: Index
+    leader_id: ServerId | None
+
+
+def _seen_by(process: "Process") -> _Seen:
+    state = process.server.raft.state
+    known = tuple(state.configurations)
+    return _Seen(process, known, state.commit_index, state.leader_id)
+
+
 class Words:
     """Watches all servers of one run."""
 
@@ -61,6 +77,10 @@ class Words:
         """Who knows that it was removed, and since which of its ticks."""
         self._changes: dict[str, tuple[Process, Term, Index]] = {}
         """The last change of the members that each has begun as a leader."""
+        self._seen: dict[str, _Seen] = {}
+        """What each knew after its last turn of which everything has left."""
+        self._contacts: dict[str, dict[ServerId, int]] = {}
+        """For how long each leader had not heard the others, after its last turn."""
         self._looked: dict[str, tuple[Process, Index]] = {}
         self._times: dict[str, tuple[Process, Term, Index, int, int]] = {}
         """Who leads, in which term and configuration, since which of its ticks, and what time it
@@ -81,8 +101,8 @@ class Words:
                 )
             case RequestVote() | PreVote():
                 self._on_stand(source, message)
-            case RequestVoteResponse(vote_granted=True) | PreVoteResponse(vote_granted=True):
-                _check_chosen(source.server.raft.state, message)
+            case RequestVoteResponse() | PreVoteResponse():
+                self._on_answer(source, message)
             case _:
                 self._on_question(source, message)
 
@@ -95,6 +115,13 @@ class Words:
         assert life is not source or source.ticks == ticks, (
             f"who knows that it was removed does not stand for election: {message} (thesis §4.2.3)"
         )
+
+    def _on_answer(self, source: "Process", message: RequestVoteResponse | PreVoteResponse) -> None:
+        """Check that nobody is answered who was removed, before this turn and after it (§6)."""
+        before = self._seen.get(source.name)
+        if before is not None and before.process is source:
+            heard = any(_takes_part(seen, message.target) for seen in (before, _seen_by(source)))
+            assert heard, f"nobody listens to who was removed: {message} (thesis §4.2.3)"
 
     def _on_question(self, source: "Process", message: Message) -> None:
         if not isinstance(message, ReadIndex):
@@ -123,6 +150,8 @@ class Words:
             known = self._removed.get(process.name)
             if known is None or known[0] is not process:
                 self._removed[process.name] = (process, process.ticks)
+        if not process.outputs.waiting:
+            self._seen[process.name] = _seen_by(process)
         self._check_ticks(process)
         self._check_question(process, state)
         self._check_early(process, state)
@@ -210,6 +239,9 @@ class Words:
         if own and self._changes.get(process.name) != (process, state.current_term, own[-1]):
             self._changes[process.name] = (process, state.current_term, own[-1])
             _check_target(process, state)
+            _check_places(state, self._contacts.get(process.name, {}))
+        contacts = {peer: one.ticks_since_contact for peer, one in state.progress.items()}
+        self._contacts[process.name] = contacts
 
     def _check_version(self, process: "Process", state: RaftState) -> None:
         """Check that a version is raised once every member can have said that it reads it."""
@@ -262,17 +294,40 @@ def _check_target(process: "Process", state: RaftState) -> None:
     )
 
 
-def _check_chosen(state: RaftState, message: RequestVoteResponse | PreVoteResponse) -> None:
-    """Check that nobody votes for a server that was removed, as far as it can know (§6)."""
-    if state.leader_id is not None:
-        return
-    for index, configuration in reversed(state.configurations):
+def _takes_part(seen: _Seen, server_id: ServerId) -> bool:
+    """Tell whether a server is a member, or may be one by now, for somebody who saw just this."""
+    if server_id == seen.leader_id:
+        return True
+    for index, configuration in reversed(seen.configurations):
         members = {one.server_id for one in configuration.members}
-        if message.target in members | {*configuration.everyone()}:
-            return
-        if index <= state.commit_index:
+        if server_id in members | {*configuration.everyone()}:
+            return True
+        if index <= seen.commit_index:
             known = [int(one.rpartition("#")[2]) for one in members]
             newest = max(configuration.incarnation_mark, *known, 0)
-            late = int(message.target.rpartition("#")[2]) > newest or not configuration.voters
-            assert late, f"nobody votes for who was removed: {message} (thesis §4.2.3)"
-            return
+            return int(server_id.rpartition("#")[2]) > newest or not configuration.voters
+    return True
+
+
+def _check_places(state: RaftState, contacts: dict[ServerId, int]) -> None:
+    """Check that nobody takes the place of a member that was heard a moment ago (failure C9)."""
+    if len(state.configurations) < 2:
+        return
+    (_, before), (_, now) = state.configurations[-2:]
+    former = {one.server_id: one for one in before.members}
+    patience = 2 * state.options.election_ticks_max - LATE_TICKS
+    for member in now.members:
+        same = [one for one in former.values() if one.node_id == member.node_id]
+        if member.server_id in former or not same:
+            continue
+        last = max(same, key=lambda one: one.incarnation)
+        silent = max(
+            contacts.get(last.server_id, patience),
+            state.progress[last.server_id].ticks_since_contact
+            if last.server_id in state.progress
+            else patience,
+        )
+        free = not last.claim and last.server_id in before.learners
+        assert free or silent >= patience, (
+            f"{member.server_id} takes the place of {last.server_id}, heard {silent} ticks ago"
+        )
