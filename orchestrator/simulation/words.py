@@ -182,7 +182,9 @@ class Words:
 
     def _check_question(self, process: "Process", state: RaftState) -> None:
         """Check that what may be lost is asked again (thesis §6.4)."""
-        waits = bool(state.questions.asked) and state.role is Role.FOLLOWER
+        # Who knows that it was removed asks nobody any more; the reads that wait have their time.
+        removed = process.server.admission.is_removed
+        waits = bool(state.questions.asked) and state.role is Role.FOLLOWER and not removed
         if not waits or state.leader_id is None or state.hard_state != state.persisted_hard_state:
             self._questions.pop(process.name, None)
             return
