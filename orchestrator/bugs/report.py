@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
+from ..simulation.run import SWARM
 from .first_hunt import MISSED_AT_FIRST
 from .hunt import Found
 
@@ -60,12 +61,18 @@ def page_table(everything: Sequence[Found]) -> str:
         cells = (
             found.bug.name + (" \\*" if missed else ""),
             " ".join(found.bug.rows),
-            f"{found.seeds:,}" if found.broken else f"over {found.seeds:,}",
+            _seeds(found),
             found.broken or f"({_reach(found)})",
             f"`{found.test}`" if "::" in found.test else found.test,
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join([*lines, "", MARK_END])
+
+
+def _seeds(found: Found) -> str:
+    """Say after how many seeds, and of which kind of world if it is no default one."""
+    seeds = f"{found.seeds:,}" if found.broken else f"over {found.seeds:,}"
+    return seeds if found.bug.world == SWARM else f"{seeds} {found.bug.world}"
 
 
 def _reach(found: Found) -> str:
