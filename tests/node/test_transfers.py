@@ -127,10 +127,13 @@ def test_another_successor_than_the_chosen_one_is_told_as_such() -> None:
     cluster.ask(leader, "set", key=b"a", value=b"1")
     call = cluster.request(leader, "leader_transfer", admin=True, to=target)
     cluster.run_until(lambda: cluster.process(leader).server.raft.is_handing_over)
-    raft = cluster.process(other).server.raft
-    leads = cluster.process(leader).server.server_id
+    old, new = cluster.process(leader).server, cluster.process(other).server
+    cluster.run_until(lambda: new.raft.state.persisted_index == old.raft.state.log.last_index)
 
-    raft.step(TimeoutNow(leads, cluster.process(other).server.server_id, raft.current_term))
+    # A word that only a mistaken leader would say, yet one that could have been meant.
+    order = TimeoutNow(old.server_id, new.server_id, new.raft.current_term)
+    old.outbox.add_messages([order])
+    cluster.run_until(lambda: new.raft.is_leader)
     cluster.process(target).writer.held = False
     cluster.run_until(lambda: call.done)
 
