@@ -42,6 +42,8 @@ class Faults:
         """How to undo what was done to a dead node's files, where it refuses to start with them."""
         self.lost: set[ServerId] = set()
         """The members whose state is gone for good."""
+        self.unreadable = ""
+        """Whose disk has sectors that can't be read; "": nobody's yet."""
         self.misplaced: set[str] = set()
         """The nodes that must not start: what they have is not theirs."""
         self.rotten: set[str] = set()

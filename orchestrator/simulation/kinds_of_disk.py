@@ -37,6 +37,14 @@ def fail_call(faults: Faults, random: Random) -> bool:
     if name is None:
         return False
     call, code = random.choice(CALLS), random.choice((errno.EIO, errno.ENOSPC))
+    if call == "read" and code == errno.EIO:
+        # A sector that can't be read is as good as a rotten one: one node at a time, and only where
+        # nobody loses anything else (seed 50000286).
+        others_lose = {"lose_state", "rot_snapshots"} & {*faults.cluster.profile.faults}
+        if others_lose or (faults.unreadable or name) != name:
+            code = errno.ENOSPC
+        else:
+            faults.unreadable = name
     faults.cluster.note(f"{name}: a {call} will fail with {errno.errorcode[code]}")
     faults.cluster.hosts[name].disk.fail(call, code, after=random.randint(0, 5))
     return True
@@ -79,8 +87,11 @@ def rot_snapshot(faults: Faults, random: Random) -> bool:
     """Kill a process, and let a byte of its newest snapshot rot where an older one stands in.
 
     That takes an older one which the log goes on from: a log that has restarted behind the newest
-    one does not (failure E10), be it by a write that is not synced yet (seed 30000249).
+    one does not (failure E10), be it by a write that is not synced yet (seed 30000249). Nor does a
+    log that was freed for the newest alone, when a power cut brought the older back (seed 50000492).
     """
+    if faults.cluster.profile.snapshots_kept < 2:
+        return False
     name = faults.some_node(random)
     if name is None:
         return False

@@ -322,8 +322,8 @@ def _check_places(state: RaftState, contacts: dict[ServerId, int]) -> None:
     patience = 2 * state.options.election_ticks_max - LATE_TICKS
     for member in now.members:
         same = [one for one in former.values() if one.node_id == member.node_id]
-        if member.server_id in former or not same:
-            continue
+        if member.server_id in former or not same or not member.claim:
+            continue  # Who bears no claim was put there by an operator, who knows.
         last = max(same, key=lambda one: one.incarnation)
         silent = max(
             contacts.get(last.server_id, patience),

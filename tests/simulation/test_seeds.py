@@ -164,6 +164,12 @@ def test_what_was_set_aside_was_there_when_it_was_told_of() -> None:
     assert told(run_seed(40015327)) == ""
 
 
+@pytest.mark.parametrize("seed", [50000286, 50000492])
+def test_disks_do_not_lose_more_than_a_majority_can_make_good(seed: int) -> None:
+    """An unreadable sector is as good as rot, and one snapshot that is kept may not rot alone."""
+    assert told(run_seed(seed)) == ""
+
+
 @pytest.mark.parametrize("name", sorted(PROFILES))
 def test_each_kind_of_world_can_be_asked_for(name: str) -> None:
     outcome = run_seed(2, Options(profile=name))
