@@ -88,7 +88,7 @@ def rot_snapshot(faults: Faults, random: Random) -> bool:
 
     That takes an older one which the log goes on from: a log that has restarted behind the newest
     one does not (failure E10), be it by a write that is not synced yet (seed 30000249). Nor does a
-    log that was freed for the newest alone, when a power cut brought the older back (seed 50000492).
+    log that was freed for the newest alone, when a power cut brings an older back (seed 50000492).
     """
     if faults.cluster.profile.snapshots_kept < 2:
         return False
