@@ -95,6 +95,8 @@ def etcd(target: str, work: Work) -> Sample:
             pending.result(PATIENCE_SECONDS)
     meter, numbers = Meter(work, say), iter(range(sys.maxsize))
     done, failed = threading.Event(), []
+    # gRPC answers on several threads, and the meter's last word must come before the sample.
+    metering = threading.Lock()
 
     def ask(lane: int) -> None:
         number = next(numbers)
@@ -109,7 +111,10 @@ def etcd(target: str, work: Work) -> Sample:
         if answered.exception() is not None:
             failed.append(answered.exception())
             done.set()
-        elif meter.note(asked, time.perf_counter()):
+            return
+        with metering:
+            goes_on = meter.note(asked, time.perf_counter())
+        if goes_on:
             ask(lane)
         else:
             done.set()
