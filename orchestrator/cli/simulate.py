@@ -350,8 +350,10 @@ SIMULATE = Verb(
         "are Raft's invariants at every step, that what was acknowledged is on disk, progress\n"
         "once a majority is healed, equal states, and that the history is linearizable.\n"
         "A seed that fails is told with the command that repeats it, and made smaller.\n"
-        "Worlds: swarm (anything), wild, busy (snapshots come and go), points (named moments\n"
-        "only), process, link, disk, cluster (one group of faults), calm. See docs/testing.md.\n"
+        "Worlds: swarm (anything), wild, busy (snapshots come and go), sessions, watch (with\n"
+        "such clients), narrow (small bounds), full (small caches), moves (members, leaders),\n"
+        "points (named moments only), process, link, office, disk, directory, member, cluster\n"
+        "(one group of faults), calm. See docs/testing.md.\n"
         "Exit codes: 0 all promises were kept; 1 one was broken; 64 usage; 130 interrupted."
     ),
     examples=(

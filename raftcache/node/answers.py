@@ -4,7 +4,6 @@ Every request is answered once: whoever takes a request out of the place where i
 method here, and nobody else still has it.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from ..protocol.limits import Refused
@@ -42,13 +41,6 @@ class Answers:
     ) -> None:
         """Answer with what the store said, be it a refusal, or with a node's own fields."""
         self.raw(pending.origin, encode_reply(pending.request, self.header, result, age_ms=age_ms))
-
-    def results(self, slots: Sequence[Pending | None], results: Sequence[Result]) -> None:
-        """Answer the requests of an entry with what the store said; None: nobody waits for it."""
-        header, raw = self.header, self.raw
-        for pending, result in zip(slots, results, strict=True):
-            if pending is not None:
-                raw(pending.origin, encode_reply(pending.request, header, result))
 
     def refused(self, origin: Origin, refused: Refused) -> None:
         """Answer a request that never came through the door."""

@@ -133,7 +133,10 @@ class RequestDesk:
         if group is None:
             return
         self._refresh_header()
-        self._answers.results(group.slots, results)
+        answer = self._answers.result
+        for pending, result in zip(group.slots, results, strict=True):
+            if pending is not None:
+                answer(pending, result)
 
     def on_reads_released(self, index: Index, groups: list[Group]) -> None:
         """Note that these reads may be answered once ``index`` is applied (thesis §6.4)."""

@@ -1,6 +1,7 @@
 """`bin/cluster simulate`: what it says, what it exits with, and that what it prints can be used."""
 
 import json
+import re
 import shlex
 from collections.abc import Generator
 
@@ -8,6 +9,7 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.simulation import run, series
+from orchestrator.simulation.draw import PROFILES
 from orchestrator.simulation.run import Options, Outcome, run_seed
 from orchestrator.simulation.series import Lost
 from raftcache.node import ready
@@ -26,6 +28,16 @@ def test_one_seed_tells_its_world_first_and_its_trace(capsys: Captured) -> None:
     outcome = run_seed(5, Options(profile="calm", changes={"nodes": 1}))
     assert lines[1].endswith(f"trace {outcome.trace_hash}")
     assert lines[-1] == "all promises were kept"
+
+
+def test_the_help_names_every_kind_of_world(capsys: Captured) -> None:
+    """Whoever adds one tells those who may want it."""
+    with pytest.raises(SystemExit):
+        main(["simulate", "--help"])
+
+    listed = " ".join(capsys.readouterr().out.split()).partition("Worlds: ")[2]
+    named = set(re.findall(r"[a-z]+", listed.partition("See docs")[0]))
+    assert sorted(set(PROFILES) - named) == []
 
 
 def test_one_seed_as_a_document(capsys: Captured) -> None:
