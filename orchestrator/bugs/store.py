@@ -119,8 +119,8 @@ STORE_BUGS = (
         (
             Edit(
                 f"{_KEYSPACE}:Keyspace.undo",
-                "if change.rev <= at_rev:",
-                "if change.rev <= at_rev + 1:",
+                "self._history.undo(span, at_rev)",
+                "self._history.undo(span, at_rev + 1)",
             ),
         ),
     ),
@@ -169,7 +169,7 @@ STORE_BUGS = (
             Edit(
                 "raftcache.store.snapshot:SnapshotRun.__init__",
                 "self._changes = keyspace.history()",
-                "self._changes = ()\n    self._oldest_rev = self.store_rev",
+                "self._changes = iter(())\n    self._oldest_rev = self.store_rev",
             ),
         ),
     ),

@@ -52,8 +52,8 @@ WATCH_BUGS = (
         "the past is forgotten by whole revisions",
         (
             Edit(
-                f"{_KEYSPACE}.forget",
-                "or (history and history[0].rev <= oldest)",
+                "raftcache.store.history:History.forget",
+                "or step.rev <= oldest",
                 "",
             ),
         ),

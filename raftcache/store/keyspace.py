@@ -12,13 +12,13 @@ Rules of this file:
   revision. The past is forgotten by whole revisions, so that no page and no watch splits one.
 """
 
-from collections import deque
 from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
 from typing import Final
 
 from .buckets import Buckets
+from .history import History
 from .listeners import Bindings, Watcher
 from .ordered import OrderedKeys
 from .plain_sets import PlainSets
@@ -67,10 +67,7 @@ class Keyspace(PlainSets):
         """The lengths of all keys and values."""
         self._weights = weights_of(1)
         self._digest_sum = 0
-        self._history: deque[Change] = deque()
-        self._history_bytes = 0
-        self._history_changes_max = history_changes
-        self._history_bytes_max = history_bytes
+        self._history = History(history_changes, history_bytes)
         self._open_rev = 0
         """The revision that the changes share which are made now; 0: each takes its own."""
         self._watcher: Watcher | None = None
@@ -243,29 +240,16 @@ class Keyspace(PlainSets):
         if self._watcher is not None and before is not None:
             self._watcher.on_change(key, before)
         self.store_rev = rev
-        history = self._history
         change = Change(rev, key, before, kind)
-        history.append(change)
+        self._history.append(change)
         if self.fresh is not None:
             self.fresh.append(change)
-        self._history_bytes += len(key) + (0 if before is None else len(before.value))
         if not self._open_rev:
-            self.forget()
+            self.oldest_rev = self._history.forget(self.oldest_rev)
 
     def forget(self, up_to: int = 0) -> None:
         """Drop the past up to this revision, and more, by whole revisions, if it is too long."""
-        history = self._history
-        oldest = max(self.oldest_rev, up_to)
-        while (
-            len(history) > self._history_changes_max
-            or self._history_bytes > self._history_bytes_max
-            or (history and history[0].rev <= oldest)
-        ):
-            gone = history.popleft()
-            self._history_bytes -= len(gone.key)
-            self._history_bytes -= 0 if gone.before is None else len(gone.before.value)
-            oldest = max(oldest, gone.rev)
-        self.oldest_rev = oldest
+        self.oldest_rev = self._history.forget(max(self.oldest_rev, up_to))
 
     def undo(self, span: Span, at_rev: int) -> dict[bytes, Record | None]:
         """Return what differs in ``span`` between the moment of ``at_rev`` and now.
@@ -273,13 +257,7 @@ class Keyspace(PlainSets):
         A key that was not there then is given with None.
         """
         assert self.oldest_rev <= at_rev <= self.store_rev, "the moment is within the history"
-        differs: dict[bytes, Record | None] = {}
-        for change in reversed(self._history):
-            if change.rev <= at_rev:
-                break
-            if change.key in span:
-                differs[change.key] = change.before  # the oldest change has the last word
-        return differs
+        return self._history.undo(span, at_rev)
 
     def count(self, span: Span, differs: dict[bytes, Record | None]) -> int:
         """Return the number of keys in ``span``, with ``differs`` (see :meth:`undo`) undone."""
@@ -322,22 +300,16 @@ class Keyspace(PlainSets):
         for key in self._ordered.irange(cursor, None, (False, True)):
             yield key, records[key]
 
-    def history(self) -> tuple[Change, ...]:
-        """Return the changes since ``oldest_rev``, in order."""
-        return tuple(self._history)
+    def history(self) -> Iterator[Change]:
+        """Return what walks over the changes since ``oldest_rev`` as of now, in order."""
+        return self._history.changes()
 
     def changes_after(self, rev: int) -> list[Change]:
         """Return the changes of later revisions than ``rev``, in order; it costs what it returns.
 
         Assumes that ``rev`` is not before ``oldest_rev``.
         """
-        found: list[Change] = []
-        for change in reversed(self._history):
-            if change.rev <= rev:
-                break
-            found.append(change)
-        found.reverse()
-        return found
+        return self._history.changes_after(rev)
 
     def watch(self, watcher: Watcher | None) -> None:
         """Tell ``watcher`` what is replaced or removed from now on; None: nobody any more."""
@@ -379,16 +351,15 @@ class Keyspace(PlainSets):
 
         To free a million records at once takes a tenth of a second.
         """
-        history = self._history
         records_gone = self._records.dismantle(keys_max)
         # A session may hold hundreds of answers.
         sessions_gone = self.sessions.dismantle(1 + keys_max // 100)
-        for _ in range(min(keys_max, len(history))):
-            history.popleft()
+        history_gone = self._history.dismantle(keys_max)
         self._ordered.shed(keys_max)
         self._deadlines.shed(keys_max)
         return (
             records_gone
             and sessions_gone
-            and not (history or len(self._ordered) or len(self._deadlines))
+            and history_gone
+            and not (len(self._ordered) or len(self._deadlines))
         )

@@ -25,10 +25,11 @@ EVICT: Final = 4
 
 MASK: Final = 2**64 - 1
 """Digests have 64 bits."""
-_MIX: Final = 0x9E3779B97F4A7C15  # odd, bits well spread: 2**64 divided by the golden ratio
+MIX: Final = 0x9E3779B97F4A7C15
+"""Odd, its bits well spread: 2**64 divided by the golden ratio."""
 _MIX_TIME: Final = 0xBF58476D1CE4E5B9  # others of that kind, from splitmix64
 _MIX_TIES: Final = 0x94D049BB133111EB
-_pack_revisions = Packer("<QQQ").pack
+pack_revisions = Packer("<QQQ").pack
 _pack_ties = Packer("<QQ").pack
 
 
@@ -112,7 +113,7 @@ def state_digest(digest_sum: int, store_rev: int, time_ms: int = 0) -> int:
 
     In a state of version 1, which has no time, it is what it was before there were others.
     """
-    return (digest_sum + store_rev * _MIX + time_ms) & MASK
+    return (digest_sum + store_rev * MIX + time_ms) & MASK
 
 
 def version_digest(command_version: int) -> int:
@@ -150,9 +151,9 @@ def record_digest(key: bytes, record: Record) -> int:
 
 def checked_digest(key_check: int, record: Record) -> int:
     """Return what :func:`record_digest` does; ``key_check`` is the key's ``crc32``."""
-    revisions = _pack_revisions(record.mod_rev, record.create_rev, record.key_version)
+    revisions = pack_revisions(record.mod_rev, record.create_rev, record.key_version)
     high = crc32(revisions, key_check)
-    mixed = (high << 32 | crc32(record.value, high)) * _MIX & MASK
+    mixed = (high << 32 | crc32(record.value, high)) * MIX & MASK
     digest = mixed ^ mixed >> 29
     return digest if type(record) is Record else _lived_digest(digest, record)
 

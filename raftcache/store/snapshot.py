@@ -16,8 +16,9 @@ from heapq import heappop, heappush
 from typing import Final, TypeAlias
 from zlib import crc32
 
+from .history import change_size
 from .keyspace import TELLING_VERSION, Keyspace
-from .records import Record, record_digest, state_digest, version_digest
+from .records import Change, Record, record_digest, state_digest, version_digest
 from .session_slices import SessionWalk
 from .slices import (
     ABSENT,
@@ -77,7 +78,6 @@ class SnapshotRun:
         self._touched: set[bytes] = set()  # never walked over
         self._cursor: bytes | None = None  # all keys up to this one are dealt with; None: none yet
         self._walked = False
-        self._position = 0  # in _changes
         self._room = 0
         self._number = 0
         self._checksum = 0
@@ -119,7 +119,7 @@ class SnapshotRun:
         self._sessions.end()
         self._pre_images = []
         self._touched = set()
-        self._changes = ()
+        self._changes = iter(())
         self._digests = ()
 
     def on_change(self, key: bytes, before: Record) -> None:
@@ -197,16 +197,16 @@ class SnapshotRun:
     def _change_slices(self) -> Iterator[Slice]:
         dated = self.contents_version >= TELLING_VERSION
         item_bytes = self._bounds.change_bytes
-        while self._position < len(self._changes):
-            first, room = self._position, self._room
-            while self._position < len(self._changes):
-                change = self._changes[self._position]
-                before = change.before
-                room -= item_bytes + len(change.key) + (0 if before is None else len(before.value))
-                if room < 0 and self._position > first:
+        ahead = next(self._changes, None)
+        while ahead is not None:
+            room = self._room
+            changes: list[Change] = []
+            while ahead is not None:
+                room -= item_bytes + change_size(ahead.key, ahead.before)
+                if room < 0 and changes:
                     break
-                self._position += 1
-            changes = self._changes[first : self._position]
+                changes.append(ahead)
+                ahead = next(self._changes, None)
             records = [change.before or ABSENT for change in changes[:1]]
             start = yield from self._parts([changes[0].key], records, item_bytes)
             made = change_columns(self._number, changes, dated=dated)

@@ -124,7 +124,7 @@ def a_snapshot_has_no_history(patch: pytest.MonkeyPatch) -> None:
 
     def forget(run: SnapshotRun, keyspace: Keyspace, applied: int, digests: Iterable[int]) -> None:
         init(run, keyspace, applied, digests)
-        run._changes = ()
+        run._changes = iter(())
         run._oldest_rev = run.store_rev
 
     patch.setattr(SnapshotRun, "__init__", forget)

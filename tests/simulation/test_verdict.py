@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from orchestrator.simulation.cluster import SimulatedCluster
 from orchestrator.simulation.profile import CALM
 from orchestrator.simulation.verdict import pass_verdict
+from raftcache.store.records import Change
 
 KEY = b"k"
 NEWEST_REV = 40
@@ -54,8 +55,9 @@ def test_a_node_that_lags_behind_a_late_request_need_not_know_of_it(
 
 @pytest.mark.parametrize("back", [1, 5, 30])
 def test_a_node_that_remembers_another_value_is_found(cluster: SimulatedCluster, back: int) -> None:
-    past = cluster.process(cluster.names[-1]).server.store._keyspace._history
+    past = cluster.process(cluster.names[-1]).server.store._keyspace._history._steps
     change = past[-back]
+    assert isinstance(change, Change), "each set had an entry of its own"
     assert change.before is not None
     past[-back] = replace(change, before=replace(change.before, value=b"never"))
 
@@ -65,8 +67,7 @@ def test_a_node_that_remembers_another_value_is_found(cluster: SimulatedCluster,
 
 def test_a_node_that_has_forgotten_its_past_is_found(cluster: SimulatedCluster) -> None:
     keyspace = cluster.process(cluster.names[-1]).server.store._keyspace
-    keyspace._history.clear()
-    keyspace.oldest_rev = keyspace.store_rev
+    keyspace.forget(keyspace.store_rev)
 
     with pytest.raises(AssertionError, match=f"one state at revision {NEWEST_REV - 1}"):
         pass_verdict(cluster, [])

@@ -95,7 +95,7 @@ def assert_same(machine: StateMachine, other: StateMachine) -> None:
     assert list(ours._deadlines) == list(theirs._deadlines)
     assert ours.next_deadline_ms == theirs.next_deadline_ms
     assert (ours.time_ms, ours.command_version) == (theirs.time_ms, theirs.command_version)
-    assert ours._history_bytes == theirs._history_bytes
+    assert ours._history.size_bytes == theirs._history.size_bytes
     assert machine._digests == other._digests
     ours._ordered._check()
 

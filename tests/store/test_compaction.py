@@ -39,7 +39,7 @@ def test_the_past_is_forgotten_on_demand(to: int | None, oldest: int) -> None:
     changes = machine.feed.past(oldest + 1)
     assert not isinstance(changes, Failure)
     assert [change.rev for change in changes] == [*range(oldest + 1, 5)]
-    assert machine._keyspace._history_bytes == 2 * (4 - oldest)
+    assert machine._keyspace._history.size_bytes == 2 * (4 - oldest)
 
 
 def test_a_past_that_is_yet_to_come_is_not_forgotten() -> None:

@@ -97,6 +97,8 @@ def test_the_hash_seed_of_a_process_decides_nothing(program: str, seeds: int) ->
 
 ALLOWED_IMPORTS = {
     "abc",
+    "array",
+    "bisect",
     "collections",
     "collections.abc",
     "dataclasses",

@@ -226,7 +226,7 @@ def test_the_past_is_bounded_in_bytes_too() -> None:
     apply(machine, *(Set(b"a", b"x" * 300) for _ in range(10)))
 
     assert machine._keyspace.oldest_rev == 7
-    assert machine._keyspace._history_bytes == 3 * 301
+    assert machine._keyspace._history.size_bytes == 3 * 301
 
 
 def test_a_moment_yet_to_come_is_refused() -> None:

@@ -18,12 +18,16 @@ from raftcache.store.commands import (
     SetFully,
 )
 from raftcache.store.machine import StateMachine
-from raftcache.store.plain_sets import are_plain
+from raftcache.store.plain_sets import SEVERAL, are_plain
+from raftcache.store.sums import MANY
 
 from .snapshots import SMALL, apply, rest_of, restored, slices_of
 
 KEY = st.sampled_from([b"a", b"b", b"c", b"dd"])
-SETS = st.lists(st.builds(Set, KEY, st.binary(max_size=900)), min_size=1, max_size=8)
+SETS = st.one_of(
+    st.lists(st.builds(Set, KEY, st.binary(max_size=900)), min_size=1, max_size=8),
+    st.lists(st.builds(Set, KEY, st.binary(max_size=9)), min_size=MANY, max_size=2 * MANY),
+)
 ENTRY = st.one_of(
     SETS,
     st.builds(lambda sets: [Batch(tuple(sets))], SETS),
@@ -89,7 +93,7 @@ def test_only_plain_sets_are_plain(odd: Any) -> None:
     """One that asks for more makes the others wait for it."""
     plain = Set(b"k", b"v")
 
-    assert are_plain([plain, plain])
-    assert not are_plain([plain, odd, plain])
-    assert not are_plain([plain])
+    assert are_plain([plain] * SEVERAL)
+    assert not are_plain([plain, odd, *[plain] * SEVERAL])
+    assert not are_plain([plain] * (SEVERAL - 1))
     assert not are_plain([])
