@@ -3,6 +3,8 @@
 A process and a simulation start their server through here, so that both restore in one way.
 """
 
+from collections.abc import Callable
+
 from ..raft.core import SnapshotPosition
 from ..storage.files import Files
 from ..storage.recovery import Recovered
@@ -23,6 +25,7 @@ def durable_of(
     log_bytes: int,
     kept: int,
     sizes: SnapshotSizes | None = None,
+    give_back: Callable[[], None] = lambda: None,
 ) -> Durable:
     """Return what the directory held, with the state machine as its newest snapshot has it.
 
@@ -43,6 +46,7 @@ def durable_of(
         log_bytes=log_bytes,
         kept=kept,
         sizes=sizes or SnapshotSizes(),
+        give_back=give_back,
     )
     return Durable(
         configuration=recovered.identity.configuration,

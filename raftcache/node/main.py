@@ -34,6 +34,7 @@ from ..transport.publisher import Publisher
 from .durable import durable_of
 from .joining import Errand, Joiner
 from .loop import EventPublisher, Loop, Sockets, Waker
+from .memory import memory_returner
 from .opening import Home, Opened, begin_home, open_home
 from .server import Server
 from .settings import Settings, SettingsError, options_of, read_settings, tick_ms_of
@@ -263,6 +264,7 @@ def _durable(settings: Settings, opened: Opened, worker: Worker) -> Durable:
         log_bytes=settings.storage.snapshot_wal_bytes,
         # In memory each one costs as much as on disk: the newest will do.
         kept=settings.storage.snapshots_kept if opened.wal is not None else 1,
+        give_back=memory_returner(),
     )
 
 

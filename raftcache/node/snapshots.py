@@ -1,9 +1,9 @@
 """Snapshots of this node: when one is taken, how it is cut into slices, what goes afterwards (§7).
 
 The state machine is read in slices, one per turn of the loop, and a slice goes to the worker's
-thread, which writes it. Only when the whole file is durable does the log lose anything: in memory
-all but a tail for followers that are a little behind, on disk what the oldest kept snapshot holds.
-A snapshot that fails costs nothing but itself: the log is still there.
+thread, which writes it. Only when the whole file is durable does the log lose anything that
+somebody may need: in memory all but a tail for followers that are a little behind, on disk what the
+oldest kept snapshot holds. A snapshot that fails costs nothing but itself: the log is still there.
 """
 
 from collections import deque
@@ -24,12 +24,12 @@ from ..store.machine import StateMachine, StoreLimits
 from ..store.snapshot import SnapshotRun
 from .events import EventBridge
 from .ports import Storage
+from .shedding import ENTRY_OVERHEAD_BYTES, AppliedLog
 
 _T = TypeVar("_T")
 
 SLICES_QUEUED_MAX = 8
 """Slices that may wait for the disk; then no more are cut until it has caught up."""
-ENTRY_OVERHEAD_BYTES = 64
 KEYS_FREED_PER_TURN = 1_000
 RETRY_TICKS = 1_000
 """How long to leave the disk alone after a snapshot failed."""
@@ -49,6 +49,8 @@ class SnapshotSizes(msgspec.Struct, frozen=True, kw_only=True):
     """What one turn of the loop cuts."""
     chunk_bytes: int = 64 * 1024
     """What one message to a follower holds."""
+    applied_bytes: int = 8 * 1024 * 1024
+    """Applied entries that stay in memory though no follower is known to lack them."""
     tail_bytes: int = 4 * 1024 * 1024
     """Entries behind a snapshot that stay in memory for followers that are a little behind."""
     held_bytes: int = 64 * 1024 * 1024
@@ -80,6 +82,8 @@ class SnapshotSetup(msgspec.Struct, frozen=True):
     kept: int
     """How many snapshots stay on disk, 1 or more; the log reaches back to the oldest."""
     sizes: SnapshotSizes = SnapshotSizes()
+    give_back: Callable[[], None] = lambda: None
+    """Gives freed memory back to the system; runs where the jobs do."""
 
 
 class _Taking:
@@ -139,6 +143,12 @@ class Snapshots:
         self.newest = setup.newest
         self.hold: Callable[[], Hold] = lambda: Hold(None, 0)
         """Asked what the followers still need of the log (``sending``)."""
+        self._applied = AppliedLog(
+            raft,
+            applied_bytes=setup.sizes.applied_bytes,
+            held_behind=lambda: self.hold().behind,
+            give_back=lambda: setup.runner.submit(setup.give_back, lambda _: None),
+        )
 
     @property
     def has_more(self) -> bool:
@@ -158,9 +168,11 @@ class Snapshots:
     def on_applied(self, size_bytes: int) -> None:
         """Count an entry that the state machine has applied."""
         self._log_bytes += size_bytes + ENTRY_OVERHEAD_BYTES
+        self._applied.on_applied(size_bytes)
 
     def on_tick(self) -> None:
-        """Begin a snapshot when the log has grown enough (§7)."""
+        """Begin a snapshot when the log has grown enough (§7); shorten what is in memory."""
+        self._applied.on_tick()
         if self._rest_ticks:
             self._rest_ticks -= 1
         elif self._log_bytes >= self._due_bytes:
@@ -234,6 +246,7 @@ class Snapshots:
         """Go on from a snapshot that a leader has sent."""
         self._store = store
         self._log_bytes = 0
+        self._applied.begin_anew()
         self._after(stored)
 
     def _on_writer(self, taking: _Taking, writer: SnapshotWriter | RaftCacheError) -> None:
@@ -277,6 +290,7 @@ class Snapshots:
             "snapshot_taken", self._raft.current_term, index=_index(stored), bytes=stored.size_bytes
         )
         self._after(stored)
+        self._applied.give_back()
         self._tell_waiting(stored)
 
     def _fail(self, taking: _Taking, error: RaftCacheError) -> None:
@@ -293,7 +307,7 @@ class Snapshots:
         """Let go of what the durable snapshot makes superfluous."""
         if self.newest is None or _index(stored) >= _index(self.newest):
             self.newest = stored
-        self._raft.compact(self._tail_start(_index(stored)))
+        self._applied.let_go(self._tail_start(_index(stored)))
         kept = self._setup.kept
         self._setup.runner.submit(lambda: self._setup.shelf.retain(kept), self._on_retained)
 
