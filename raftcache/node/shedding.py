@@ -29,7 +29,6 @@ class AppliedLog:
     Args:
         raft: whose log it is.
         applied_bytes: how much stays in any case.
-        held_behind: tells behind which entry a follower that is sent a snapshot will go on.
         give_back: has freed memory given back to the system.
     """
 
@@ -38,12 +37,10 @@ class AppliedLog:
         raft: Raft,
         *,
         applied_bytes: int,
-        held_behind: Callable[[], Index | None],
         give_back: Callable[[], None],
     ) -> None:
         self._raft = raft
         self._applied_bytes = applied_bytes
-        self._held_behind = held_behind
         self._give_back = give_back
         self._size_bytes = self._most_bytes = self._fresh_bytes = 0
         self._needless_to: Index = 0
@@ -96,16 +93,13 @@ class AppliedLog:
             self._look_back()
 
     def _stored_everywhere(self) -> Index:
-        """Return up to where no follower is known to need anything; a leader asks what they have.
+        """Return up to where no follower is known to need anything.
 
-        Others know nothing of each other, and take care of nobody.
+        Only a leader knows. Who is sent a snapshot has nothing of what is behind it, so that stays.
         """
         state = self._raft.state
-        last = min(
-            (each.match_index for each in state.progress.values()), default=state.last_applied
-        )
-        behind = self._held_behind()
-        return last if behind is None else min(last, behind)
+        known = (progress.match_index for progress in state.progress.values())
+        return min(known, default=state.last_applied)
 
     def _look_back(self) -> None:
         """Give memory back if there was much more in use than there is now."""

@@ -146,7 +146,6 @@ class Snapshots:
         self._applied = AppliedLog(
             raft,
             applied_bytes=setup.sizes.applied_bytes,
-            held_behind=lambda: self.hold().behind,
             give_back=lambda: setup.runner.submit(setup.give_back, lambda _: None),
         )
 
