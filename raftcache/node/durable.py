@@ -25,7 +25,7 @@ def durable_of(
     log_bytes: int,
     kept: int,
     sizes: SnapshotSizes | None = None,
-    give_back: Callable[[], None] = lambda: None,
+    give_back: Callable[[], None] | None = None,
 ) -> Durable:
     """Return what the directory held, with the state machine as its newest snapshot has it.
 

@@ -10,18 +10,14 @@ import ctypes
 from collections.abc import Callable
 
 
-def memory_returner() -> Callable[[], None]:
-    """Return what gives freed memory back; it does nothing where only glibc could."""
+def memory_returner() -> Callable[[], None] | None:
+    """Return what gives freed memory back; None where there is no glibc."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):
-        return _nothing
+        return None
 
     def give_back() -> None:
         trim(0)
 
     return give_back
-
-
-def _nothing() -> None:
-    """Give nothing back."""

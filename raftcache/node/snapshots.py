@@ -82,8 +82,8 @@ class SnapshotSetup(msgspec.Struct, frozen=True):
     kept: int
     """How many snapshots stay on disk, 1 or more; the log reaches back to the oldest."""
     sizes: SnapshotSizes = SnapshotSizes()
-    give_back: Callable[[], None] = lambda: None
-    """Gives freed memory back to the system; runs where the jobs do."""
+    give_back: Callable[[], None] | None = None
+    """Gives freed memory back to the system, where the jobs run; None: it needs no such thing."""
 
 
 class _Taking:
@@ -146,7 +146,7 @@ class Snapshots:
         self._applied = AppliedLog(
             raft,
             applied_bytes=setup.sizes.applied_bytes,
-            give_back=lambda: setup.runner.submit(setup.give_back, lambda _: None),
+            give_back=self._give_back,
         )
 
     @property
@@ -335,6 +335,10 @@ class Snapshots:
             ):
                 return entry.index
         return log.base_index
+
+    def _give_back(self) -> None:
+        if self._setup.give_back is not None:
+            self._setup.runner.submit(self._setup.give_back, lambda _: None)
 
     def _tell_waiting(self, outcome: StoredSnapshot | RaftCacheError) -> None:
         waiting, self._waiting = self._waiting, []
