@@ -190,7 +190,7 @@ class Raft:
         return membership.is_too_slow(self.state, learner)
 
     def compact(self, index: Index) -> None:
-        """Forget the log up to ``index``: a snapshot that is durable holds it (§7)."""
+        """Forget the log up to ``index``: a durable snapshot holds it, or nobody lacks it (§7)."""
         snapshots.compact(self.state, index)
 
     def install_snapshot(self, position: SnapshotPosition) -> bool:

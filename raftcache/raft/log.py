@@ -13,7 +13,7 @@ from .types import Entry, Index, Term
 
 
 class Log:
-    """Entries ``first_index`` to ``last_index``, behind a base position that a snapshot covers.
+    """Entries ``first_index`` to ``last_index``, behind a base position: what is before it was applied.
 
     ``base_index`` and ``base_term`` are 0 for a log that begins at the beginning.
     """

@@ -49,7 +49,9 @@ def is_of_use(state: RaftState, index: Index) -> bool:
 def compact(state: RaftState, index: Index) -> None:
     """Forget the log up to ``index``, at most: a durable snapshot holds it (§7).
 
-    Only what is applied, and what is on the own disk, is ever forgotten.
+    Unlike the paper, also what no snapshot holds may be forgotten here, as the disk still has it:
+    a follower that turns out to lack it gets a snapshot that is taken for it. Only what is
+    applied, and what is on the own disk, is ever forgotten.
     """
     index = min(index, state.last_applied, state.persisted_index)
     if index <= state.log.base_index:
