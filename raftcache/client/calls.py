@@ -102,7 +102,8 @@ class Plans(Generic[V]):
 
     def set(self, operation: Set) -> Plan[int]:
         """Plan a ``set`` of which the new revision is wanted."""
-        return self._mutation(operation, _mod_rev)
+        fields = wire.set_fields(operation, self.codec)
+        return Plan("set", fields, Kind.MUTATION, _mod_rev, None, True)
 
     def write(self, operation: Set) -> Plan[Written]:
         """Plan a ``set`` of which is wanted what became of the key."""

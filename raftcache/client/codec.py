@@ -113,14 +113,7 @@ def operation_fields(operation: Operation, codec: Codec[Any]) -> Fields:
         case Get():
             return {"op": "get", "key": key}
         case Set():
-            fields = {"op": "set", "key": key, "value": encoded(codec, operation.value)}
-            if operation.ttl is not None:
-                fields["ttl_ms"] = milliseconds(operation.ttl)
-            if operation.sliding:
-                fields["sliding"] = True
-            if operation.bind:
-                fields["bind"] = True
-            return _with_conditions(fields, operation, codec)
+            return set_fields(operation, codec)
         case Delete():
             return _with_conditions({"op": "delete", "key": key}, operation, codec)
         case Incr():
@@ -132,6 +125,19 @@ def operation_fields(operation: Operation, codec: Codec[Any]) -> Fields:
             ttl_ms = None if operation.ttl is None else milliseconds(operation.ttl)
             fields = {"op": "expire", "key": key, "ttl_ms": ttl_ms}
             return _with_fence(fields, operation.fence)
+
+
+def set_fields(operation: Set, codec: Codec[Any]) -> Fields:
+    """Return what :func:`operation_fields` does."""
+    key, value = as_bytes(operation.key), encoded(codec, operation.value)
+    fields: Fields = {"op": "set", "key": key, "value": value}
+    if operation.ttl is not None:
+        fields["ttl_ms"] = milliseconds(operation.ttl)
+    if operation.sliding:
+        fields["sliding"] = True
+    if operation.bind:
+        fields["bind"] = True
+    return _with_conditions(fields, operation, codec)
 
 
 def milliseconds(seconds: float) -> int:

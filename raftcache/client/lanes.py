@@ -7,6 +7,7 @@ writes; each operation keeps its own outcome and its own deadline.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -31,8 +32,8 @@ ONE_DEADLINE_MS: Final = 50
 _OVERHEAD_BYTES: Final = 64
 
 
-class Entry(msgspec.Struct):
-    """One call on its way."""
+class Entry(msgspec.Struct, gc=False):
+    """One call on its way. What it holds never refers back to it, so it is in no cycle."""
 
     plan: Plan[Any]
     deadline_ms: float
@@ -64,6 +65,8 @@ class Lane:
         self._flush_is_due = False
         self._collecting: asyncio.TimerHandle | None = None
         self._sweeping: asyncio.TimerHandle | None = None
+        self._sweep_ms = math.inf
+        """When it does."""
 
     def submit(self, plan: Plan[Any], deadline_ms: float) -> asyncio.Future[Fields]:
         """Let a call join the next batch; the future gets the reply, or its result in a batch."""
@@ -72,7 +75,7 @@ class Lane:
         if not self._flush_is_due:
             self._flush_is_due = True
             self._loop.call_soon(self._flush)
-        if self._sweeping is None or deadline_ms / 1_000 < self._sweeping.when():
+        if deadline_ms < self._sweep_ms:
             self._sweep_at(deadline_ms)
         return entry.future
 
@@ -121,18 +124,19 @@ class Lane:
     def _take(self) -> list[Entry]:
         """Take the next batch off what waits; empty: there is no room for it."""
         batch: list[Entry] = []
+        waiting = self._waiting
         room = min(OPERATIONS_MAX - self._operations, self._room())
         size = 0
-        while self._waiting and len(batch) < room:
-            entry = self._waiting[0]
+        while waiting and len(batch) < room:
+            entry = waiting[0]
             if entry.future.done():  # cancelled, or its time is over: it never leaves
-                self._waiting.popleft()
+                waiting.popleft()
                 continue
             fields = entry.plan.fields
             size += len(fields["key"]) + len(fields.get("value", b"")) + _OVERHEAD_BYTES
             if batch and (size > BYTES_MAX or entry.is_alone or batch[0].is_alone):
                 break
-            batch.append(self._waiting.popleft())
+            batch.append(waiting.popleft())
         self._operations += len(batch)
         return batch
 
@@ -184,12 +188,13 @@ class Lane:
         if self._sweeping is not None:
             self._sweeping.cancel()
         self._sweeping = self._loop.call_at(when_ms / 1_000, self._sweep)
+        self._sweep_ms = when_ms
 
     def _sweep(self) -> None:
         """End the calls whose own deadline has come."""
-        self._sweeping = None
+        self._sweeping, self._sweep_ms = None, math.inf
         now_ms = self._loop.time() * 1_000
-        next_ms = float("inf")
+        next_ms = math.inf
         sent = [entry for batch in self._under_way.values() for entry in batch]
         for is_sent, entries in ((False, self._waiting), (True, sent)):
             for entry in entries:
@@ -202,7 +207,7 @@ class Lane:
                     next_ms = min(next_ms, entry.deadline_ms + ONE_DEADLINE_MS)
                 else:
                     entry.future.set_exception(self._out_of_time(is_sent=is_sent))
-        if next_ms < float("inf"):
+        if next_ms < math.inf:
             self._sweep_at(next_ms)
 
     def _out_of_time(self, *, is_sent: bool) -> RequestError:

@@ -37,6 +37,9 @@ class Kind(enum.Enum):
     ONCE = "once"
     """May change something, numbered in a session: it is done once, however often it is sent."""
 
+    __hash__ = object.__hash__
+    """Each call looks for its lane by it, and that of enumerations is a function in Python."""
+
 
 class Send(msgspec.Struct, frozen=True):
     """Step: connect to ``endpoint`` if need be, send the request, wait for its answer."""
