@@ -13,9 +13,10 @@ from .types import Entry, Index, Term
 
 
 class Log:
-    """Entries ``first_index`` to ``last_index``, behind a base position: what is before it was applied.
+    """Entries ``first_index`` to ``last_index``, behind a base position.
 
-    ``base_index`` and ``base_term`` are 0 for a log that begins at the beginning.
+    What is up to the base was applied. ``base_index`` and ``base_term`` are 0 for a log that begins
+    at the beginning.
     """
 
     __slots__ = ("base_index", "base_term", "entries", "first_unsaved")
