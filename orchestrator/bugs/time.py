@@ -117,8 +117,8 @@ TIME_BUGS = (
         (
             Edit(
                 "raftcache.node.stalls:TickClock.take",
-                "self._last_ms = now_ms if self.is_late(now_ms) else self.due_ms",
-                "self._last_ms = self.due_ms",
+                "ticked_ms = now_ms if self.is_late(now_ms) else self.due_ms",
+                "ticked_ms = self.due_ms",
             ),
         ),
     ),

@@ -133,6 +133,7 @@ class Admission:
             # Until it asks again at the latest: what was sent before the connection stood is lost.
             stay_ms = max(CALLER_MS, self._silence_ticks * server.tick_ms)
             self._callers[source] = (endpoint, server.now_ms + stay_ms)
+            server.chores.are_due = True
 
     def answer(self, request: JoinRequest, verdict: str, message: str) -> None:
         """Answer a node that asks for its place, by a connection to where it says it listens."""

@@ -12,7 +12,7 @@ Rules of this file:
 
 from ..raft.core import Raft
 from ..raft.quorum import has_quorum
-from ..raft.types import EntryKind, Index, ServerId, Term
+from ..raft.types import EntryKind, Index, Role, ServerId, Term
 from ..store.commands import encode_commands, stamp_of
 from ..store.machine import StateMachine
 from ..store.records import NEVER
@@ -95,11 +95,11 @@ class ClusterTime:
         While a snapshot is put in force nobody here knows what time it was in it: until then a
         leader makes entries without a stamp.
         """
-        raft = self._raft
-        if not raft.is_leader or raft.state.apply_paused:
+        state = self._raft.state
+        if state.role is not Role.LEADER or state.apply_paused:
             self._term = 0
             self._log_version = 1
-        elif self._term != raft.current_term:
+        elif self._term != state.current_term:
             self._take_office(store)
         return self._term != 0
 

@@ -41,6 +41,11 @@ class SnapshotKeeper:
         self.on_applied = self.snapshots.on_applied
 
     @property
+    def has_work(self) -> bool:
+        """Tell whether anything is under way; what begins does so at a tick, or with a frame."""
+        return self.snapshots.has_work or self._sender.has_work or self._installer.has_work
+
+    @property
     def has_more(self) -> bool:
         """Tell whether the next turn has work to do without any new input."""
         return self.snapshots.has_more or self._installer.has_more

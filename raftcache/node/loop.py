@@ -61,9 +61,8 @@ class Waker:
             os.write(self.write_fd, b"\0")
 
     def clear(self) -> None:
-        """Forget all wakes so far. Call it before looking at what they were about."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self.read_fd, 4096)
+        """Forget all wakes so far. Call it when the wait has told of some, before looking why."""
+        os.read(self.read_fd, 4096)
 
 
 class EventPublisher:
@@ -118,7 +117,8 @@ class Loop:
         self._waker = waker
         self._peers = sockets.peers
         self._connection_limits = sockets.connection_limits()
-        self._request_sockets = {CLIENT_SOCKET: sockets.clients, ADMIN_SOCKET: sockets.admin}
+        self._clients, self._admin = sockets.clients, sockets.admin
+        self._request_sockets = ((CLIENT_SOCKET, self._clients), (ADMIN_SOCKET, self._admin))
         self._waiter = Waiter()
         for socket in (sockets.peers, sockets.clients, sockets.admin):
             self._waiter.register(socket.router)
@@ -160,7 +160,6 @@ class Loop:
         turn_ms = (time.monotonic_ns() - began_ns) / 1e6
         if turn_ms > server.longest_turn_ms or turn_ms >= SLOW_TURN_MS:
             server.on_long_turn(turn_ms, (time.thread_time_ns() - cpu_began_ns) / 1e6)
-        self._collector.on_turn(server.now_ms, idle=not self._ready and not server.has_more)
 
     # What a turn needs: ``turns.Ports``
 
@@ -198,7 +197,7 @@ class Loop:
 
     def requests(self) -> Iterator[tuple[int, list[bytes]]]:
         """Take what waits in the clients' socket and in the administration's."""
-        for number, socket in self._request_sockets.items():
+        for number, socket in self._request_sockets:
             if socket.router in self._ready:
                 if number == CLIENT_SOCKET:
                     self._taken_ms = self._server.now_ms
@@ -206,14 +205,15 @@ class Loop:
                     yield number, frames
 
     def begin_tick(self) -> None:
-        """See that the parent lives and that no socket is crowded, and who has gone."""
+        """See that the parent lives, that no socket is crowded, who has gone, and to garbage."""
         self._parent.check()
+        self._collector.on_tick(self._server.now_ms, idle=not self._ready)
         for limit in self._connection_limits:
             limit.enforce()
-        for number, socket in self._request_sockets.items():
+        for number, socket in self._request_sockets:
             for client in socket.take_gone():
                 self._server.on_client_gone(number, client)
-        self._server.client_count = self._request_sockets[CLIENT_SOCKET].connections.count
+        self._server.client_count = self._clients.connections.count
 
     def gone(self, *, has_ticked: bool) -> list[ServerId]:
         """Take the peers at whose ports nobody listens any more."""
@@ -239,33 +239,37 @@ class Loop:
                 self._server.on_not_sent(outgoing)
         for chunk in effects.bulk:
             self._peers.send_bulk(chunk.peer, chunk.frame)
-        sockets = self._request_sockets
-        for socket in sockets.values():
-            if socket.has_backlog():
-                socket.flush()
+        clients, admin = self._clients, self._admin
+        if clients.backlogs or admin.backlogs:
+            clients.flush()
+            admin.flush()
         for number, envelope, reply in effects.replies:
-            sockets[number].send(envelope, reply)
+            socket = clients if number == CLIENT_SOCKET else admin
+            socket.send(envelope, reply)
 
     def _wait(self) -> set[Source]:
         server = self._server
-        gather_ms = self._gather()
+        gather_ms = self._gather() if self._is_crowded or self._gathers else 0
         left = self._left_over()
-        if left or server.has_more or self._has_missed_disk():
+        # The disk may have spoken before it knew that somebody waits for that.
+        has_missed_disk = self._writer.wanted and self._writer.persisted != self._persisted
+        if left or server.has_more or has_missed_disk:
             timeout_ms = 0
         else:
-            due_ms = self._ticks.due_ms
-            if server.due_ms is not None:
-                due_ms = min(due_ms, server.due_ms)
+            due_ms, early_ms = self._ticks.due_ms, server.due_ms
+            if early_ms is not None:
+                due_ms = min(due_ms, early_ms)
             timeout_ms = max(0, due_ms - monotonic_ms())
             if gather_ms:
                 timeout_ms = min(timeout_ms, gather_ms)
-            if any(socket.has_backlog() for socket in self._request_sockets.values()):
+            if self._clients.backlogs or self._admin.backlogs:
                 timeout_ms = min(timeout_ms, BACKLOG_MS)
             faults = self._peers.faults
             if faults is not None and faults.active:
                 due_in_ms = max(0.0, faults.next_due_ms - monotonic_ms())
                 timeout_ms = math.ceil(min(timeout_ms, due_in_ms))
-        return left | self._waiter.poll(timeout_ms)
+        found = self._waiter.poll(timeout_ms)
+        return found.union(left) if left else found
 
     def _gather(self) -> int:
         """Leave clients' requests in their socket while a crowd of others waits for a majority.
@@ -282,22 +286,18 @@ class Loop:
         if self._gathers != (left_ms > 0):
             self._gathers = left_ms > 0
             change = self._waiter.pause if self._gathers else self._waiter.resume
-            change(self._request_sockets[CLIENT_SOCKET].router)
+            change(self._clients.router)
         return left_ms
 
-    def _has_missed_disk(self) -> bool:
-        """Tell whether the disk has spoken before it knew that somebody waits for that."""
-        return self._writer.wanted and self._writer.persisted != self._persisted
-
-    def _left_over(self) -> set[Source]:
+    def _left_over(self) -> list[Source]:
         """Return the sockets that have something of which no wait will tell."""
-        left: set[Source] = {
-            socket.router
-            for number, socket in self._request_sockets.items()
-            if not (self._gathers and number == CLIENT_SOCKET) and socket.has_more()
-        }
+        left: list[Source] = []
+        if self._clients.may_have_more and not self._gathers and self._clients.has_more():
+            left.append(self._clients.router)
+        if self._admin.may_have_more and self._admin.has_more():
+            left.append(self._admin.router)
         if self._peers.has_more:
-            left.add(self._peers.router)
+            left.append(self._peers.router)
         return left
 
     def _stop(self) -> None:

@@ -48,6 +48,11 @@ class Membership:
         """Whose place is being written to the log."""
 
     @property
+    def has_work(self) -> bool:
+        """Tell whether :meth:`on_turn` may have somebody to answer."""
+        return bool(self._waiting or self._joins)
+
+    @property
     def is_idle(self) -> bool:
         """Tell whether nobody waits."""
         return not self._waiting and not self._not_yet

@@ -117,6 +117,11 @@ class SnapshotInstaller:
         self._rest_ticks = 0
 
     @property
+    def has_work(self) -> bool:
+        """Tell whether a snapshot is on its way in, or is being put in force."""
+        return self._receiving is not None or self._restoring is not None
+
+    @property
     def has_more(self) -> bool:
         """Tell whether the next turn can go on restoring."""
         return self._restoring is not None and self._restoring.has_slices

@@ -157,7 +157,8 @@ class RequestDesk:
         """Answer the released reads whose index is applied, and tell who watches."""
         if self._released:
             self._answer_released()
-        self.watches.on_turn()
+        if self.watches.is_awake:
+            self.watches.on_turn()
 
     def _answer_released(self) -> None:
         self._refresh_header()

@@ -85,6 +85,11 @@ class SnapshotSender:
         self._examined: StoredSnapshot | None = None
         self._rest_ticks = 0
 
+    @property
+    def has_work(self) -> bool:
+        """Tell whether somebody is sent a snapshot, or has had one and catches up with the log."""
+        return bool(self._by_peer or self._catching_up)
+
     def on_turn(self) -> None:
         """Begin, go on with or end transfers, as the followers need."""
         in_need = self._raft.peers_in_need_of_snapshot

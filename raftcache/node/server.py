@@ -24,11 +24,13 @@ from ..transport.faults import LinkFaults
 from .admin import LEADER_OPS, administer, answer_node_operation, expire_snapshots
 from .admission import Admission
 from .answers import Answers
+from .chores import NOTHING, Chores
 from .detection import LeaderWatch
 from .disk_watch import DiskWatch
 from .events import EventBridge
 from .keeper import SnapshotKeeper, position_of
 from .membership import Membership
+from .office import Office
 from .outbox import Outbox, Outgoing
 from .pending import ClientOrigin, Origin, PeerOrigin, Pending
 from .plausible import is_plausible
@@ -36,7 +38,6 @@ from .ports import EventSink, Storage
 from .ready import ReadyCycle
 from .repeats import LIFE_BITS, Repeats
 from .requests import RequestDesk
-from .status import is_caught_up
 from .transfers import Transfers
 from .upkeep import Upkeep
 from .values import ADMIN_SOCKET, About, Durable, Effects
@@ -109,7 +110,7 @@ class Server:
         )
         self.admission = Admission(self, (durable.configuration_index, durable.configuration))
         self.membership = Membership(self)
-        self.desk.administer = lambda pending: administer(self, pending)
+        self.desk.administer = self._administer
         setup = durable.snapshots
         self.keeper = SnapshotKeeper(self, setup, random) if setup is not None else None
         on_applied = self.keeper.on_applied if self.keeper else _ignore
@@ -120,10 +121,9 @@ class Server:
         self.hash_waiting: list[Pending] = []
         self.snapshot_waiting: list[Pending] = []
         self.transfers, self.disk = Transfers(self), DiskWatch(self)
+        self.chores, self.office = Chores(self), Office(self)
         self._repeats = Repeats()
-        self._first_term = self._seen_term = self.raft.current_term
-        self._seen_leader: ServerId | None = None
-        self._seen_role, self._was_ready = Role.FOLLOWER, False
+        self._first_term = self.raft.current_term
         self._header_leader: ServerId | None = None
 
     def start(self, now_ms: int) -> None:
@@ -138,7 +138,7 @@ class Server:
             frame = request_frame(envelope, body)
             request = decode_request(frame, self.limits)
         except Refused as refused:
-            self._refresh_header()
+            self.refresh_header()
             self.answers.refused(origin, refused)
             return
         self._take(Pending(origin, request, frame, self.now_ms + request.timeout_ms), socket)
@@ -150,6 +150,7 @@ class Server:
     def on_peer_frame(self, data: bytes) -> None:
         """Take in one frame from the peers' socket; strangers' are counted and dropped."""
         if is_join_frame(data):
+            self.chores.are_due = True
             self.admission.on_frame(data)
             return
         try:
@@ -171,7 +172,8 @@ class Server:
         for answer in frame.answers:
             self.desk.on_handed_on_answer(answer.number, answer.frame)
         self.upkeep.on_peer_frame(frame)
-        if self.keeper is not None:
+        if self.keeper is not None and (frame.chunks or frame.acks):
+            self.chores.are_due = True
             self.keeper.on_peer_frame(frame)
 
     def on_persisted(self) -> None:
@@ -180,11 +182,12 @@ class Server:
 
     def on_tick(self) -> None:
         """Let one tick of Raft's time pass, and answer whose time is up."""
+        self.chores.are_due = True
         self.disk.on_tick()
         if not self.admission.is_removed:
             self.raft.tick()
         self.upkeep.on_tick()
-        self._refresh_header()
+        self.refresh_header()
         self.desk.retry_waiting()
         self.desk.expire(self.now_ms)
         if self.hash_waiting:
@@ -204,18 +207,19 @@ class Server:
 
     def turn(self) -> Effects:
         """Answer everything that came in since the last turn."""
+        state, chores = self.raft.state, self.chores
         self.upkeep.on_turn()
         self.desk.start_turn()
-        self._refresh_header()
+        if (self.answers.header.term, self._header_leader) != (state.current_term, state.leader_id):
+            self.refresh_header()
         self._cycle.run()
-        self.membership.on_turn()
-        self._look_at_roles()
-        self.transfers.look()
-        bulk = self.keeper.turn() if self.keeper is not None else []
-        frames = [*self.outbox.take(), *self.admission.take()]
-        replies, endpoints = self.answers.take(), self.admission.endpoints()
+        if chores.are_due:
+            chores.answer_members()
+        self.office.look()
+        done = chores.see_to() if chores.are_due else NOTHING
+        frames, replies = [*self.outbox.take(), *done.frames], self.answers.take()
         wanted, crowded = self._cycle.wants_disk, self.desk.is_crowded
-        return Effects(replies, frames, bulk, endpoints, wanted, crowded)
+        return Effects(replies, frames, done.bulk, done.endpoints, wanted, crowded)
 
     is_finished = False
 
@@ -240,8 +244,9 @@ class Server:
     @property
     def has_more(self) -> bool:
         """Tell whether another turn has work to do without any new input."""
-        keeper_has = self.keeper is not None and self.keeper.has_more
-        return self._cycle.has_more or self.desk.watches.has_more or keeper_has
+        if self._cycle.has_more or self.desk.watches.has_more:
+            return True
+        return self.chores.are_due and self.keeper is not None and self.keeper.has_more
 
     def replace_store(self, store: StateMachine) -> None:
         """Go on with another state machine: an empty one, then what a snapshot restored."""
@@ -280,14 +285,19 @@ class Server:
         expire_snapshots(self, f"{self.about.node_id} is stopping", all_of_them=True)
         return Effects(self.answers.take(), self.outbox.take(), [])
 
+    def _administer(self, pending: Pending) -> None:
+        self.chores.are_due = True
+        administer(self, pending)
+
     def _take(self, pending: Pending, socket: int) -> None:
         request = pending.request
         if request.op in ADMIN_OPS and socket != ADMIN_SOCKET:
-            self._refresh_header()
+            self.refresh_header()
             message = f"`{request.op}` is for administration: use the node's admin socket"
             self.answers.refuse(pending, "forbidden", message)
         elif request.is_own:
-            self._refresh_header()
+            self.chores.are_due = True
+            self.refresh_header()
             if request.op in LEADER_OPS:
                 self.desk.take(pending)
             else:
@@ -295,7 +305,7 @@ class Server:
         elif self.admission.is_removed:
             self.answers.refuse(pending, "no_leader", self.admission.removed_message)
         elif request.local and request.query is not None:
-            self._refresh_header()
+            self.refresh_header()
             if self.keeper is not None and self.keeper.is_restoring:
                 self.desk.refuse_overloaded(pending, "is taking over a snapshot")
                 return
@@ -344,36 +354,7 @@ class Server:
         deadline_ms = self.now_ms + min(handed.timeout_ms, request.timeout_ms)
         self.desk.take(Pending(origin, request, handed.frame, deadline_ms))
 
-    def _look_at_roles(self) -> None:
-        """Act on a change of term, role or leader that this turn has brought."""
-        state = self.raft.state
-        role, term, leader = state.role, state.current_term, state.leader_id
-        if (role, term, leader) == (self._seen_role, self._seen_term, self._seen_leader):
-            if not self._was_ready and is_caught_up(self):
-                self._was_ready = True
-                self.events.tell("ready", term)
-            return
-        led, before = self._seen_role is Role.LEADER, self._seen_leader
-        same_office = led and role is Role.LEADER and term == self._seen_term
-        if role in (Role.PRE_CANDIDATE, Role.CANDIDATE) and role is not self._seen_role:
-            if self._seen_role in (Role.FOLLOWER, Role.LEADER):
-                self.election_started_ms = self.now_ms
-        elif role is Role.LEADER and not same_office:
-            if self._seen_role is Role.FOLLOWER:
-                self.election_started_ms = self.now_ms
-            self.election_won_ms = self.now_ms
-        self._seen_role, self._seen_term, self._seen_leader = role, term, leader
-        self._refresh_header()
-        if led and not same_office:
-            self.desk.on_leadership_lost()
-            self.membership.on_leadership_lost()
-        if leader != before:
-            self.events.on_leader(term, leader, before)
-        if leader is not None:
-            # It may be the same as before, elected anew: what it had taken on may be lost.
-            self.desk.on_leader(leader)
-
-    def _refresh_header(self) -> None:
+    def refresh_header(self) -> None:
         """Bring what each reply begins with up to date."""
         state, header = self.raft.state, self.answers.header
         if self._header_leader != state.leader_id:

@@ -150,6 +150,11 @@ class Snapshots:
         )
 
     @property
+    def has_work(self) -> bool:
+        """Tell whether a snapshot is being taken, or what one has replaced is being freed."""
+        return self._taking is not None or bool(self._dismantling)
+
+    @property
     def has_more(self) -> bool:
         """Tell whether the next turn has work to do."""
         return self._may_cut or bool(self._dismantling)

@@ -31,12 +31,8 @@ class TickClock:
 
     def __init__(self, tick_ms: int, now_ms: int) -> None:
         self._tick_ms = tick_ms
-        self._last_ms = now_ms
-
-    @property
-    def due_ms(self) -> int:
+        self.due_ms = now_ms + tick_ms
         """When the next tick is due."""
-        return self._last_ms + self._tick_ms
 
     def is_late(self, now_ms: int) -> bool:
         """Tell whether the last turn, or whatever held this process up, took a tick's time."""
@@ -46,7 +42,8 @@ class TickClock:
         """Tell whether a tick is due; time that was slept through counts as one."""
         if now_ms < self.due_ms:
             return False
-        self._last_ms = now_ms if self.is_late(now_ms) else self.due_ms
+        ticked_ms = now_ms if self.is_late(now_ms) else self.due_ms
+        self.due_ms = ticked_ms + self._tick_ms
         return True
 
 
@@ -70,7 +67,7 @@ class Collector:
         self._count = count
         self._young_ms = self._old_ms = now_ms
 
-    def on_turn(self, now_ms: int, *, idle: bool) -> bool:
+    def on_tick(self, now_ms: int, *, idle: bool) -> bool:
         """Collect if it is time to; ``idle``: nothing came in and nobody waits.
 
         Returns:

@@ -36,8 +36,13 @@ class Transfers:
         else:
             self._begin(pending, pending.request.arguments.get("to"))
 
+    @property
+    def has_work(self) -> bool:
+        """Tell whether a transfer is under way, so that :meth:`look` is to be called."""
+        return self._waiting is not None
+
     def look(self) -> None:
-        """Answer if the transfer has ended; call it in every turn, behind Raft's work."""
+        """Answer if the transfer has ended; call it behind Raft's work."""
         if self._waiting is None:
             return
         server = self._server

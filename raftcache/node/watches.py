@@ -86,6 +86,8 @@ class Watches:
         self._feed: EventFeed = self._seen_store.feed
         self._seen_rev = self._feed.store_rev
         """All up to here was told to those who wait by key or prefix."""
+        self.is_awake = False
+        """Whether :meth:`on_turn` has anything to do: somebody waits, or has until just now."""
         self._last_number = 0
         self._waiting: dict[int, _Waiting] = {}
         self._deadlines = OrderedKeys()
@@ -116,6 +118,8 @@ class Watches:
         if len(self._waiting) >= WATCHES_MAX or len(of_client) >= WATCHES_OF_CLIENT_MAX:
             self._refuse_more(pending, len(of_client))
             return
+        if not self.is_awake:
+            self._wake()
         request = pending.request
         deadline_ms = pending.deadline_ms - request.timeout_ms + watch.wait_ms
         if not self._is_telling:
@@ -144,9 +148,16 @@ class Watches:
         fresh = self._feed.take_fresh()
         if not self._waiting:
             self._feed.unfollow()
+            self.is_awake = False
         elif self._may_tell:
             self._refresh_header()
             self._tell(fresh)
+        self._seen_rev = max(self._seen_rev, self._feed.store_rev)
+
+    def _wake(self) -> None:
+        """Catch up with what nobody has waited for."""
+        self.is_awake = True
+        self._on_other_store(self._store())
         self._seen_rev = max(self._seen_rev, self._feed.store_rev)
 
     def expire(self, now_ms: int) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from . import detection, election, membership, read_index, replication, roles, transfer
+from . import detection, election, membership, read_index, replication, roles, terms, transfer
 from . import follower_reads as asked_reads
 from . import snapshot as snapshots
 from .configuration import Configuration, decode_configuration
@@ -113,12 +113,12 @@ class Raft:
         """Take in one message from another server."""
         state = self.state
         if message.term > state.current_term:
-            if _must_ignore(state, message):
+            if terms.must_ignore(state, message):
                 return
             # A larger term is adopted, whatever the message (Figure 2, rules for all servers).
             roles.become_follower(state, message.term, None)
         elif message.term < state.current_term:
-            _answer_stale(state, message)
+            terms.answer_stale(state, message)
             return
         _HANDLERS[type(message)](state, message)
 
@@ -251,18 +251,13 @@ class Raft:
         return self.state.last_applied < self.state.commit_index and not self.state.apply_paused
 
     def ready(self) -> Ready:
-        """Run the rules, in this order, and hand out what is to be done."""
+        """Run the rules, in their order, and hand out what is to be done."""
         state = self.state
-        election.rule_count_votes(state)
-        replication.rule_advance_commit_index(state)
-        membership.rule_complete_change(state)
-        read_index.rule_release_reads(state)
-        read_index.rule_start_round(state)
-        read_index.rule_release_reads(state)  # A lone voter confirms its own round.
-        read_index.rule_ask_all(state)
-        asked_reads.rule_ask(state)
-        replication.rule_send_entries(state)
-        transfer.rule_hand_over(state)
+        if state.role is Role.FOLLOWER:
+            asked_reads.rule_ask(state)  # The only one that has anything to do with it.
+        else:
+            for rule in RULES:
+                rule(state)
         return self._collect()
 
     def advance(self, mark: PersistMark) -> None:
@@ -322,60 +317,6 @@ class Raft:
         return entries
 
 
-def _must_ignore(state: RaftState, message: Message) -> bool:
-    """Keep a server that hears no leader from disturbing those that do (thesis §4.2.3).
-
-    Its term is not even adopted. A transfer is what the leader itself wants, and passes.
-    """
-    if not election.sticks_to_leader(state):
-        return False
-    if isinstance(message, PreVote):
-        election.handle_pre_vote(state, message)
-        return True
-    if isinstance(message, RequestVote) and not message.leadership_transfer:
-        state.emit_trace(
-            "refused",
-            candidate=message.source,
-            candidate_term=message.term,
-            pre_vote=False,
-            reason=f"hears leader {state.leader_id}",
-        )
-        return True
-    return False
-
-
-def _answer_stale(state: RaftState, message: Message) -> None:
-    """Tell a server that is behind which term it is (Figure 2, receiver rules 1); drop answers.
-
-    The term told may not be on the own disk yet, so even this waits for it.
-    """
-    if isinstance(message, PreVote):
-        election.handle_pre_vote(state, message)
-    elif isinstance(message, RequestVote):
-        state.after_persist.append(
-            RequestVoteResponse(
-                state.server_id,
-                message.source,
-                state.current_term,
-                vote_granted=False,
-                reason=f"term {state.current_term} has begun already",
-            )
-        )
-    elif isinstance(message, InstallSnapshot):
-        snapshots.refuse_stale(state, message)
-    elif isinstance(message, AppendEntries):
-        state.after_persist.append(
-            AppendEntriesResponse(
-                state.server_id,
-                message.source,
-                state.current_term,
-                success=False,
-                prev_log_index=message.prev_log_index,
-                match_index=0,
-            )
-        )
-
-
 def _configurations_in(entries: Sequence[Entry]) -> list[tuple[Index, Configuration]]:
     return [
         (entry.index, decode_configuration(entry.data))
@@ -383,6 +324,19 @@ def _configurations_in(entries: Sequence[Entry]) -> list[tuple[Index, Configurat
         if entry.kind is EntryKind.CONFIGURATION
     ]
 
+
+RULES: tuple[Callable[[RaftState], None], ...] = (
+    election.rule_count_votes,
+    replication.rule_advance_commit_index,
+    membership.rule_complete_change,
+    read_index.rule_release_reads,
+    read_index.rule_start_round,
+    read_index.rule_release_reads,  # A lone voter confirms its own round.
+    read_index.rule_ask_all,
+    asked_reads.rule_ask,
+    replication.rule_send_entries,
+    transfer.rule_hand_over,
+)
 
 _HANDLERS: dict[type, Callable[[RaftState, Any], None]] = {
     PreVote: detection.handle_pre_vote,

@@ -47,8 +47,11 @@ class ClientSocket:
         connections_max: int,
     ) -> None:
         self.dropped = 0
-        self._stopped_early = self._has_sent = False
-        self._backlogs: dict[bytes, deque[tuple[list[bytes], bytes]]] = {}
+        self._stopped_early = False
+        self.may_have_more = False
+        """Whether it is worth asking :meth:`has_more`."""
+        self.backlogs: dict[bytes, deque[tuple[list[bytes], bytes]]] = {}
+        """Replies that wait for clients that did not read: :meth:`flush` them soon."""
         self._backlog_bytes: dict[bytes, int] = {}
         self.router = new_socket(context, zmq.ROUTER)
         self.router.setsockopt(zmq.RCVHWM, RECEIVE_QUEUE_MESSAGES)
@@ -85,7 +88,7 @@ class ClientSocket:
                     if len(frames) < FRAMES_MAX:
                         frames.append(frame.bytes)
                 received.append(frames)
-            self._stopped_early = True
+            self._stopped_early = self.may_have_more = True
         except zmq.Again:
             pass
         return received
@@ -104,9 +107,7 @@ class ClientSocket:
         """Tell whether there is something to receive of which no wait will tell (``waiting``)."""
         if self._stopped_early:
             return True
-        if not self._has_sent:
-            return False
-        self._has_sent = False
+        self.may_have_more = False
         return has_input(self.router)
 
     def send(self, envelope: list[bytes], reply: bytes) -> None:
@@ -114,25 +115,21 @@ class ClientSocket:
 
         A client that does not read has a queue, and behind it a backlog, both bounded.
         """
-        if envelope[0] in self._backlogs or not self._try_send(envelope, reply):
+        if envelope[0] in self.backlogs or not self._try_send(envelope, reply):
             self._hold(envelope, reply)
-
-    def has_backlog(self) -> bool:
-        """Tell whether replies wait for clients that did not read: :meth:`flush` them soon."""
-        return bool(self._backlogs)
 
     def flush(self) -> None:
         """Send what is held back, as far as each client reads."""
-        for client, backlog in list(self._backlogs.items()):
+        for client, backlog in list(self.backlogs.items()):
             while backlog and self._try_send(*backlog[0]):
                 self._backlog_bytes[client] -= len(backlog.popleft()[1])
             if not backlog:
-                del self._backlogs[client], self._backlog_bytes[client]
+                del self.backlogs[client], self._backlog_bytes[client]
 
     def _try_send(self, envelope: list[bytes], reply: bytes) -> bool:
         """Send, or find out that the client is gone; False: its queue is full."""
         send = self._send_frame
-        self._has_sent = True
+        self.may_have_more = True
         try:
             for frame in envelope:
                 send(frame, NOBLOCK_MORE)
@@ -152,7 +149,7 @@ class ClientSocket:
         if held + size > BACKLOG_BYTES_MAX or everyone + size > BACKLOGS_BYTES_MAX:
             self.dropped += 1
             return
-        self._backlogs.setdefault(client, deque()).append((envelope, reply))
+        self.backlogs.setdefault(client, deque()).append((envelope, reply))
         self._backlog_bytes[client] = held + size
 
     def close(self) -> None:

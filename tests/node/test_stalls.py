@@ -78,7 +78,7 @@ class Heap:
         """Let a turn make so many objects; return whether anything was collected."""
         self.now_ms = now_ms
         self.young += young
-        return self.collector.on_turn(now_ms, idle=idle)
+        return self.collector.on_tick(now_ms, idle=idle)
 
 
 def test_an_idle_turn_collects_what_has_come_together() -> None:

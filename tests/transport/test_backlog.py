@@ -28,7 +28,7 @@ def test_a_client_that_reads_nothing_costs_a_bounded_amount(context: zmq.Context
     for _ in range(2_000):
         server.send(envelope, REPLY)
 
-    assert server.has_backlog()
+    assert server.backlogs
     assert sum(server._backlog_bytes.values()) <= clients.BACKLOG_BYTES_MAX
     assert server.dropped > 0
     client.close(0)
@@ -41,7 +41,7 @@ def test_what_was_held_back_arrives_in_order_once_the_client_reads(
     """A slow reader loses nothing within the bounds."""
     server, client, envelope = connected(context)
     count = 0
-    while not server.has_backlog():
+    while not server.backlogs:
         server.send(envelope, count.to_bytes(4, "big") + REPLY)
         count += 1
 
@@ -52,7 +52,7 @@ def test_what_was_held_back_arrives_in_order_once_the_client_reads(
         received.append(int.from_bytes(client.recv_multipart()[1][:4], "big"))
 
     assert received == list(range(count))
-    assert not server.has_backlog()
+    assert not server.backlogs
     assert server.dropped == 0
     client.close(0)
     server.close()
@@ -61,16 +61,16 @@ def test_what_was_held_back_arrives_in_order_once_the_client_reads(
 def test_the_backlog_of_a_client_that_left_goes_with_it(context: zmq.Context[Socket]) -> None:
     """Nothing is kept for the dead."""
     server, client, envelope = connected(context)
-    while not server.has_backlog():
+    while not server.backlogs:
         server.send(envelope, REPLY)
 
     client.close(0)
     server.router.poll(100)
     for _ in range(1_000):
         server.flush()
-        if not server.has_backlog():
+        if not server.backlogs:
             break
         server.router.poll(10)
 
-    assert not server.has_backlog()
+    assert not server.backlogs
     server.close()

@@ -35,7 +35,7 @@ def test_a_reply_to_nobody_is_counted_and_ends_nothing(
     """A ROUTER drops it unseen unless it is told not to; and then it raises (failure F1)."""
     server.send([b"gone long ago", b""], b"a reply")
 
-    assert (server.dropped, server.has_backlog()) == (1, False)
+    assert (server.dropped, server.backlogs) == (1, {})
     here = client(context, server, b"here")
     here.send_multipart([b"", b"hello"])
     assert server.router.poll(BOUND_MS)
