@@ -1,6 +1,6 @@
 """What one turn has for each peer, collected and encoded as one frame each, or a few."""
 
-from typing import NamedTuple
+import msgspec
 
 from ..protocol.peer import (
     Answer,
@@ -18,7 +18,7 @@ FRAME_BYTES_MAX = 8 * 1024 * 1024
 """Clients' requests and answers beyond this go into another frame; Raft keeps its own budget."""
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One frame for one peer, and the numbers of the requests that it hands on."""
 
     peer: ServerId
@@ -79,19 +79,15 @@ class Outbox:
         self._frame(peer).keys_read.append(keys_read)
 
     def take(self) -> list[Outgoing]:
-        """Return what goes to each peer that has anything, encoded, in a fixed order."""
+        """Return what goes to each peer that has anything, encoded, in the order of its coming."""
         if not self._frames:
             return []
-        frames = [*self._full, *(self._frames[peer] for peer in sorted(self._frames))]
+        outgoing = []
+        for frame in (*self._full, *self._frames.values()):
+            numbers = [request.number for request in frame.handed_on] if frame.handed_on else []
+            outgoing.append(Outgoing(frame.target, encode_peer_frame(frame), numbers))
         self._frames, self._bytes, self._full = {}, {}, []
-        return [
-            Outgoing(
-                frame.target,
-                encode_peer_frame(frame),
-                [request.number for request in frame.handed_on],
-            )
-            for frame in frames
-        ]
+        return outgoing
 
     def _frame(self, peer: ServerId) -> PeerFrame:
         frame = self._frames.get(peer)

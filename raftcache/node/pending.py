@@ -159,6 +159,8 @@ class ProposedTable:
 
     def __init__(self) -> None:
         self._by_index: dict[Index, ProposedGroup] = {}
+        self.request_count = 0
+        """How many requests wait."""
         self.bytes = 0
         """Bytes of the proposals that are not yet applied: what bounds the queue."""
         self._bytes_by_index: dict[Index, int] = {}
@@ -166,6 +168,7 @@ class ProposedTable:
     def add(self, index: Index, group: ProposedGroup, size_bytes: int) -> None:
         """Note that ``group`` waits for the entry at ``index``."""
         self._by_index[index] = group
+        self.request_count += len(group.requests)
         self._bytes_by_index[index] = size_bytes
         self.bytes += size_bytes
 
@@ -178,13 +181,9 @@ class ProposedTable:
         if group is None or group.term != term:
             return None
         del self._by_index[index]
+        self.request_count -= len(group.requests)
         self.bytes -= self._bytes_by_index.pop(index)
         return group
-
-    @property
-    def request_count(self) -> int:
-        """How many requests wait."""
-        return sum([len(group.requests) for group in self._by_index.values()])
 
     def __len__(self) -> int:
         """Return how many entries wait to be applied."""
@@ -193,7 +192,7 @@ class ProposedTable:
     def take_all(self) -> Iterator[Pending]:
         """Remove and yield everyone, because the leadership is lost."""
         groups, self._by_index = self._by_index, {}
-        self._bytes_by_index, self.bytes = {}, 0
+        self._bytes_by_index, self.bytes, self.request_count = {}, 0, 0
         for group in groups.values():
             yield from (pending for pending in group.slots if pending is not None)
 
@@ -202,4 +201,5 @@ class ProposedTable:
         expired: list[Pending] = []
         for group in self._by_index.values():
             expired += group.take_expired(now_ms)
+        self.request_count -= len(expired)
         return expired

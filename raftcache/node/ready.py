@@ -76,7 +76,8 @@ class ReadyCycle:
             batch = Batch(ready.hard_state, ready.entries, ready.base)
             self._last_ticket = self._storage.submit(batch)
         # (2) A leader's entries go to the followers in parallel with its own write (§10.2.1).
-        self._outbox.add_messages(ready.messages)
+        if ready.messages:
+            self._outbox.add_messages(ready.messages)
         # (3) Votes and acknowledgements stay here until the disk has spoken: see on_persisted.
         self._hold_back(ready)
         # What a log in memory has is as durable as it will ever be: it waits for no other turn.

@@ -234,7 +234,8 @@ class Server:
 
     def on_time(self, now_ms: int) -> None:
         """Do what is due."""
-        self.leader_watch.on_time(now_ms)
+        if self.leader_watch.due_ms is not None:
+            self.leader_watch.on_time(now_ms)
 
     @property
     def awaits_disk(self) -> bool:
@@ -244,7 +245,8 @@ class Server:
     @property
     def has_more(self) -> bool:
         """Tell whether another turn has work to do without any new input."""
-        if self._cycle.has_more or self.desk.watches.has_more:
+        watches = self.desk.watches
+        if self._cycle.has_more or (watches.is_awake and watches.has_more):
             return True
         return self.chores.are_due and self.keeper is not None and self.keeper.has_more
 

@@ -38,7 +38,7 @@ class Touches:
         self._storage = storage
         self._outbox = outbox
         self._time = time
-        self._waiting: dict[bytes, int] = {}
+        self.waiting: dict[bytes, int] = {}
         """The keys to tell of, and their ``mod_rev``."""
         self._told_ms: dict[bytes, int] = {}
         """When each key was told of, in cluster time."""
@@ -54,8 +54,8 @@ class Touches:
         told_ms = self._told_ms.get(key)
         if told_ms is not None and now_ms - told_ms < tenth_ms:
             return
-        if len(self._waiting) < WAITING_MAX:
-            self._waiting[key] = record.mod_rev
+        if len(self.waiting) < WAITING_MAX:
+            self.waiting[key] = record.mod_rev
             self._hurry_ms = min(self._hurry_ms, record.deadline_ms - record.ttl_ms // 2)
             if len(self._told_ms) >= TOLD_MAX:
                 self._told_ms.clear()
@@ -66,8 +66,6 @@ class Touches:
 
         Where nobody leads it is forgotten: no time passes there.
         """
-        if not self._waiting:
-            return
         raft, leader = self._raft, self._raft.state.leader_id
         if raft.is_leader:
             if self._time.is_kept_here(store) and self._may_propose(store):
@@ -87,8 +85,8 @@ class Touches:
         return self._raft.accepts_proposals and self._storage.has_room
 
     def _take(self) -> list[tuple[bytes, int]]:
-        waiting = [*self._waiting.items()]
-        self._waiting = dict(waiting[TOUCHES_MAX:])
-        if not self._waiting:
+        waiting = [*self.waiting.items()]
+        self.waiting = dict(waiting[TOUCHES_MAX:])
+        if not self.waiting:
             self._hurry_ms = NEVER
         return waiting[:TOUCHES_MAX]

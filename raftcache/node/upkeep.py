@@ -67,7 +67,8 @@ class Upkeep:
         server = self._server
         outbox = server.outbox
         server.store.uses = self._uses  # It may be another store than before.
-        self.touches.on_turn(server.store)
+        if self.touches.waiting:
+            self.touches.on_turn(server.store)
         outbox.time_ms = self.time.on_turn(server.now_ms, server.store)
         outbox.version = self.versions.own
         self.digests.on_turn(server.store)

@@ -48,7 +48,7 @@ class Durable(NamedTuple):
     """Where in the cluster's log ``configuration`` is; 0: the cluster began with it."""
 
 
-class Effects(NamedTuple):
+class Effects(msgspec.Struct, frozen=True, gc=False):
     """What one turn has for the sockets."""
 
     replies: list[tuple[int, list[bytes], bytes]]

@@ -113,6 +113,8 @@ class Log:
 
     def take_unsaved(self) -> list[Entry]:
         """Return what the disk has not been given yet, and count it as given."""
+        if self.first_unsaved > self.last_index:
+            return []
         position = self.first_unsaved - self.base_index - 1
         unsaved = self.entries[position:]
         self.first_unsaved = self.last_index + 1

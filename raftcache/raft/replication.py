@@ -136,17 +136,17 @@ def rule_send_entries(state: RaftState) -> None:
     heartbeat = state.heartbeat_ticks >= state.options.heartbeat_ticks
     if heartbeat:
         state.heartbeat_ticks = 0
-    for peer in state.peers():
-        progress = state.progress[peer]
-        if progress.next_index <= state.log.base_index:
+    base_index, last_index = state.log.base_index, state.log.last_index
+    for peer, progress in state.progress.items():  # in the servers' order
+        if progress.next_index <= base_index:
             snapshot.require(state, progress)
-        is_behind = progress.next_index <= state.log.last_index
+        is_behind = progress.next_index <= last_index
         # A probe is answered like a heartbeat. One that was lost is repeated by heartbeats, without
         # its entries: those are not queued again and again for a server that may be dead.
         probes = is_behind and progress.state is ProgressState.PROBE and not progress.probe_sent
         if heartbeat and not probes:
             emit_append_entries(state, peer, progress, ())
-        while progress.next_index <= state.log.last_index and progress.may_send(state.options):
+        while progress.next_index <= last_index and progress.may_send(state.options):
             entries = state.log.slice(progress.next_index, state.options.append_bytes_max)
             emit_append_entries(state, peer, progress, entries)
 

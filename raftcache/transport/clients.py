@@ -21,6 +21,8 @@ and they are counted."""
 BACKLOGS_BYTES_MAX = 64 * 1024 * 1024
 """Bytes that are kept for all such clients together."""
 RECEIVE_QUEUE_MESSAGES = 2_000
+CALM_MESSAGES = 2
+"""After so few messages in a turn, no more are expected in the next."""
 FRAMES_MAX = 16
 """Frames of one message that are kept; the rest is read and thrown away (failure F7)."""
 
@@ -48,6 +50,7 @@ class ClientSocket:
     ) -> None:
         self.dropped = 0
         self._stopped_early = False
+        self._is_calm = True
         self.may_have_more = False
         """Whether it is worth asking :meth:`has_more`."""
         self.backlogs: dict[bytes, deque[tuple[list[bytes], bytes]]] = {}
@@ -70,12 +73,15 @@ class ClientSocket:
 
         Each is its frames: the routing id, and what was sent, up to :data:`FRAMES_MAX` in all.
         """
-        received = []
+        received: list[list[bytes]] = []
         self._stopped_early = False
-        recv = self.router.recv
+        router = self.router
+        recv = router.recv
         known = self._presence.known
         try:
             for _ in range(messages_max):
+                if self._is_calm and received and not has_input(router):
+                    break
                 # Behind the routing id there is always a frame: an empty message is one, too.
                 client = recv(NOBLOCK)
                 # Taken like this, a frame knows whether there are more; to ask takes longer.
@@ -88,9 +94,12 @@ class ClientSocket:
                     if len(frames) < FRAMES_MAX:
                         frames.append(frame.bytes)
                 received.append(frames)
-            self._stopped_early = self.may_have_more = True
+            else:
+                self._stopped_early = self.may_have_more = True
         except zmq.Again:
             pass
+        # To be told `Again` costs as much as asking for a handful of messages whether they exist.
+        self._is_calm = len(received) <= CALM_MESSAGES
         return received
 
     def _learn(self, client: bytes, frame: zmq.Frame) -> None:
