@@ -113,8 +113,10 @@ def draw_wild(random: Random) -> Profile:
         detect=random.choice((0, 700, 1000, 1000)),
         detect_us=random.choice(((2_000, 13_000), (0, 100), (0, 300_000))),
     )
-    # No draw of its own: that would change all that is drawn behind it.
+    # No draws of their own: those would change all that is drawn behind them.
     drawn = msgspec.structs.replace(drawn, applied_bytes=drawn.held_bytes // 3)
+    if not drawn.held_bytes:
+        drawn = msgspec.structs.replace(drawn, pace_bytes=drawn.slice_bytes)
     return _with_values(_with_durability(_with_needs(drawn), random), random)
 
 

@@ -41,6 +41,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     snapshots_kept: int = 2
     slice_bytes: int = 4096
     chunk_bytes: int = 4096
+    pace_bytes: int = 128 * 1024
+    """How much of a snapshot is cut in a tick."""
     applied_bytes: int = 8 * 1024 * 1024
     """How much log stays in memory that no follower is known to lack."""
     tail_bytes: int = 4 * 1024 * 1024
@@ -130,6 +132,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return SnapshotSizes(
             slice_bytes=self.slice_bytes,
             chunk_bytes=self.chunk_bytes,
+            pace_bytes=self.pace_bytes,
             applied_bytes=self.applied_bytes,
             tail_bytes=self.tail_bytes,
             held_bytes=self.held_bytes,

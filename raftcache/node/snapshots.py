@@ -1,9 +1,10 @@
 """Snapshots of this node: when one is taken, how it is cut into slices, what goes afterwards (§7).
 
-The state machine is read in slices, one per turn of the loop, and a slice goes to the worker's
-thread, which writes it. Only when the whole file is durable does the log lose anything that
-somebody may need: in memory all but a tail for followers that are a little behind, on disk what the
-oldest kept snapshot holds. A snapshot that fails costs nothing but itself: the log is still there.
+The state machine is read in slices, one per turn of the loop and not many per tick; a slice goes to
+the worker's thread, which writes it. Only when the whole file is durable does the log lose anything
+that somebody may need: in memory all but a tail for followers that are a little behind, on disk
+what the oldest kept snapshot holds. A snapshot that fails costs nothing but itself: the log is
+still there.
 """
 
 from collections import deque
@@ -23,12 +24,13 @@ from ..storage.snapshots import SnapshotMeta, SnapshotWriter, StoredSnapshot
 from ..store.machine import StateMachine, StoreLimits
 from ..store.snapshot import SnapshotRun
 from .events import EventBridge
+from .pace import Pace
 from .ports import Storage
 from .shedding import ENTRY_OVERHEAD_BYTES, AppliedLog
 
 _T = TypeVar("_T")
 
-SLICES_QUEUED_MAX = 8
+SLICES_QUEUED_MAX = 32
 """Slices that may wait for the disk; then no more are cut until it has caught up."""
 KEYS_FREED_PER_TURN = 1_000
 RETRY_TICKS = 1_000
@@ -45,8 +47,10 @@ class JobRunner(Protocol):
 class SnapshotSizes(msgspec.Struct, frozen=True, kw_only=True):
     """Into what pieces snapshots are cut, and how much log stays in memory; all in bytes."""
 
-    slice_bytes: int = 64 * 1024
+    slice_bytes: int = 16 * 1024
     """What one turn of the loop cuts."""
+    pace_bytes: int = 128 * 1024
+    """What a tick cuts at the most, for a while; then more and more (``pace``)."""
     chunk_bytes: int = 64 * 1024
     """What one message to a follower holds."""
     applied_bytes: int = 8 * 1024 * 1024
@@ -89,9 +93,10 @@ class SnapshotSetup(msgspec.Struct, frozen=True):
 class _Taking:
     """One snapshot on its way to the disk."""
 
-    def __init__(self, run: SnapshotRun, meta: SnapshotMeta) -> None:
+    def __init__(self, run: SnapshotRun, meta: SnapshotMeta, pace: Pace) -> None:
         self.run = run
         self.meta = meta
+        self.pace = pace
         self.writer: SnapshotWriter | None = None
         self.queued = 0
         self.read_to_end = False
@@ -167,6 +172,7 @@ class Snapshots:
             and taking.writer is not None
             and not taking.read_to_end
             and taking.queued < SLICES_QUEUED_MAX
+            and taking.pace.allows_more
         )
 
     def on_applied(self, size_bytes: int) -> None:
@@ -177,6 +183,8 @@ class Snapshots:
     def on_tick(self) -> None:
         """Begin a snapshot when the log has grown enough (§7); shorten what is in memory."""
         self._applied.on_tick()
+        if self._taking is not None:
+            self._taking.pace.on_tick()
         if self._rest_ticks:
             self._rest_ticks -= 1
         elif self._log_bytes >= self._due_bytes:
@@ -216,7 +224,8 @@ class Snapshots:
         run = self._store.begin_snapshot()
         configuration, store_rev = self._raft.configuration_at(index), self._store.store_rev
         meta = SnapshotMeta(index, term, configuration, store_rev, run.contents_version)
-        self._taking = taking = _Taking(run, meta)
+        pace = Pace(self._setup.sizes.pace_bytes)
+        self._taking = taking = _Taking(run, meta, pace)
         self._log_bytes = 0
         self._due_bytes = self._draw_due()
         self._events.tell("snapshot_started", self._raft.current_term, index=index)
@@ -275,6 +284,7 @@ class Snapshots:
             )
         else:
             data = piece
+            taking.pace.on_cut(len(data))
             self._setup.runner.submit(
                 lambda: taking.write(writer, data), lambda error: self._on_written(taking, error)
             )
