@@ -30,7 +30,7 @@ from .shedding import ENTRY_OVERHEAD_BYTES, AppliedLog
 
 _T = TypeVar("_T")
 
-SLICES_QUEUED_MAX = 32
+SLICES_QUEUED_MAX = 8
 """Slices that may wait for the disk; then no more are cut until it has caught up."""
 KEYS_FREED_PER_TURN = 1_000
 RETRY_TICKS = 1_000
