@@ -88,6 +88,7 @@ def test_a_node_stops_at_once_while_snapshots_are_taken_sent_and_received(nodes:
     away = nodes.followers()[0]
     nodes[away].kill()
     fill(nodes, leader)
+    wait_until(lambda: keeps_little(nodes, leader), "a snapshot has taken the place of the log")
     nodes[away].start()
     wait_until(lambda: "snapshot_receiving" in nodes[away].log_text(), "a transfer has begun")
 
