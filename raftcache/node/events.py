@@ -19,8 +19,9 @@ _log = logging.getLogger("raftcache.node")
 
 _INCARNATION = re.compile(r"#\d+\b")
 
-_QUIET = frozenset({"committed", "appended", "leader"})
-"""Told elsewhere: by :meth:`EventBridge.on_tick`, and with the change of role or leader."""
+_QUIET = frozenset({"committed", "appended", "leader", "compacted"})
+"""Told elsewhere: by :meth:`EventBridge.on_tick`, with the change of role or leader, and by
+``snapshots``: what goes from memory only would be told of at every tick."""
 
 
 class EventBridge:

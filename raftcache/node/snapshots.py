@@ -321,7 +321,9 @@ class Snapshots:
         """Let go of what the durable snapshot makes superfluous."""
         if self.newest is None or _index(stored) >= _index(self.newest):
             self.newest = stored
-        self._applied.let_go(self._tail_start(_index(stored)))
+        index = self._tail_start(_index(stored))
+        self._events.tell("compacted", self._raft.current_term, index=index)
+        self._applied.let_go(index)
         kept = self._setup.kept
         self._setup.runner.submit(lambda: self._setup.shelf.retain(kept), self._on_retained)
 

@@ -22,6 +22,16 @@ def test_what_all_have_goes_from_memory_without_a_snapshot() -> None:
         assert log.base_index > 30
         assert 3 <= len(log.entries) <= 8
         assert cluster.told[name, "snapshot_started"] == 0
+        assert cluster.told[name, "compacted"] == 0, "at every tick nobody would want to read it"
+
+
+def test_a_snapshot_that_stands_for_the_log_is_told_of() -> None:
+    cluster, leader, _ = elected(profile=SNAPPY)
+    fill(cluster, leader, 60)
+
+    cluster.run_until(lambda: cluster.told[leader, "compacted"] > 0, within_ms=20_000)
+
+    assert cluster.told[leader, "snapshot_taken"] >= 1
 
 
 def test_a_leader_keeps_what_a_follower_lacks() -> None:
