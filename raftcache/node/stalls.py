@@ -48,7 +48,7 @@ class TickClock:
 
 
 class Collector:
-    """Runs the garbage collector between turns.
+    """Runs the garbage collector at ticks, so that no other turn has to ask for it.
 
     Args:
         now_ms: when it begins.
