@@ -17,7 +17,8 @@ import msgspec
 RUN_ID_VARIABLE = "RAFTCACHE_RUN_ID"
 _PROC = Path("/proc")
 _LINUX = sys.platform == "linux"
-_STATE_FIELD, _STARTED_FIELD, _RESIDENT_FIELD = 0, 19, 21  # of /proc/PID/stat, after the name
+# Of /proc/PID/stat, after the name:
+_STATE_FIELD, _THREADS_FIELD, _STARTED_FIELD, _RESIDENT_FIELD = 0, 17, 19, 21
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -34,6 +35,7 @@ class Sample(msgspec.Struct, frozen=True):
     created: int
     paused: bool
     zombie: bool
+    """It has ended, with all its threads: nothing is left of it but what its parent has to hear."""
     resident_bytes: int
 
 
@@ -109,10 +111,12 @@ def _sample_proc(pid: int) -> Sample | None:
     # The name is in parentheses and may hold spaces and parentheses of its own.
     fields = raw[raw.rindex(b")") + 2 :].split()
     state = fields[_STATE_FIELD]
+    # The state is its first thread's. Another that the disk holds up still has ports and files.
+    is_alone = int(fields[_THREADS_FIELD]) <= 1
     return Sample(
         created=int(fields[_STARTED_FIELD]),
         paused=state in {b"T", b"t"},
-        zombie=state in {b"Z", b"X"},
+        zombie=state in {b"Z", b"X"} and is_alone,
         resident_bytes=int(fields[_RESIDENT_FIELD]) * os.sysconf("SC_PAGE_SIZE"),
     )
 
@@ -124,7 +128,7 @@ def _scan_proc(run_id: str) -> list[Process]:
         if not folder.name.isdigit():
             continue
         try:
-            environment = (folder / "environ").read_bytes()
+            environment = _environment(folder)
         except OSError:  # gone meanwhile, or another user's: then it is not of this run
             continue
         if wanted in environment.split(b"\0"):
@@ -132,6 +136,21 @@ def _scan_proc(run_id: str) -> list[Process]:
             if process is not None:
                 found.append(process)
     return sorted(found, key=lambda process: process.pid)
+
+
+def _environment(folder: Path) -> bytes:
+    """Return a process's environment, as any thread of it shows it: the first may have ended.
+
+    Raises:
+        OSError: it is gone, or another user's.
+    """
+    try:
+        return (folder / "environ").read_bytes()
+    except ProcessLookupError:
+        for thread in (folder / "task").iterdir():
+            if thread.name != folder.name:
+                return (thread / "environ").read_bytes()
+        raise
 
 
 def _sample_psutil(pid: int) -> Sample | None:

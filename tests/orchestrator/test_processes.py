@@ -96,6 +96,50 @@ def test_a_killed_process_is_gone_even_before_it_is_reaped(
     assert find_run(RUN_ID) == []
 
 
+HALF_ENDED = """
+import ctypes, os, pathlib, socket, sys, threading, time
+
+taken = socket.create_server(("127.0.0.1", 0))
+state = pathlib.Path(f"/proc/{os.getpid()}/stat")
+
+def stay() -> None:
+    while not state.read_text().rpartition(") ")[2].startswith("Z"):
+        time.sleep(0.001)
+    print(taken.getsockname()[1], flush=True)
+    sys.stdin.readline()
+
+threading.Thread(target=stay).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shown by /proc only")
+def test_a_process_of_which_one_thread_still_runs_is_not_gone() -> None:
+    """A killed node whose disk holds up one thread keeps its ports and its directory (failure G1).
+
+    Its first thread, which the system shows for the process, has ended by then.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", HALF_ENDED],
+        env={**os.environ, RUN_ID_VARIABLE: RUN_ID},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        port = int(child.stdout.readline())
+        process = identify(child.pid)
+        assert process is not None
+        assert find_run(RUN_ID) == [process]
+        assert wait_gone([process], 0.0) == [process]
+        assert not is_free("127.0.0.1", port)
+
+        assert send(process, signal.SIGKILL)
+        assert wait_gone([process], 60.0) == []
+        assert is_free("127.0.0.1", port)
+        assert find_run(RUN_ID) == []
+
+
 def test_one_that_stays_is_returned_after_the_wait(child: "subprocess.Popen[bytes]") -> None:
     process = identify(child.pid)
     assert process is not None
