@@ -237,6 +237,9 @@ class Loop:
         for outgoing in effects.peer_frames:
             if not self._peers.send(outgoing.peer, outgoing.frame):
                 self._server.on_not_sent(outgoing)
+        # Not sooner: the log's thread would have the interpreter between two sends, and the peers,
+        # whose disks a majority waits for, would begin later. This node's own is seldom the last.
+        self._writer.begin()
         for chunk in effects.bulk:
             self._peers.send_bulk(chunk.peer, chunk.frame)
         clients, admin = self._clients, self._admin

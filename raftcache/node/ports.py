@@ -118,3 +118,6 @@ class Disk(Protocol):
 
     wanted: bool
     """Whether to wake the loop when that rises."""
+
+    def begin(self) -> None:
+        """Start on what a turn has handed over."""

@@ -71,11 +71,12 @@ class ReadyCycle:
     def run(self) -> None:
         """Carry out one ``Ready``."""
         ready = self._raft.ready()
-        # (1) To the disk first, so that it works while we go on. All or nothing of it survives.
+        # (1) To the disk. It begins once the turn's messages have left (``Disk.begin``): a leader
+        # sends in parallel with its own write (§10.2.1). All or nothing of a batch survives.
         if ready.mark is not None:
             batch = Batch(ready.hard_state, ready.entries, ready.base)
             self._last_ticket = self._storage.submit(batch)
-        # (2) A leader's entries go to the followers in parallel with its own write (§10.2.1).
+        # (2) A leader's entries wait for no disk of its own.
         if ready.messages:
             self._outbox.add_messages(ready.messages)
         # (3) Votes and acknowledgements stay here until the disk has spoken: see on_persisted.

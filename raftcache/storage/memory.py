@@ -102,6 +102,9 @@ class MemoryLog:
         self.persisted += 1
         return self.persisted
 
+    def begin(self) -> None:
+        """Do nothing: it is done."""
+
     def release(self, index: Index) -> None:
         """Free nothing: there is nothing."""
 

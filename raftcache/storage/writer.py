@@ -56,6 +56,7 @@ class WalWriter:
         self._persisted_bytes = 0
         self._release_index: Index | None = None
         self._releasing = False
+        self._held: list[tuple[Batch | Index, int]] = []
         self._queue: SimpleQueue[tuple[Batch | Index, int] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="wal-writer", daemon=True)
         self._thread.start()
@@ -66,22 +67,28 @@ class WalWriter:
         return self._submitted_bytes - self._persisted_bytes
 
     def submit(self, batch: Batch) -> int:
-        """Hand a batch to the disk and return its ticket: 1, 2, 3 and so on. Never blocks."""
+        """Take a batch, which is written from :meth:`begin` on; tickets are 1, 2, 3 and so on."""
         size = 0
         for entry in batch.entries:
             size += len(entry.data)
         self._submitted += 1
         self._submitted_bytes += size
-        self._queue.put((batch, size))
+        self._held.append((batch, size))
         return self._submitted
 
+    def begin(self) -> None:
+        """Let the thread have what was submitted and released. Never blocks."""
+        for item in self._held:
+            self._queue.put(item)
+        self._held.clear()
+
     def release(self, index: Index) -> None:
-        """Let the log free what ends at or before ``index`` (``Wal.release``). Never blocks.
+        """Let the log free what ends at or before ``index`` (``Wal.release``).
 
         It is done after what was submitted, a segment at a time between two writes; then
         ``size_bytes`` falls.
         """
-        self._queue.put((index, 0))
+        self._held.append((index, 0))
 
     def close(self, *, clean: bool) -> None:
         """Write what was submitted, stop the thread, and close the log.
@@ -89,6 +96,7 @@ class WalWriter:
         Raises:
             DiskFailed: a clean end was wanted, and the log could not be made durable.
         """
+        self.begin()
         self._queue.put(None)
         self._thread.join()
         self._wal.close(clean=clean)

@@ -1,4 +1,7 @@
-"""Behind a crowd that waits for a majority, requests gather; for a few there is no such wait."""
+"""When a loop takes what waits in its sockets, and in which order it hands out what a turn brings.
+
+Behind a crowd that waits for a majority, requests gather; for a few there is no such wait.
+"""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -10,6 +13,7 @@ import zmq
 from orchestrator.simulation.cluster import SimulatedCluster
 from raftcache.node import loop as loops
 from raftcache.node.loop import Loop, Sockets, Waker
+from raftcache.node.outbox import Outgoing
 from raftcache.node.requests import CROWD
 from raftcache.node.values import ADMIN_SOCKET, CLIENT_SOCKET, Effects
 from raftcache.node.worker import Worker
@@ -103,6 +107,7 @@ class _Bench:
         waker = Waker()
         self.driven = _Driven()
         self.worker = Worker(waker.wake)
+        self.log = MemoryLog(waker.wake)
         names = count()
 
         def clients() -> ClientSocket:
@@ -114,7 +119,7 @@ class _Bench:
         self.sockets = Sockets(peers, clients(), clients(), publisher)
         self.loop = Loop(
             self.driven,
-            MemoryLog(waker.wake),
+            self.log,
             self.worker,
             parent=_NoParent(),
             waker=waker,
@@ -181,3 +186,24 @@ def test_they_gather_for_a_moment_only(bench: _Bench, monkeypatch: pytest.Monkey
         bench.run_until(lambda: bool(driven.taken) and driven.taken[-1][1] == b"%d" % number)  # noqa: B023 - called at once
 
     assert [body for _, body in driven.taken] == [b"%d" % number for number in range(20)]
+
+
+def test_the_log_begins_behind_the_entries_for_the_peers_and_before_the_replies(
+    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peers' disks are what a majority waits for; nobody's reply waits for a send (§10.2.1)."""
+    order: list[str] = []
+    sockets = bench.sockets
+
+    def send(peer: str, _frame: bytes) -> bool:
+        order.append(peer)
+        return True
+
+    monkeypatch.setattr(sockets.peers, "send", send)
+    monkeypatch.setattr(sockets.clients, "send", lambda *_reply: order.append("client"))
+    monkeypatch.setattr(bench.log, "begin", lambda: order.append("log"))
+    frames = [Outgoing("n2#1", b"entries", []), Outgoing("n3#1", b"entries", [])]
+
+    bench.loop.carry_out(Effects([(CLIENT_SOCKET, [b"client"], b"done")], frames, []))
+
+    assert order == ["n2#1", "n3#1", "log", "client"]

@@ -212,10 +212,12 @@ def test_the_writer_thread_reports_a_failure_and_promises_nothing_more(call: str
     wal = opened(disk, segment_bytes=65_536)
     writer = WalWriter(wal, notified.release)
     writer.submit(batch(entry(1), term=1))
+    writer.begin()
     assert notified.acquire(timeout=30)
     disk.fail(call, errno.EIO)
 
     writer.submit(batch(entry(2)))
+    writer.begin()
     assert notified.acquire(timeout=30)
     writer.submit(batch(entry(3)))
     with pytest.raises(DiskFailed):
@@ -232,6 +234,7 @@ def test_a_defect_in_the_writer_thread_is_a_failure_too() -> None:
     writer = WalWriter(opened(SimulatedDisk()), notified.release)
 
     writer.submit(batch(entry(7)))
+    writer.begin()
     assert notified.acquire(timeout=30)
 
     assert "the log has no gaps" in str(writer.failure)
@@ -251,6 +254,7 @@ def test_the_writer_tells_when_room_goes_and_comes_back(monkeypatch: pytest.Monk
 
     for index in range(1, 8):
         ticket = writer.submit(batch(entry(index, data=bytes(300)), term=1))
+        writer.begin()
         wait_until(lambda ticket=ticket: writer.persisted >= ticket)  # type: ignore[misc]
     wait_until(lambda: not writer.has_room)
 

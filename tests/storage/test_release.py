@@ -279,12 +279,14 @@ def test_the_writer_frees_the_log_on_its_own_thread(tmp_path: Path) -> None:
     writer = WalWriter(wal, durable.release)
     for i in range(1, 31):
         writer.submit(batch(sized(i), term=1))
+        writer.begin()
         assert durable.acquire(timeout=30)
     assert len(list(tmp_path.glob("*.seg"))) == 11
     full = writer.size_bytes
 
     writer.release(20)
     writer.submit(batch(sized(31)))
+    writer.begin()
     assert durable.acquire(timeout=30)
     writer.close(clean=True)
 
@@ -315,9 +317,11 @@ def test_the_writer_frees_all_that_may_go_when_nothing_else_is_to_do(tmp_path: P
     writer = WalWriter(wal, durable.release)
     for i in range(1, 31):
         writer.submit(batch(sized(i), term=1))
+        writer.begin()
         assert durable.acquire(timeout=30)
 
     writer.release(20)
+    writer.begin()
     assert freed.wait(timeout=30)
     writer.close(clean=True)
 

@@ -33,6 +33,7 @@ def test_what_has_a_ticket_is_durable_once_persisted_reaches_it(tmp_path: Path) 
     writer = WalWriter(wal, waiter.notify)
 
     tickets = [writer.submit(batch(entry(i), term=1)) for i in range(1, 101)]
+    writer.begin()
     waiter.wait_persisted(writer, 100)
     writer.close(clean=False)
 
@@ -68,9 +69,11 @@ def test_all_that_waits_goes_into_one_frame(tmp_path: Path) -> None:
     writer = WalWriter(gate.wal, waiter.notify)
 
     writer.submit(batch(entry(1), term=1))
+    writer.begin()
     gate.wait_busy()
     for i in range(2, 12):
         writer.submit(batch(entry(i)))
+        writer.begin()
     gate.open()
     waiter.wait_persisted(writer, 11)
     writer.close(clean=False)
@@ -112,9 +115,11 @@ def test_nobody_is_woken_for_what_nobody_waits_for(tmp_path: Path) -> None:
     writer.wanted = False
 
     writer.submit(batch(entry(1), term=1))
+    writer.begin()
     gate.wait_busy()
     writer.submit(batch(entry(2)))
     writer.submit(batch(entry(3)))
+    writer.begin()
     gate.open()
     writer.close(clean=True)
 
