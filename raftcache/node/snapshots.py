@@ -35,6 +35,8 @@ SLICES_QUEUED_MAX = 8
 KEYS_FREED_PER_TURN = 1_000
 RETRY_TICKS = 1_000
 """How long to leave the disk alone after a snapshot failed."""
+NEEDED_RETRY_TICKS = 100
+"""The same where a follower waits for one: a majority may need him."""
 
 
 class JobRunner(Protocol):
@@ -205,7 +207,7 @@ class Snapshots:
 
     def begin_unless_resting(self) -> None:
         """Begin one that somebody needs, but leave a disk alone that has just refused one."""
-        if not self._rest_ticks:
+        if self._rest_ticks <= RETRY_TICKS - NEEDED_RETRY_TICKS:
             self.begin()
 
     def begin(self) -> None:

@@ -146,7 +146,7 @@ def test_a_snapshot_that_the_disk_refuses_costs_nothing_but_itself(call: str) ->
 
 
 def test_a_full_disk_is_left_alone_for_a_while() -> None:
-    """Failing over and over would keep it busy; a follower in need does not change that."""
+    """Failing over and over would keep it busy; for a follower in need, once in a second."""
     cluster, leader, _, behind = left_behind()
     cluster.hosts[leader].disk.fail_path("create", "snapshot-next", errno.ENOSPC, times=1_000)
     path = cluster.hosts[leader].damage_newest_snapshot(Random(1))
@@ -155,7 +155,7 @@ def test_a_full_disk_is_left_alone_for_a_while() -> None:
     cluster.run_ms(3_000)
 
     assert path
-    assert cluster.told[leader, "snapshot_failed"] <= 3
+    assert 2 <= cluster.told[leader, "snapshot_failed"] <= 5
     assert cluster.told[leader, "snapshot_sending"] <= 20
 
 

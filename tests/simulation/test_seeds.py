@@ -31,6 +31,12 @@ DONE: set[int] = set()
 """Which parts have been run."""
 
 
+@pytest.mark.parametrize("seed", [1180572, 1181373])
+def test_a_follower_in_need_waits_less_than_a_refused_snapshot_rests(seed: int) -> None:
+    """The leader's log began where no snapshot of it did, and a majority needed the follower."""
+    assert told(run_seed(seed, Options())) == ""
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 def test_promises_are_kept_in_the_worlds_of_these_seeds(part: int) -> None:
     """Linearizable histories, equal states, all acknowledged survives, progress once it is healed.
