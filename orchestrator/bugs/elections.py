@@ -43,14 +43,9 @@ ELECTION_BUGS = (
         "Figure 2: a candidate's own vote is durable before it counts",
         (
             Edit(
-                f"{_ELECTION}:_emit_request_votes",
-                "state.after_persist.append(",
-                "state.messages.append(",
-            ),
-            Edit(
-                f"{_ELECTION}:rule_count_votes",
-                " and state.persisted_hard_state == state.hard_state",
-                "",
+                f"{_ELECTION}:campaign",
+                "state.transfer_election = transfer",
+                "state.transfer_election = transfer\n    _emit_request_votes(state)",
             ),
         ),
     ),
@@ -61,8 +56,8 @@ ELECTION_BUGS = (
         (
             Edit(
                 f"{_ELECTION}:rule_count_votes",
-                " and state.persisted_hard_state == state.hard_state",
-                "",
+                "state.persisted_hard_state == state.hard_state",
+                "(state.persisted_hard_state == state.hard_state or not state.peers())",
             ),
         ),
     ),

@@ -100,9 +100,9 @@ IDENTITY_BUGS = (
         "thesis §4.2.3",
         (
             Edit(
-                f"{_SERVER}:Server.on_tick",
-                "if not self.admission.is_removed:",
-                "if True:",
+                f"{_ADMISSION}:Admission._on_removed",
+                "server.raft.retire()",
+                "pass",
             ),
         ),
         world="moves",

@@ -77,8 +77,8 @@ MEMBERSHIP_BUGS = (
         (
             Edit(
                 f"{_ELECTION}:rule_count_votes",
-                "== state.hard_state:\n        outcome = vote_outcome(state.configuration, ",
-                "== state.hard_state:\n        outcome = vote_outcome("
+                "_emit_request_votes(state)\n        outcome = vote_outcome(state.configuration, ",
+                "_emit_request_votes(state)\n        outcome = vote_outcome("
                 "next((held for index, held in reversed(state.configurations) "
                 "if index <= state.commit_index and held.voters), state.configuration), ",
             ),

@@ -254,6 +254,7 @@ class Admission:
             f"{server.server_id} is no member of the cluster any more ({how}): stop it; a node of "
             f"this name may be added again, with an empty directory"
         )
+        server.raft.retire()
         server.desk.watches.close(self.removed_message)
         server.events.tell("member_removed", server.raft.current_term, id=server.about.node_id)
 

@@ -184,8 +184,7 @@ class Server:
         """Let one tick of Raft's time pass, and answer whose time is up."""
         self.chores.are_due = True
         self.disk.on_tick()
-        if not self.admission.is_removed:
-            self.raft.tick()
+        self.raft.tick()
         self.upkeep.on_tick()
         self.refresh_header()
         self.desk.retry_waiting()

@@ -144,6 +144,15 @@ class Raft:
         """Stand for election without waiting for a timeout, if the leader is still gone."""
         detection.campaign(self.state)
 
+    def retire(self) -> None:
+        """Take in that this server was removed for good: it stands for no election (§4.2.3).
+
+        Its own log may not tell, as nobody sends it the entry that removed it.
+        """
+        self.state.is_retired = True
+        if self.state.role in (Role.PRE_CANDIDATE, Role.CANDIDATE):
+            roles.become_follower(self.state, self.current_term, None)
+
     def propose(self, data: bytes) -> Index:
         """Append a batch of commands as one entry.
 

@@ -109,7 +109,7 @@ def campaign(state: RaftState, *, reason: str, transfer: bool) -> None:
     state.election_reason = reason
     roles.become_candidate(state)
     state.transfer_election = transfer
-    _emit_request_votes(state)
+    state.emit_trace("campaigned", stage="request_vote", reason=reason)
 
 
 def rule_count_votes(state: RaftState) -> None:
@@ -124,6 +124,8 @@ def rule_count_votes(state: RaftState) -> None:
     # The own vote counts once it is durable, like any other (Figure 2): a lone voter that led
     # before could lead the same term again after a crash, with other entries.
     if state.role is Role.CANDIDATE and state.persisted_hard_state == state.hard_state:
+        if not state.votes_requested:
+            _emit_request_votes(state)
         outcome = vote_outcome(state.configuration, state.votes)
         if outcome is Outcome.WON:
             roles.become_leader(state)
@@ -181,10 +183,12 @@ def emit_pre_votes(state: RaftState) -> None:
 
 def _emit_request_votes(state: RaftState) -> None:
     # The candidate counts its own vote, so that vote must be durable before the votes that
-    # complete the majority can come in: the requests wait for the disk (Figure 2).
+    # complete the majority can come in (Figure 2). The requests are made only then: an election
+    # that ends while a disk hangs, as its server learns that it was removed, asks nobody.
+    state.votes_requested = True
     for peer in state.peers():
         if state.configuration.is_voter(peer):
-            state.after_persist.append(
+            state.messages.append(
                 RequestVote(
                     source=state.server_id,
                     target=peer,
@@ -194,7 +198,6 @@ def _emit_request_votes(state: RaftState) -> None:
                     leadership_transfer=state.transfer_election,
                 )
             )
-    state.emit_trace("campaigned", stage="request_vote", reason=state.election_reason)
 
 
 def _trace_vote(

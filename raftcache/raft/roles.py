@@ -57,6 +57,7 @@ def become_candidate(state: RaftState) -> None:
     state.role = Role.CANDIDATE
     state.leader_id = None
     state.votes = {state.server_id: True}
+    state.votes_requested = False
     reset_election_timer(state)
     state.emit_trace("became", role="candidate", reason=state.election_reason)
 

@@ -101,11 +101,13 @@ class RaftState:
         fit_to_lead: its disk has room and is quick; leaders look for such a successor. By the node.
         has_room: its disk has space for commands; else, for votes and no-ops. By the node.
         is_disk_behind: its disk has been at one write for an election timeout. By the node.
+        is_retired: it was removed, and learned that from others. By ``Raft.retire``.
         questions: what a follower asks its leader about reads. By ``follower_reads``.
         early: what follows from the leader's process being gone. By ``detection``.
 
     Candidates:
         votes: answers so far to the present (pre-)election, the own vote among them.
+        votes_requested: the own vote is durable, and the others were asked for theirs.
 
     Leaders (built anew by ``roles.become_leader``):
         progress: every other server's replication state, by the configuration in force.
@@ -159,10 +161,12 @@ class RaftState:
     fit_to_lead: bool = True
     has_room: bool = True
     is_disk_behind: bool = False
+    is_retired: bool = False
     questions: ReadQuestions = field(default_factory=ReadQuestions)
     early: EarlyElection = field(default_factory=EarlyElection)
 
     votes: dict[ServerId, bool] = field(default_factory=dict)
+    votes_requested: bool = False
 
     progress: dict[ServerId, Progress] = field(default_factory=dict)
     term_start_index: Index = 0
@@ -209,7 +213,7 @@ class RaftState:
         answer nobody (failure E10); one whose disk hangs could not write its own vote down
         (failure E14).
         """
-        if self.needs_snapshot or self.is_disk_behind:
+        if self.needs_snapshot or self.is_disk_behind or self.is_retired:
             return False
         for index, configuration in reversed(self.configurations):
             if configuration.is_voter(self.server_id):

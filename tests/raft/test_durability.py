@@ -55,8 +55,13 @@ def test_a_candidate_asks_for_votes_only_when_its_own_is_on_disk() -> None:
     ready = raft.ready()
 
     assert ready.hard_state == HardState(1, "n1")
-    assert ready.messages == []
-    assert [type(message) for message in ready.after_persist] == [RequestVote, RequestVote]
+    assert [ready.messages, ready.after_persist] == [[], []]
+
+    persist(raft, ready)
+    asked = raft.ready().messages
+
+    assert [type(message) for message in asked] == [RequestVote, RequestVote]
+    assert raft.ready().messages == [], "they are asked once"
 
 
 def test_a_lone_voter_leads_only_when_its_own_vote_is_on_disk() -> None:

@@ -6,12 +6,25 @@ from raftcache.raft.messages import (
     AppendEntries,
     PreVote,
     PreVoteResponse,
+    RequestVote,
     RequestVoteResponse,
     TimeoutNow,
 )
 from raftcache.raft.types import Role
 
-from .builders import append, of, only, role, success, tick, time_out, turn
+from .builders import (
+    append,
+    core,
+    of,
+    only,
+    persist,
+    role,
+    success,
+    tick,
+    time_out,
+    turn,
+    win_pre_vote,
+)
 from .members import conf, everybody_has_all, leader, member, seated
 
 GOING = conf("n2 n3", outgoing="n1 n2 n3")
@@ -113,6 +126,51 @@ def test_a_removed_leader_never_campaigns_again() -> None:
 
     assert of(out, PreVote) == []
     assert not raft.state.is_electable()
+
+
+def test_who_learns_from_others_that_it_was_removed_stands_for_no_election() -> None:
+    """Thesis §4.2.3: neither by a timeout, nor by an answer that comes late, nor by order."""
+    raft = core("n1")
+    time_out(raft)
+
+    raft.retire()
+    out = win_pre_vote(raft)
+    out += turn(raft, TimeoutNow("n2", "n1", 0))
+    out += tick(raft, 10 * raft.state.options.election_ticks_max)
+
+    assert out == []
+    assert (role(raft), raft.current_term) == (Role.FOLLOWER, 0)
+
+
+def test_who_is_removed_while_its_disk_takes_its_own_vote_asks_nobody() -> None:
+    """Thesis §4.2.3: the disk had the vote 1.4 s later, and the requests left (seed 1180859)."""
+    raft = core("n1")
+    time_out(raft)
+    for voter in raft.state.peers():
+        raft.step(PreVoteResponse(voter, "n1", 0, candidate_term=1, vote_granted=True))
+    ready = raft.ready()
+    campaigned = role(raft)
+
+    raft.retire()
+    persist(raft, ready)
+
+    assert campaigned is Role.CANDIDATE
+    assert ready.hard_state is not None
+    assert turn(raft) == []
+
+
+def test_an_election_that_is_over_before_the_own_vote_is_durable_asks_nobody() -> None:
+    """Another leads the term by then: a late request could only disturb (§5.2)."""
+    raft = core("n1")
+    time_out(raft)
+    for voter in raft.state.peers():
+        raft.step(PreVoteResponse(voter, "n1", 0, candidate_term=1, vote_granted=True))
+    ready = raft.ready()
+
+    raft.step(append("n2", term=1))
+    persist(raft, ready)
+
+    assert of(turn(raft), RequestVote) == []
 
 
 def test_who_is_about_to_be_removed_campaigns_without_counting_itself() -> None:
