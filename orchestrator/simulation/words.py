@@ -260,7 +260,9 @@ class Words:
             if entry.kind is not EntryKind.COMMANDS:
                 continue
             if any(isinstance(one, RaiseVersion) for one in decode_commands(entry.data)):
-                names = {one.partition("#")[0] for one in state.configuration.everyone()}
+                # Who joins behind that entry, perhaps in the same turn, reads it or stops.
+                members = process.server.raft.configuration_at(index).everyone()
+                names = {one.partition("#")[0] for one in members}
                 silent = sorted(names - {process.name, *process.heard})
                 assert not silent, f"{process.name} raises the version, and never heard {silent}"
 
