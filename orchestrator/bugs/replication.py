@@ -6,6 +6,7 @@ _CORE = "raftcache.raft.core"
 _REPLICATION = "raftcache.raft.replication"
 _READ_INDEX = "raftcache.raft.read_index"
 _LOG = "raftcache.raft.log"
+_VANGUARD = "raftcache.raft.vanguard"
 
 REPLICATION_BUGS = (
     Bug(
@@ -15,8 +16,8 @@ REPLICATION_BUGS = (
         (
             Edit(
                 f"{_REPLICATION}:rule_advance_commit_index",
-                "if index >= state.term_start_index:",
-                "if index >= 1:",
+                "if index >= state.term_start_index and",
+                "if index >= 1 and",
             ),
         ),
     ),
@@ -266,6 +267,20 @@ REPLICATION_BUGS = (
                 "max(progress.read_round, message.read_round)",
                 "max(progress.read_round, state.read_round)",
             ),
+        ),
+    ),
+    Bug(
+        "waits for ever for the followers that were the quickest",
+        (),
+        "§5.3: any majority commits, and a follower that fails holds nobody up",
+        (
+            Edit(
+                f"{_VANGUARD}:on_tick",
+                "if state.commit_index < vanguard.overdue_index:",
+                "if False:",
+            ),
+            Edit(f"{_VANGUARD}:review", "is_time\n        or not", "not"),
+            Edit(f"{_VANGUARD}:on_disconnected", "vanguard.peers = None", "pass"),
         ),
     ),
     Bug(

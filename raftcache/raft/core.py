@@ -17,7 +17,17 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from . import detection, election, membership, read_index, replication, roles, terms, transfer
+from . import (
+    detection,
+    election,
+    membership,
+    read_index,
+    replication,
+    roles,
+    terms,
+    transfer,
+    vanguard,
+)
 from . import follower_reads as asked_reads
 from . import snapshot as snapshots
 from .configuration import Configuration, decode_configuration
@@ -128,6 +138,7 @@ class Raft:
         detection.on_tick(self.state)
         asked_reads.on_tick(self.state)
         replication.on_tick(self.state)
+        vanguard.on_tick(self.state)
         read_index.on_tick(self.state)
         transfer.on_tick(self.state)
         membership.on_tick(self.state)
@@ -138,6 +149,7 @@ class Raft:
         Returns:
             Whether to call :meth:`campaign_early` after a random delay: not all at once.
         """
+        vanguard.on_disconnected(self.state, server_id)
         return detection.on_disconnected(self.state, server_id)
 
     def campaign_early(self) -> None:

@@ -98,13 +98,13 @@ class Log:
         self.base_index, self.base_term = index, term
         self.first_unsaved = index + 1
 
-    def slice(self, first: Index, bytes_max: int) -> tuple[Entry, ...]:
-        """Return entries from ``first`` on, up to ``bytes_max`` of data but at least one."""
+    def slice(self, first: Index, last: Index, bytes_max: int) -> tuple[Entry, ...]:
+        """Return entries from ``first`` to ``last``, up to ``bytes_max`` of data; at least one."""
         position = first - self.base_index - 1
         assert position >= 0, "entries behind the base are in the snapshot"
         total = 0
         end = position
-        while end < len(self.entries):
+        while end < last - self.base_index:
             total += len(self.entries[end].data)
             if total > bytes_max and end > position:
                 break

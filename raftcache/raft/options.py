@@ -19,6 +19,8 @@ class Options:
         append_bytes_max: bytes of entries in one AppendEntries; one entry always fits.
         inflight_messages_max: AppendEntries with entries that may be unanswered, per follower.
         inflight_bytes_max: their bytes, per follower: what a slow follower may cost the leader.
+        majority_first: entries go at once to a majority only, and to all others tick by tick (see
+            ``vanguard``). False: to everybody at once, as in the paper's figures.
     """
 
     heartbeat_ticks: int = 5
@@ -27,6 +29,7 @@ class Options:
     append_bytes_max: int = 1024 * 1024
     inflight_messages_max: int = 128
     inflight_bytes_max: int = 8 * 1024 * 1024
+    majority_first: bool = True
 
     def __post_init__(self) -> None:
         """Refuse timings under which no leader could stay in office."""

@@ -12,7 +12,7 @@ asked, once in a heartbeat's time. If they have not confirmed a round by the nex
 from collections.abc import Sequence
 from typing import Any
 
-from . import replication
+from . import replication, vanguard
 from .messages import ReadIndexResponse
 from .quorum import has_quorum
 from .state import RaftState
@@ -71,6 +71,8 @@ def rule_start_round(state: RaftState) -> None:
     members = state.progress  # Of those, some may have been removed since.
     witnesses = [peer for peer in state.read_witnesses if peer in members]
     askers = [peer for peer in state.read_askers_under_way if peer in members]
+    if askers:
+        vanguard.bring_up(state)
     is_time = state.read_ticks >= state.options.heartbeat_ticks
     if is_time or not _are_majority(state, witnesses):
         _ask_all(state)

@@ -5,7 +5,7 @@ change together, so that the disk can take them as one record.
 """
 
 from .progress import Progress
-from .state import RaftState
+from .state import RaftState, Vanguard
 from .types import Entry, EntryKind, Role, ServerId, Term
 
 
@@ -73,6 +73,7 @@ def become_leader(state: RaftState) -> None:
     # The leader learns which entries are committed by committing one of its own term (§8).
     state.log.append(Entry(next_index, state.current_term, EntryKind.NOOP))
     state.term_start_index = next_index
+    state.vanguard = Vanguard()
     # Reads that came to the candidate wait for the leader's own round.
     state.read_waiting = state.questions.take_all()
     is_voter = state.configuration.is_voter

@@ -46,6 +46,23 @@ class EarlyElection:
 
 
 @dataclass(slots=True)
+class Vanguard:
+    """Whom a leader sends its entries first (``vanguard``). Begun anew with each office.
+
+    Attributes:
+        peers: who is sent entries at once; None: everybody is.
+        configuration_index: the configuration in which they are a majority.
+        rear_index: how much of the log all others may be sent.
+        overdue_index: the log's end at the last tick; uncommitted at the next one, it goes to all.
+    """
+
+    peers: frozenset[ServerId] | None = None
+    configuration_index: Index = 0
+    rear_index: Index = 0
+    overdue_index: Index = 0
+
+
+@dataclass(slots=True)
 class ReadQuestions:
     """What a follower asks its leader, to answer linearizable reads itself (``follower_reads``).
 
@@ -113,6 +130,7 @@ class RaftState:
         progress: every other server's replication state, by the configuration in force.
         term_start_index: index of the no-op that opened the term (§8); 0: not leading.
         heartbeat_ticks: ticks since the last heartbeat.
+        vanguard: whom entries are sent to first. By ``vanguard``.
         read_round: the newest round of leadership confirmation started (thesis §6.4).
         read_waiting: contexts of reads that wait for a round to start.
         read_under_way: the round under way: its number, read index and contexts; None: none is.
@@ -171,6 +189,7 @@ class RaftState:
     progress: dict[ServerId, Progress] = field(default_factory=dict)
     term_start_index: Index = 0
     heartbeat_ticks: int = 0
+    vanguard: Vanguard = field(default_factory=Vanguard)
     read_round: int = 0
     read_waiting: list[Any] = field(default_factory=list)
     read_under_way: tuple[int, Index, list[Any]] | None = None

@@ -29,6 +29,7 @@ message arrives and no disk finishes.
 ``install NAME``            Let a server put the oldest snapshot that came in in force.
 ``part A,B C,D…``           Mend all links, then cut those between the groups.
 ``one-by-one``              From now on a message holds one entry.
+``majority-first``          From now on entries go to a majority first, and not to all at once.
 ``window N``                From now on N messages with entries may be unanswered, per follower.
 ``logs``                    Draw the logs, a term per entry; ``|`` follows what is committed, ``-``
                             stands for what only a snapshot holds.
@@ -86,6 +87,7 @@ class ScriptNetwork(Network):
             heartbeat_ticks=OPTIONS.heartbeat_ticks,
             election_ticks_min=OPTIONS.election_ticks_min,
             election_ticks_max=OPTIONS.election_ticks_max,
+            majority_first=False,  # As in the paper, whose exchanges most scripts are.
         )
         super().__init__(options=options, servers=servers, random=_Longest(1))
 
@@ -265,6 +267,10 @@ class Script:
     def do_one_by_one(self) -> None:
         """Let a message hold one entry."""
         self.network.options.append_bytes_max = 1
+
+    def do_majority_first(self) -> None:
+        """Let entries go to a majority first."""
+        self.network.options.majority_first = True
 
     def do_window(self, count: str) -> None:
         """Bound what may be unanswered."""

@@ -77,6 +77,8 @@ def test_each_command_is_sent_once_to_each_follower() -> None:
     for number in range(10):
         network.propose(leader, bytes([number]) * 5_000)
         network.settle()
+        network.tick()  # Those behind the vanguard get theirs now.
+        network.settle()
 
     sent = sum(len(entry.data) for message in entries_sent(network) for entry in message.entries)
     assert sent == 2 * 10 * 5_000

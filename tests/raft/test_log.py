@@ -80,14 +80,14 @@ def test_slice_takes_what_fits_and_at_least_one(
     """Each entry here has 3 bytes; one that is larger than the budget goes alone."""
     log = Log(log_of(1, 1, 1, 1, 1))
 
-    assert [entry.index for entry in log.slice(first, bytes_max)] == expected
+    assert [entry.index for entry in log.slice(first, log.last_index, bytes_max)] == expected
 
 
 def test_slice_behind_a_base_counts_from_it() -> None:
     """A snapshot covers what came before (§7)."""
     log = Log(log_of(2, 2, first=8), base=(7, 2))
 
-    assert [entry.index for entry in log.slice(8, 100)] == [8, 9]
+    assert [entry.index for entry in log.slice(8, 9, 100)] == [8, 9]
 
 
 @pytest.mark.parametrize(

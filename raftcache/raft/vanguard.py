@@ -1,0 +1,82 @@
+"""Whom a leader sends its entries first: no more servers than a majority takes.
+
+What an entry costs a follower besides its commands, its turns and its wake-ups, is most of what a
+small one costs at all; and on one host it takes the processor from those whom the majority waits
+for. So entries go at once to those followers only who were the quickest to store some, the
+*vanguard*; all others, the *rear*, get what has been committed meanwhile once per tick, in one
+message. The paper leaves open when a leader sends (§5.3); what a majority is, and what it takes to
+commit, is untouched.
+
+The vanguard is chosen anew once in a heartbeat's time: then entries go to everybody, and whose
+disks commit them are the next one. It is disbanded at once when it leaves an entry uncommitted for
+a tick, when one of it is gone, when the configuration changes, and when the leadership is handed
+over. So nobody is waited for who is dead, slow, cut off or full for more than two ticks.
+"""
+
+from .quorum import has_quorum
+from .state import RaftState
+from .types import Index, Role, ServerId
+
+
+def on_tick(state: RaftState) -> None:
+    """Let the rear have what is committed, and all have what the vanguard left uncommitted."""
+    if state.role is not Role.LEADER:
+        return
+    vanguard = state.vanguard
+    if state.commit_index < vanguard.overdue_index:
+        vanguard.peers = None
+    vanguard.overdue_index = state.log.last_index
+    vanguard.rear_index = state.commit_index
+
+
+def on_disconnected(state: RaftState, server_id: ServerId) -> None:
+    """Wait no longer for a follower whose process is gone."""
+    vanguard = state.vanguard
+    if vanguard.peers is not None and server_id in vanguard.peers:
+        vanguard.peers = None
+
+
+def choose(state: RaftState) -> None:
+    """Make those the vanguard whose disks committed the newest entry, if there is none now.
+
+    The leader counts itself only if its own disk was among them; one that hangs is not waited for.
+    """
+    vanguard = state.vanguard
+    if vanguard.peers is not None:
+        return
+    index, chosen = state.commit_index, set[ServerId]()
+    if state.persisted_index >= index:
+        chosen.add(state.server_id)
+    for peer, progress in state.progress.items():  # in the servers' order
+        if progress.match_index >= index and not has_quorum(
+            state.configuration, chosen.__contains__
+        ):
+            chosen.add(peer)
+    vanguard.peers = frozenset(chosen)
+    vanguard.configuration_index = state.configurations[-1][0]
+    vanguard.rear_index = state.commit_index
+
+
+def review(state: RaftState, *, is_time: bool) -> None:
+    """Disband the vanguard if it is time to choose anew, or if it will not do any more."""
+    vanguard = state.vanguard
+    if (
+        is_time
+        or not state.options.majority_first
+        or vanguard.configuration_index != state.configurations[-1][0]
+        or state.transfer_target is not None  # Who is to lead next must have everything.
+    ):
+        vanguard.peers = None
+
+
+def last_index_for(state: RaftState, peer: ServerId) -> Index:
+    """Return up to where ``peer`` may be sent the log now."""
+    vanguard = state.vanguard
+    if vanguard.peers is None or peer in vanguard.peers:
+        return state.log.last_index
+    return vanguard.rear_index
+
+
+def bring_up(state: RaftState) -> None:
+    """Let the rear have what is committed now: somebody there reads."""
+    state.vanguard.rear_index = state.commit_index
