@@ -1,8 +1,9 @@
 """After the faults: a healed majority must get to work in time, then everybody must agree.
 
 The bound is the liveness that Raft promises: with a majority that can talk, a leader is there and
-a write goes through within ten election timeouts. Then what was begun with the members must come to
-its end; hosts without a part in the cluster are taken away.
+a write goes through within ten election timeouts. It is later only where a majority lacks what the
+leader's log begins behind, until it has been sent a snapshot. Then what was begun with the members
+must come to its end; hosts without a part in the cluster are taken away.
 """
 
 from random import Random
@@ -16,6 +17,8 @@ from .process import Process
 from .verdict import LATE_TICKS, end_us
 
 TIMEOUTS_MAX = 10
+SNAPSHOTS_MAX = 5
+"""So many times as long it may take where a majority must be sent a snapshot first."""
 SETTLE_MS = 20_000
 STOPS_MS = 2_500
 """How long nodes that were told to stop may still be at it."""
@@ -87,14 +90,26 @@ def _start(faults: Faults, name: str) -> None:
     assert started, f"{name} does not start, though its disk is in order"
 
 
+def _waits_for_snapshot(cluster: SimulatedCluster) -> bool:
+    """Tell whether a leader must first take and send a snapshot, as slowly as this world does."""
+    cores = [process.server.raft for process in cluster.running]
+    return any(
+        raft.is_leader and raft.commits_wait_for_snapshot and bool(raft.peers_in_need_of_snapshot)
+        for raft in cores
+    )
+
+
 def _expect_progress(cluster: SimulatedCluster, left_out: list[str]) -> None:
     """Write again and again, at all nodes: one of them gets it done."""
     profile = cluster.profile
     timeout_ms = profile.election_ticks_max * profile.tick_ms
     within_ms = TIMEOUTS_MAX * timeout_ms
     end_ms = cluster.scheduler.now_ms + within_ms
+    last_ms = cluster.scheduler.now_ms + SNAPSHOTS_MAX * within_ms
     names = [name for name in cluster.names if name not in left_out]
     while cluster.scheduler.now_ms < end_ms:
+        if _waits_for_snapshot(cluster):
+            end_ms = min(last_ms, cluster.scheduler.now_ms + within_ms)
         calls = [
             cluster.request(name, "set", key="progress", value="made", timeout_ms=timeout_ms)
             for name in names

@@ -202,7 +202,8 @@ class SnapshotSender:
         if stored is None or stored.meta.last_included_index < needed:
             # Nothing fits: the one there was turned out damaged, or the follower had newer ones.
             if state.last_applied >= needed:
-                self._snapshots.begin_unless_resting()
+                hurry = self._raft.commits_wait_for_snapshot
+                self._snapshots.begin_for_follower(needed, hurry=hurry)
             return
         sending = _Sending(stored, self._raft.current_term)
         self._by_peer[peer] = sending
@@ -303,7 +304,7 @@ class SnapshotSender:
         self._snapshots.newest = newest
         if newest is None or newest.meta.last_included_index < stored.meta.last_included_index:
             self._events.tell("snapshot_damaged", self._raft.current_term, path=stored.path)
-            self._snapshots.begin_unless_resting()
+            self._snapshots.begin_for_follower(0, hurry=False)
 
 
 def _file_of(stored: StoredSnapshot) -> tuple[int, int]:

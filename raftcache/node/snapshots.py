@@ -22,11 +22,11 @@ from ..storage.files import Files
 from ..storage.snapshot_shelf import SnapshotShelf
 from ..storage.snapshots import SnapshotMeta, SnapshotWriter, StoredSnapshot
 from ..store.machine import StateMachine, StoreLimits
-from ..store.snapshot import SnapshotRun
 from .events import EventBridge
 from .pace import Pace
 from .ports import Storage
 from .shedding import ENTRY_OVERHEAD_BYTES, AppliedLog
+from .taking import Taking
 
 _T = TypeVar("_T")
 
@@ -92,37 +92,6 @@ class SnapshotSetup(msgspec.Struct, frozen=True):
     """Gives freed memory back to the system, where the jobs run; None: it needs no such thing."""
 
 
-class _Taking:
-    """One snapshot on its way to the disk."""
-
-    def __init__(self, run: SnapshotRun, meta: SnapshotMeta, pace: Pace) -> None:
-        self.run = run
-        self.meta = meta
-        self.pace = pace
-        self.writer: SnapshotWriter | None = None
-        self.queued = 0
-        self.read_to_end = False
-        self._failure: RaftCacheError | None = None
-
-    # On the worker's thread, where slices may wait behind one that the disk has refused.
-
-    def write(self, writer: SnapshotWriter, data: bytes) -> None:
-        """Write a slice, unless one before it has failed."""
-        if self._failure is not None:
-            raise self._failure
-        try:
-            writer.add(data)
-        except RaftCacheError as error:
-            self._failure = error
-            raise
-
-    def finish(self, writer: SnapshotWriter) -> StoredSnapshot:
-        """Make the snapshot durable, unless a slice of it is missing."""
-        if self._failure is not None:
-            raise self._failure
-        return writer.finish()
-
-
 class Snapshots:
     """Takes snapshots of one node's state machine, one at a time."""
 
@@ -141,7 +110,7 @@ class Snapshots:
         self._storage = storage
         self._events = events
         self._random = random
-        self._taking: _Taking | None = None
+        self._taking: Taking | None = None
         self._dismantling: deque[StateMachine] = deque()
         self._log_bytes = 0
         self._due_bytes = self._draw_due()
@@ -205,10 +174,19 @@ class Snapshots:
         if self._taking is None:
             self.begin()
 
-    def begin_unless_resting(self) -> None:
-        """Begin one that somebody needs, but leave a disk alone that has just refused one."""
+    def begin_for_follower(self, needed: Index, *, hurry: bool) -> None:
+        """Begin one for a follower, but leave a disk alone that has just refused one.
+
+        One that is under way is given up if it ends before ``needed``, the first entry that would
+        help. ``hurry``: nothing is committed without that follower, so that it is not paced.
+        """
+        taking = self._taking
+        if taking is not None and taking.meta.last_included_index < needed:
+            self._give_up()  # Whoever waits for it gets the next one.
         if self._rest_ticks <= RETRY_TICKS - NEEDED_RETRY_TICKS:
             self.begin()
+        if hurry and self._taking is not None:
+            self._taking.pace.hurry()
 
     def begin(self) -> None:
         """Fix what the snapshot will hold: all that is applied at this moment."""
@@ -227,7 +205,7 @@ class Snapshots:
         configuration, store_rev = self._raft.configuration_at(index), self._store.store_rev
         meta = SnapshotMeta(index, term, configuration, store_rev, run.contents_version)
         pace = Pace(self._setup.sizes.pace_bytes)
-        self._taking = taking = _Taking(run, meta, pace)
+        self._taking = taking = Taking(run, meta, pace)
         self._log_bytes = 0
         self._due_bytes = self._draw_due()
         self._events.tell("snapshot_started", self._raft.current_term, index=index)
@@ -239,13 +217,9 @@ class Snapshots:
 
     def abandon(self, why: str) -> None:
         """Give the snapshot under way up: the state that it reads is about to be replaced."""
-        taking, self._taking = self._taking, None
-        if taking is None:
-            return
-        taking.run.abort()
-        if taking.writer is not None:
-            self._setup.runner.submit(taking.writer.abort, lambda _: None)
-        self._tell_waiting(RaftCacheError(why))
+        if self._taking is not None:
+            self._give_up()
+            self._tell_waiting(RaftCacheError(why))
 
     def give_up_state(self) -> StateMachine:
         """Free the state, bit by bit, which a leader's snapshot will replace; return an empty one.
@@ -264,7 +238,14 @@ class Snapshots:
         self._applied.begin_anew()
         self._after(stored)
 
-    def _on_writer(self, taking: _Taking, writer: SnapshotWriter | RaftCacheError) -> None:
+    def _give_up(self) -> None:
+        taking, self._taking = self._taking, None
+        assert taking is not None, "the caller looked"
+        taking.run.abort()
+        if taking.writer is not None:
+            self._setup.runner.submit(taking.writer.abort, lambda _: None)
+
+    def _on_writer(self, taking: Taking, writer: SnapshotWriter | RaftCacheError) -> None:
         if isinstance(writer, RaftCacheError):
             self._fail(taking, writer)
         elif taking is self._taking:
@@ -291,12 +272,12 @@ class Snapshots:
                 lambda: taking.write(writer, data), lambda error: self._on_written(taking, error)
             )
 
-    def _on_written(self, taking: _Taking, error: RaftCacheError | None) -> None:
+    def _on_written(self, taking: Taking, error: RaftCacheError | None) -> None:
         taking.queued -= 1
         if error is not None:
             self._fail(taking, error)
 
-    def _finish(self, taking: _Taking, stored: StoredSnapshot | RaftCacheError) -> None:
+    def _finish(self, taking: Taking, stored: StoredSnapshot | RaftCacheError) -> None:
         if isinstance(stored, RaftCacheError):
             self._fail(taking, stored)
             return
@@ -309,7 +290,7 @@ class Snapshots:
         self._applied.give_back()
         self._tell_waiting(stored)
 
-    def _fail(self, taking: _Taking, error: RaftCacheError) -> None:
+    def _fail(self, taking: Taking, error: RaftCacheError) -> None:
         if taking is not self._taking:
             return
         self._taking = None

@@ -242,6 +242,11 @@ class Raft:
         return snapshots.peers_in_need(self.state)
 
     @property
+    def commits_wait_for_snapshot(self) -> bool:
+        """Tell whether a leader can commit nothing until a follower has its snapshot."""
+        return snapshots.holds_up_commits(self.state)
+
+    @property
     def change_in_progress(self) -> bool:
         """Tell whether the newest configuration is joint, or not known to be committed."""
         return membership.is_in_progress(self.state)

@@ -7,6 +7,7 @@ slices; this file decides who needs one, and what becomes of the log when one is
 from .configuration import Configuration
 from .messages import InstallSnapshot, InstallSnapshotResponse
 from .progress import Progress, ProgressState
+from .quorum import has_quorum
 from .state import RaftState
 from .types import Index, Role, ServerId, Term
 
@@ -24,6 +25,19 @@ def peers_in_need(state: RaftState) -> list[ServerId]:
         for peer, progress in sorted(state.progress.items())
         if progress.state is ProgressState.SNAPSHOT or progress.needs_snapshot
     ]
+
+
+def holds_up_commits(state: RaftState) -> bool:
+    """Tell whether this leader is no majority with those whom it hears and can send entries."""
+
+    def stores(voter: ServerId) -> bool:
+        if voter == state.server_id:
+            return True
+        progress = state.progress[voter]
+        is_heard = progress.ticks_since_contact < state.options.election_ticks_min
+        return is_heard and progress.state is not ProgressState.SNAPSHOT
+
+    return not has_quorum(state.configuration, stores)
 
 
 def lose(state: RaftState) -> None:

@@ -54,6 +54,17 @@ def test_a_snapshot_that_takes_long_is_cut_faster() -> None:
     assert [found[0], found[PACE_TICKS], found[-1]] == [2, 4, 8]
 
 
+def test_a_snapshot_that_a_majority_waits_for_is_cut_as_fast_as_the_disk_takes_it() -> None:
+    pace = Pace(100)
+    pace.on_cut(1_000)
+    paced = pace.allows_more
+
+    pace.hurry()
+
+    assert not paced
+    assert pace.allows_more
+
+
 def slices(pace: Pace, *, of: int) -> int:
     """Return how many slices of so many bytes may be cut now, and cut them."""
     count = 0

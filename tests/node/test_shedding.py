@@ -73,6 +73,41 @@ def test_who_lacks_more_than_a_new_leader_kept_is_sent_a_snapshot() -> None:
     assert len(set(cluster.digests().values())) == 1
 
 
+def test_a_majority_does_not_wait_for_a_snapshot_that_helps_nobody_nor_for_a_slow_one() -> None:
+    """What its leader was at ends before what the follower lacks (seed 1200729).
+
+    It is given up, the next one is not paced, and whoever asked for the first gets the second.
+    """
+    slow = msgspec.structs.replace(SHORT, slice_bytes=256, pace_bytes=1)
+    cluster, leader, (other, away) = elected(profile=slow)
+    fill(cluster, leader, 3)
+    cluster.kill(away)
+    fill(cluster, leader, 60)
+    asked = cluster.request(other, "snapshot", admin=True, timeout_ms=8_000)
+    cluster.run_until(lambda: cluster.told[other, "snapshot_started"] == 1)
+    useless = commit_index(cluster, other)
+    fill(cluster, leader, 20)
+    assert base_index(cluster, other) > useless
+    cluster.kill(leader)
+    cluster.start(away)
+    cluster.run_until(lambda: cluster.leader() == other, within_ms=20_000)
+
+    cluster.run_until(lambda: cluster.told[other, "snapshot_started"] == 2)
+    begun_ms = cluster.scheduler.now_ms
+    cluster.run_until(lambda: cluster.told[other, "snapshot_taken"] > 0)
+    taken_ms = cluster.scheduler.now_ms - begun_ms
+    cluster.run_until(lambda: asked.done)
+    cluster.run_until(lambda: cluster.told[away, "snapshot_installed"] > 0)
+
+    keeper = cluster.process(other).server.keeper
+    assert keeper is not None
+    newest = keeper.snapshots.newest
+    assert newest is not None
+    assert taken_ms * slow.slice_bytes < newest.size_bytes * slow.tick_ms, "a slice per tick"
+    assert asked.reply["ok"]
+    assert asked.reply["index"] > useless
+
+
 def test_what_is_behind_a_snapshot_on_its_way_stays() -> None:
     """The receiver goes on there; all others have it already."""
     profile = msgspec.structs.replace(SNAPPY, applied_bytes=0, job_us=(20_000, 40_000))

@@ -55,6 +55,21 @@ def compacted_leader() -> Raft:
     return raft
 
 
+def test_commits_wait_for_a_snapshot_only_where_too_few_others_are_heard() -> None:
+    """Then it is taken without regard for others (``node/pace.py``)."""
+    raft = compacted_leader()
+    turn(raft, rejection("n2", term=2, prev=5, conflict=(0, 1)))
+    with_n3 = raft.commits_wait_for_snapshot
+
+    for _ in range(raft.state.options.election_ticks_min):
+        raft.tick()
+        raft.step(rejection("n2", term=2, prev=5, conflict=(0, 1)))
+
+    assert raft.is_leader
+    assert not with_n3
+    assert raft.commits_wait_for_snapshot
+
+
 def test_a_compacted_log_keeps_the_term_of_its_base() -> None:
     """The entry before the first one kept must still match (§7)."""
     raft = compacted_leader()
