@@ -280,7 +280,7 @@ REPLICATION_BUGS = (
                 "if False:",
             ),
             Edit(f"{_VANGUARD}:review", "is_time\n        or not", "not"),
-            Edit(f"{_VANGUARD}:on_disconnected", "vanguard.peers = None", "pass"),
+            Edit(f"{_VANGUARD}:on_disconnected", "_disband(state)", "pass"),
         ),
     ),
     Bug(

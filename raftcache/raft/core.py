@@ -159,11 +159,14 @@ class Raft:
     def retire(self) -> None:
         """Take in that this server was removed for good: it stands for no election (§4.2.3).
 
-        Its own log may not tell, as nobody sends it the entry that removed it.
+        Its own log may not tell, as nobody sends it the entry that removed it. Nor does anybody
+        answer it about reads: they are refused.
         """
-        self.state.is_retired = True
-        if self.state.role in (Role.PRE_CANDIDATE, Role.CANDIDATE):
-            roles.become_follower(self.state, self.current_term, None)
+        state = self.state
+        state.is_retired = True
+        if state.role is not Role.LEADER:
+            roles.become_follower(state, self.current_term, None)
+            state.reads_refused.extend(state.questions.take_all())
 
     def propose(self, data: bytes) -> Index:
         """Append a batch of commands as one entry.

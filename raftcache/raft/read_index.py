@@ -71,8 +71,7 @@ def rule_start_round(state: RaftState) -> None:
     members = state.progress  # Of those, some may have been removed since.
     witnesses = [peer for peer in state.read_witnesses if peer in members]
     askers = [peer for peer in state.read_askers_under_way if peer in members]
-    if askers:
-        vanguard.bring_up(state)
+    vanguard.bring_up(state, askers)
     is_time = state.read_ticks >= state.options.heartbeat_ticks
     if is_time or not _are_majority(state, witnesses):
         _ask_all(state)

@@ -53,12 +53,14 @@ class Vanguard:
         peers: who is sent entries at once; None: everybody is.
         configuration_index: the configuration in which they are a majority.
         rear_index: how much of the log all others may be sent.
+        race_index: the first entry that everybody was sent at once; who commits it, is chosen.
         overdue_index: the log's end at the last tick; uncommitted at the next one, it goes to all.
     """
 
     peers: frozenset[ServerId] | None = None
     configuration_index: Index = 0
     rear_index: Index = 0
+    race_index: Index = 0
     overdue_index: Index = 0
 
 

@@ -7,11 +7,14 @@ for. So entries go at once to those followers only who were the quickest to stor
 message. The paper leaves open when a leader sends (§5.3); what a majority is, and what it takes to
 commit, is untouched.
 
-The vanguard is chosen anew once in a heartbeat's time: then entries go to everybody, and whose
-disks commit them are the next one. It is disbanded at once when it leaves an entry uncommitted for
-a tick, when one of it is gone, when the configuration changes, and when the leadership is handed
-over. So nobody is waited for who is dead, slow, cut off or full for more than two ticks.
+The vanguard is chosen anew once in a heartbeat's time: it is disbanded, so that entries go to all,
+and those are the next one whose disks commit the first of them that all were sent alike. It is
+disbanded at once when it leaves an entry uncommitted for a tick, when one of it is gone, when the
+configuration changes, and when the leadership is handed over. So nobody is waited for who is dead,
+slow, cut off or full for more than two ticks.
 """
+
+from collections.abc import Iterable
 
 from .quorum import has_quorum
 from .state import RaftState
@@ -24,33 +27,30 @@ def on_tick(state: RaftState) -> None:
         return
     vanguard = state.vanguard
     if state.commit_index < vanguard.overdue_index:
-        vanguard.peers = None
+        _disband(state)
     vanguard.overdue_index = state.log.last_index
     vanguard.rear_index = state.commit_index
 
 
 def on_disconnected(state: RaftState, server_id: ServerId) -> None:
     """Wait no longer for a follower whose process is gone."""
-    vanguard = state.vanguard
-    if vanguard.peers is not None and server_id in vanguard.peers:
-        vanguard.peers = None
+    if state.vanguard.peers is not None and server_id in state.vanguard.peers:
+        _disband(state)
 
 
 def choose(state: RaftState) -> None:
-    """Make those the vanguard whose disks committed the newest entry, if there is none now.
+    """Make the voters the vanguard whose disks committed the newest entry, if it is to be chosen.
 
     The leader counts itself only if its own disk was among them; one that hangs is not waited for.
     """
-    vanguard = state.vanguard
-    if vanguard.peers is not None:
+    vanguard, index = state.vanguard, state.commit_index
+    if vanguard.peers is not None or index < vanguard.race_index:
         return
-    index, chosen = state.commit_index, set[ServerId]()
-    if state.persisted_index >= index:
-        chosen.add(state.server_id)
+    chosen = {state.server_id} if state.persisted_index >= index else set[ServerId]()
     for peer, progress in state.progress.items():  # in the servers' order
-        if progress.match_index >= index and not has_quorum(
-            state.configuration, chosen.__contains__
-        ):
+        if has_quorum(state.configuration, chosen.__contains__):
+            break
+        if progress.match_index >= index and state.configuration.is_voter(peer):
             chosen.add(peer)
     vanguard.peers = frozenset(chosen)
     vanguard.configuration_index = state.configurations[-1][0]
@@ -59,14 +59,13 @@ def choose(state: RaftState) -> None:
 
 def review(state: RaftState, *, is_time: bool) -> None:
     """Disband the vanguard if it is time to choose anew, or if it will not do any more."""
-    vanguard = state.vanguard
     if (
         is_time
         or not state.options.majority_first
-        or vanguard.configuration_index != state.configurations[-1][0]
+        or state.vanguard.configuration_index != state.configurations[-1][0]
         or state.transfer_target is not None  # Who is to lead next must have everything.
     ):
-        vanguard.peers = None
+        _disband(state)
 
 
 def last_index_for(state: RaftState, peer: ServerId) -> Index:
@@ -77,6 +76,17 @@ def last_index_for(state: RaftState, peer: ServerId) -> Index:
     return vanguard.rear_index
 
 
-def bring_up(state: RaftState) -> None:
-    """Let the rear have what is committed now: somebody there reads."""
-    state.vanguard.rear_index = state.commit_index
+def bring_up(state: RaftState, peers: Iterable[ServerId]) -> None:
+    """Let the rear have what is committed now, if any of ``peers``, who read, is there."""
+    vanguard = state.vanguard
+    if vanguard.peers is not None and not vanguard.peers.issuperset(peers):
+        vanguard.rear_index = state.commit_index
+
+
+def _disband(state: RaftState) -> None:
+    """Send entries to all. The next vanguard is told by the first entry that all get alike."""
+    vanguard = state.vanguard
+    if vanguard.peers is not None:
+        vanguard.peers = None
+        # What is in the log already, the old vanguard has had for longer than the others.
+        vanguard.race_index = state.log.last_index + 1

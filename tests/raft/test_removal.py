@@ -6,6 +6,7 @@ from raftcache.raft.messages import (
     AppendEntries,
     PreVote,
     PreVoteResponse,
+    ReadIndex,
     RequestVote,
     RequestVoteResponse,
     TimeoutNow,
@@ -140,6 +141,23 @@ def test_who_learns_from_others_that_it_was_removed_stands_for_no_election() -> 
 
     assert out == []
     assert (role(raft), raft.current_term) == (Role.FOLLOWER, 0)
+
+
+def test_who_learns_from_others_that_it_was_removed_asks_them_about_no_read() -> None:
+    """Nobody answers it: the reads are refused, and it asks no more."""
+    raft = core("n1")
+    turn(raft, append("n2", term=1))
+    raft.read_index("a")
+    asked = of(turn(raft), ReadIndex)
+    raft.read_index("b")
+
+    raft.retire()
+    ready = raft.ready()
+    out = tick(raft, 10 * raft.state.options.heartbeat_ticks)
+
+    assert len(asked) == 1
+    assert sorted(ready.reads_refused) == ["a", "b"]
+    assert of([*ready.messages, *out], ReadIndex) == []
 
 
 def test_who_is_removed_while_its_disk_takes_its_own_vote_asks_nobody() -> None:

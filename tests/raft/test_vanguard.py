@@ -76,10 +76,13 @@ def test_what_is_uncommitted_for_a_tick_goes_to_everybody() -> None:
     on_its_way = sent(tick(raft, 1))
     overdue = sent(tick(raft, 1))
     stored(raft, "n3")
+    race = proposed(raft)
+    stored(raft, "n3")
 
     assert on_its_way == {}, "it may have been proposed just before the tick"
     assert overdue == {"n3": [2]}
-    assert proposed(raft) == {"n3": [3]}, "who was quicker is the vanguard now"
+    assert race == {"n2": [3], "n3": [3]}
+    assert proposed(raft) == {"n3": [4]}, "who was quicker is the vanguard now"
 
 
 def test_once_in_a_heartbeats_time_everybody_is_sent_what_there_is() -> None:
@@ -90,13 +93,44 @@ def test_once_in_a_heartbeats_time_everybody_is_sent_what_there_is() -> None:
         stored(raft, "n2")
         tick(raft, 1)
     stored(raft, "n2", "n3")
-    raft.propose(b"x")
-    everybody = sent(tick(raft, 1))
+    tick(raft, 1)
+    everybody = proposed(raft)
 
     stored(raft, "n3")
 
     assert everybody == {"n2": [11], "n3": [11]}
     assert proposed(raft) == {"n3": [12]}
+
+
+def test_the_next_vanguard_is_told_by_an_entry_that_all_were_sent_alike() -> None:
+    """What the old one was sent before, it acknowledges first even where it is the slower one."""
+    raft = settled()
+    for _ in range(9):
+        proposed(raft)
+        stored(raft, "n2")
+        tick(raft, 1)
+    ahead = proposed(raft)
+    tick(raft, 1)
+
+    stored(raft, "n2")
+    both = proposed(raft)
+    stored(raft, "n3")
+
+    assert ahead == {"n2": [11]}
+    assert both == {"n2": [12], "n3": [12]}
+    assert proposed(raft) == {"n3": [13]}
+
+
+def test_a_learner_takes_no_voters_place() -> None:
+    """No commit comes of what it stores (thesis §4.2.1), however quick it is."""
+    raft = settled("n1 n3 n4", learners="n2")
+    tick(raft, OPTIONS.heartbeat_ticks)
+    proposed(raft)
+    stored(raft, "n2")
+
+    stored(raft, "n4")
+
+    assert raft.state.vanguard.peers == frozenset({"n1", "n4"})
 
 
 def test_a_follower_whose_process_is_gone_is_not_waited_for() -> None:
