@@ -5,10 +5,12 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EXIT_OK, NoCluster, UsageError
 from ..spec_values import NODES_MAX
@@ -95,13 +97,9 @@ def _perform(
     scenario: "Scenario | None",
 ) -> int:
     """Run the command to its end, whatever that is; return what a shell would."""
-    child = subprocess.Popen(
-        command,
-        env={**os.environ, ENDPOINTS: endpoints},
-        # Its output is the result, unless that is to be a document.
-        stdout=sys.stderr if console.as_json else None,
-    )
+    child, held_back = start_command(console, command, {ENDPOINTS: endpoints})
     try:
+        held_back.let_go()
         if scenario is not None:
             _disturb(console, site, child, scenario)
         code = child.wait()
@@ -111,6 +109,50 @@ def _perform(
         end_command(child)
         raise
     return code if code >= 0 else EXIT_SIGNALLED - code
+
+
+class HeldBackSignals:
+    """Those that would interrupt this process, from now until they are let go.
+
+    One that struck while a command is started could leave it running, and nobody to end it.
+    """
+
+    def __init__(self) -> None:
+        self._came: dict[int, FrameType | None] = {}
+        self._handlers: dict[int, Any] = {}
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            handler = signal.getsignal(signum)
+            if callable(handler):  # What is ignored stays so.
+                self._handlers[signum] = handler
+                signal.signal(signum, self._note)
+
+    def let_go(self) -> None:
+        """Hear them again, and what came meanwhile now."""
+        for signum, handler in self._handlers.items():
+            signal.signal(signum, handler)
+        for signum, frame in self._came.items():
+            self._handlers[signum](signum, frame)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self._came[signum] = frame
+
+
+def start_command(
+    console: Console, command: list[str], environment: dict[str, str]
+) -> "tuple[subprocess.Popen[bytes], HeldBackSignals]":
+    """Start a command; signals are to be let go where they lead to its end."""
+    held_back = HeldBackSignals()
+    try:
+        child = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            # Its output is the result, unless that is to be a document.
+            stdout=sys.stderr if console.as_json else None,
+        )
+    except BaseException:
+        held_back.let_go()
+        raise
+    return child, held_back
 
 
 def end_command(child: "subprocess.Popen[bytes]") -> int:

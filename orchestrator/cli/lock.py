@@ -5,11 +5,9 @@ is refused once another holds the lock, whatever this process believes.
 """
 
 import argparse
-import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,7 @@ from ..errors import EXIT_TRY_AGAIN, NoCluster, TryAgain, UsageError
 from ..state import ClusterState, load_existing
 from ..units import parse_duration_ms
 from .call import Call
-from .command import ENDPOINTS, EXIT_SIGNALLED, end_command, lookup
+from .command import ENDPOINTS, EXIT_SIGNALLED, end_command, lookup, start_command
 from .console import Console
 from .status import seconds_of
 from .verbs import Verb
@@ -122,16 +120,14 @@ def _check_cluster(client: "Client[bytes]", state: ClusterState) -> None:
 def _perform(console: Console, held: "Held", command: list[str], endpoints: list[str]) -> int:
     """Run the command; warn when the lease is at risk, and end the command when it is lost."""
     environment = {
-        **os.environ,
         ENDPOINTS: ",".join(endpoints),
         FENCE_KEY: held.fence.key.decode(),
         FENCE_CREATE_REV: str(held.fence.create_rev),
     }
-    child = subprocess.Popen(
-        command, env=environment, stdout=sys.stderr if console.as_json else None
-    )
+    child, held_back = start_command(console, command, environment)
     warned = False
     try:
+        held_back.let_go()
         while (code := _wait(child)) is None:
             if held.lost:
                 console.note(f"the lock is lost: ending {shlex.join(command)[:60]}")

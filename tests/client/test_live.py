@@ -273,3 +273,45 @@ def test_a_plain_kill_ends_the_command_before_its_lock_is_free(
         with pytest.raises(ProcessLookupError):
             os.kill(int(mark.read_text()), 0)
         assert not list(cache.keys("lock/k/"))
+
+
+STRUCK_IN_POPEN = """
+import os, signal, subprocess, sys
+from orchestrator.cli import main
+
+started = subprocess.Popen
+
+def struck(command, *arguments, **options):
+    child = started(command, *arguments, **options)
+    if command == ["sleep", "600"]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        sys.stderr.write(f"{child.pid}\\n")
+    return child
+
+subprocess.Popen = struck
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("verb", [("lock", "k"), ("run", "--nodes", "1")])
+def test_a_kill_while_a_command_is_started_ends_it_too(
+    verb: tuple[str, ...], raft_cluster: RaftCluster, tmp_path: Path
+) -> None:
+    """It struck between the fork and the word of it, and nobody was left to end the command."""
+    said = tmp_path / "stderr"
+    with said.open("w") as stderr:  # A pipe would be the command's too.
+        done = subprocess.run(
+            [
+                *(sys.executable, "-P", "-c", STRUCK_IN_POPEN),
+                *("--state", str(raft_cluster.cluster.paths.state), *verb, "--", "sleep", "600"),
+            ],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=stderr,
+            stderr=stderr,
+            check=False,
+        )
+
+    assert done.returncode == 128 + 15, said.read_text()
+    [child] = [int(line) for line in said.read_text().splitlines() if line.isdecimal()]
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
