@@ -274,12 +274,7 @@ REPLICATION_BUGS = (
         (),
         "§5.3: any majority commits, and a follower that fails holds nobody up",
         (
-            Edit(
-                f"{_VANGUARD}:on_tick",
-                "if state.commit_index < vanguard.overdue_index:",
-                "if False:",
-            ),
-            Edit(f"{_VANGUARD}:review", "is_time\n        or not", "not"),
+            Edit(f"{_VANGUARD}:on_tick", "_disband(state)", "pass"),
             Edit(f"{_VANGUARD}:on_disconnected", "_disband(state)", "pass"),
         ),
     ),

@@ -140,7 +140,7 @@ def rule_send_entries(state: RaftState) -> None:
     heartbeat = state.heartbeat_ticks >= state.options.heartbeat_ticks
     if heartbeat:
         state.heartbeat_ticks = 0
-    vanguard.review(state, is_time=heartbeat)
+    vanguard.review(state)
     base_index = state.log.base_index
     for peer, progress in state.progress.items():  # in the servers' order
         if progress.next_index <= base_index:

@@ -51,6 +51,7 @@ class Vanguard:
 
     Attributes:
         peers: who is sent entries at once; None: everybody is.
+        ticks: ticks since they were chosen.
         configuration_index: the configuration in which they are a majority.
         rear_index: how much of the log all others may be sent.
         race_index: the first entry that everybody was sent at once; who commits it, is chosen.
@@ -58,6 +59,7 @@ class Vanguard:
     """
 
     peers: frozenset[ServerId] | None = None
+    ticks: int = 0
     configuration_index: Index = 0
     rear_index: Index = 0
     race_index: Index = 0

@@ -7,7 +7,7 @@ for. So entries go at once to those followers only who were the quickest to stor
 message. The paper leaves open when a leader sends (§5.3); what a majority is, and what it takes to
 commit, is untouched.
 
-The vanguard is chosen anew once in a heartbeat's time: it is disbanded, so that entries go to all,
+The vanguard is chosen anew once in an election timeout: it is disbanded, so that entries go to all,
 and those are the next one whose disks commit the first of them that all were sent alike. It is
 disbanded at once when it leaves an entry uncommitted for a tick, when one of it is gone, when the
 configuration changes, and when the leadership is handed over. So nobody is waited for who is dead,
@@ -22,11 +22,16 @@ from .types import Index, Role, ServerId
 
 
 def on_tick(state: RaftState) -> None:
-    """Let the rear have what is committed, and all have what the vanguard left uncommitted."""
+    """Let the rear have what is committed, and all have what the vanguard left uncommitted.
+
+    Once in an election timeout let all of them show how quick they are.
+    """
     if state.role is not Role.LEADER:
         return
     vanguard = state.vanguard
-    if state.commit_index < vanguard.overdue_index:
+    vanguard.ticks += 1
+    is_time = vanguard.ticks >= state.options.election_ticks_min
+    if is_time or state.commit_index < vanguard.overdue_index:
         _disband(state)
     vanguard.overdue_index = state.log.last_index
     vanguard.rear_index = state.commit_index
@@ -53,15 +58,15 @@ def choose(state: RaftState) -> None:
         if progress.match_index >= index and state.configuration.is_voter(peer):
             chosen.add(peer)
     vanguard.peers = frozenset(chosen)
+    vanguard.ticks = 0
     vanguard.configuration_index = state.configurations[-1][0]
     vanguard.rear_index = state.commit_index
 
 
-def review(state: RaftState, *, is_time: bool) -> None:
-    """Disband the vanguard if it is time to choose anew, or if it will not do any more."""
+def review(state: RaftState) -> None:
+    """Disband the vanguard if it will not do any more."""
     if (
-        is_time
-        or not state.options.majority_first
+        not state.options.majority_first
         or state.vanguard.configuration_index != state.configurations[-1][0]
         or state.transfer_target is not None  # Who is to lead next must have everything.
     ):

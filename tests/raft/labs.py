@@ -83,9 +83,13 @@ def entries_sent(network: Network) -> Iterator[AppendEntries]:
 
 
 class Compacting(Network):
-    """Each server takes a snapshot of its own once it has applied ``EVERY`` more entries."""
+    """Each server takes a snapshot of its own once it has applied ``EVERY`` more entries.
 
-    EVERY = 10
+    The log keeps a tail of ``KEPT`` before it, as a node's does: who gets what is committed with
+    the next tick needs no snapshot.
+    """
+
+    EVERY, KEPT = 10, 2
 
     def settle(self) -> None:
         """Let everything come to rest, then let those compact whose turn it is."""
@@ -93,7 +97,7 @@ class Compacting(Network):
         for _name, server in sorted(self.servers.items()):
             state = server.raft.state
             if state.last_applied - state.log.base_index >= self.EVERY:
-                server.take_snapshot()
+                server.take_snapshot(keep=self.KEPT)
         self.check()
 
 

@@ -38,6 +38,13 @@ def stored(raft: Raft, *peers: ServerId) -> dict[ServerId, list[Index]]:
     return sent(turn(raft, *[success(peer, term=1, match_index=index) for peer in peers]))
 
 
+def until_it_is_chosen_anew(raft: Raft, *peers: ServerId) -> None:
+    """Let an election timeout pass in which servers are heard."""
+    for _ in range(OPTIONS.election_ticks_min):
+        tick(raft, 1)
+        stored(raft, *peers)
+
+
 def test_an_entry_goes_at_once_to_a_majority_and_to_the_others_with_the_next_tick() -> None:
     """Which then get all that was committed meanwhile, in one message."""
     raft = settled()
@@ -85,10 +92,10 @@ def test_what_is_uncommitted_for_a_tick_goes_to_everybody() -> None:
     assert proposed(raft) == {"n3": [4]}, "who was quicker is the vanguard now"
 
 
-def test_once_in_a_heartbeats_time_everybody_is_sent_what_there_is() -> None:
+def test_once_in_an_election_timeout_everybody_is_sent_what_there_is() -> None:
     """So that a follower that is merely the slower one does not stay the vanguard."""
     raft = settled()
-    for _ in range(9):
+    for _ in range(OPTIONS.election_ticks_min - 1):
         proposed(raft)
         stored(raft, "n2")
         tick(raft, 1)
@@ -98,14 +105,14 @@ def test_once_in_a_heartbeats_time_everybody_is_sent_what_there_is() -> None:
 
     stored(raft, "n3")
 
-    assert everybody == {"n2": [11], "n3": [11]}
-    assert proposed(raft) == {"n3": [12]}
+    assert everybody == {"n2": [31], "n3": [31]}
+    assert proposed(raft) == {"n3": [32]}
 
 
 def test_the_next_vanguard_is_told_by_an_entry_that_all_were_sent_alike() -> None:
     """What the old one was sent before, it acknowledges first even where it is the slower one."""
     raft = settled()
-    for _ in range(9):
+    for _ in range(OPTIONS.election_ticks_min - 1):
         proposed(raft)
         stored(raft, "n2")
         tick(raft, 1)
@@ -116,15 +123,15 @@ def test_the_next_vanguard_is_told_by_an_entry_that_all_were_sent_alike() -> Non
     both = proposed(raft)
     stored(raft, "n3")
 
-    assert ahead == {"n2": [11]}
-    assert both == {"n2": [12], "n3": [12]}
-    assert proposed(raft) == {"n3": [13]}
+    assert ahead == {"n2": [31]}
+    assert both == {"n2": [32], "n3": [32]}
+    assert proposed(raft) == {"n3": [33]}
 
 
 def test_a_learner_takes_no_voters_place() -> None:
     """No commit comes of what it stores (thesis §4.2.1), however quick it is."""
     raft = settled("n1 n3 n4", learners="n2")
-    tick(raft, OPTIONS.heartbeat_ticks)
+    until_it_is_chosen_anew(raft, "n3", "n4")
     proposed(raft)
     stored(raft, "n2")
 
@@ -175,7 +182,7 @@ def test_a_leader_whose_disk_is_slow_is_no_part_of_the_vanguard() -> None:
     """Two followers commit without it (thesis §10.2.1): both are needed then."""
     raft = leader(began_with=conf("n1 n2 n3"), options=OPTIONS)
     turn(raft, *[success(peer, term=1, match_index=1) for peer in ("n2", "n3")])
-    tick(raft, OPTIONS.heartbeat_ticks)
+    until_it_is_chosen_anew(raft, "n2", "n3")
     raft.propose(b"x")
     late = raft.ready()
 
