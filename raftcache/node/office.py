@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from ..raft.types import Role, ServerId
-from .status import is_caught_up
 
 if TYPE_CHECKING:
     from .server import Server
@@ -24,7 +23,7 @@ class Office:
         server, state = self._server, self._server.raft.state
         role, term, leader = state.role, state.current_term, state.leader_id
         if (role, term, leader) == (self._role, self._term, self._leader):
-            if not self._was_ready and is_caught_up(server):
+            if not self._was_ready and server.keeping_up.has_caught_up:
                 self._was_ready = True
                 server.events.tell("ready", term)
             return

@@ -29,6 +29,7 @@ from .detection import LeaderWatch
 from .disk_watch import DiskWatch
 from .events import EventBridge
 from .keeper import SnapshotKeeper, position_of
+from .keeping_up import KeepingUp
 from .membership import Membership
 from .office import Office
 from .outbox import Outbox, Outgoing
@@ -122,6 +123,7 @@ class Server:
         self.snapshot_waiting: list[Pending] = []
         self.transfers, self.disk = Transfers(self), DiskWatch(self)
         self.chores, self.office = Chores(self), Office(self)
+        self.keeping_up = KeepingUp(self)
         self._repeats = Repeats()
         self._first_term = self.raft.current_term
         self._header_leader: ServerId | None = None
@@ -185,6 +187,7 @@ class Server:
         self.chores.are_due = True
         self.disk.on_tick()
         self.raft.tick()
+        self.keeping_up.on_tick()
         self.upkeep.on_tick()
         self.refresh_header()
         self.desk.retry_waiting()

@@ -29,7 +29,7 @@ def status_fields(server: "Server") -> dict[str, Any]:
         "applied": server.store.last_applied,
         "last_index": state.log.last_index,
         "snapshot_index": _snapshot_index(server),
-        "caught_up": is_caught_up(server),
+        "caught_up": server.keeping_up.has_caught_up,
         "peers": _peers(server),
         "sizes": {
             "keys": server.store.key_count,
@@ -122,20 +122,6 @@ def _leaves(configuration: Configuration, member: Member) -> bool:
 
 def _commit(server: "Server") -> int:
     return server.raft.state.commit_index
-
-
-def is_caught_up(server: "Server") -> bool:
-    """Tell whether this node has applied what its leader had committed when last heard."""
-    state = server.raft.state
-    applied = server.store.last_applied
-    if state.role is Role.LEADER:
-        return state.term_start_index <= state.commit_index == applied
-    return (
-        state.leader_id is not None
-        and state.leader_commit is not None
-        and applied >= state.leader_commit > 0
-        and state.log.term_at(state.leader_commit) == state.current_term
-    )
 
 
 def _alarms(server: "Server") -> list[str]:
