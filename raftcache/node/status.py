@@ -96,8 +96,7 @@ def _member(server: "Server", configuration: Configuration, member: Member) -> d
     if server_id == raft.state.server_id and raft.is_leader:
         caught_up, match_index = True, raft.state.persisted_index
     elif progress is not None:
-        match_index = progress.match_index
-        caught_up = raft.is_caught_up(server_id) if learns else match_index >= _commit(server)
+        caught_up, match_index = raft.is_caught_up(server_id), progress.match_index
     return {
         "id": member.node_id,
         "incarnation": member.incarnation,
@@ -118,10 +117,6 @@ def _leaves(configuration: Configuration, member: Member) -> bool:
     if configuration.is_joint:
         return server_id not in (*configuration.voters, *configuration.learners)
     return bool(member.change) and server_id in configuration.voters
-
-
-def _commit(server: "Server") -> int:
-    return server.raft.state.commit_index
 
 
 def _alarms(server: "Server") -> list[str]:

@@ -205,9 +205,9 @@ class Raft:
         """
         return membership.change(self.state, target)
 
-    def is_caught_up(self, learner: ServerId) -> bool:
-        """Tell whether a learner could vote without holding commits up (thesis §4.2.1)."""
-        return membership.is_caught_up(self.state, learner)
+    def is_caught_up(self, peer: ServerId) -> bool:
+        """Tell whether another server's vote would not hold commits up (thesis §4.2.1)."""
+        return membership.is_caught_up(self.state, peer)
 
     def is_too_slow(self, learner: ServerId) -> bool:
         """Tell whether a learner is still behind after ten rounds: give up (thesis §4.2.1)."""

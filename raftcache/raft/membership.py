@@ -63,12 +63,12 @@ def is_in_progress(state: RaftState) -> bool:
     return configuration.is_joint or index > state.commit_index
 
 
-def is_caught_up(state: RaftState, learner: ServerId) -> bool:
-    """Tell whether the learner's last round was shorter than an election timeout (§4.2.1).
+def is_caught_up(state: RaftState, peer: ServerId) -> bool:
+    """Tell whether the other's last round was shorter than an election timeout (§4.2.1).
 
     It must be there still, and take entries as they come: once it votes, commits may wait for it.
     """
-    progress = state.progress.get(learner)
+    progress = state.progress.get(peer)
     if progress is None or progress.catch_up is None:
         return False
     return (
@@ -113,14 +113,14 @@ def may_take_part(state: RaftState, server_id: ServerId) -> bool:
 
 
 def on_tick(state: RaftState) -> None:
-    """Let one tick pass in the rounds of the learners."""
+    """Let one tick pass in the rounds of all others.
+
+    A learner's decide when it may vote; a voter's tell whoever asks for the members.
+    """
     if state.role is not Role.LEADER:
         return
-    for learner in state.configuration.learners:
-        # A server that is being made a learner may be the leader itself.
-        progress = state.progress.get(learner)
-        if progress is not None:
-            _tick_round(progress, state.log.last_index, state.options.election_ticks_min)
+    for progress in state.progress.values():
+        _tick_round(progress, state.log.last_index, state.options.election_ticks_min)
 
 
 def rule_complete_change(state: RaftState) -> None:

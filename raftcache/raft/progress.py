@@ -28,9 +28,9 @@ class ProgressState(Enum):
 
 @dataclass(slots=True)
 class CatchUp:
-    """The rounds in which a learner catches up (thesis §4.2.1, Figure 4.5).
+    """The rounds in which a follower catches up (thesis §4.2.1, Figure 4.5).
 
-    A round brings the learner everything that the leader had when the round began.
+    A round brings it everything that the leader had when the round began.
 
     Attributes:
         goal: the leader's last index when the present round began.
@@ -61,7 +61,7 @@ class Progress:
         read_round: the newest round of leadership confirmation that it acknowledged.
         fit_to_lead: what it last said of its disk.
         ticks_since_contact: ticks since its last answer in this term, or since the term began.
-        catch_up: the rounds of a learner; None for a voter, or before its first tick.
+        catch_up: its rounds; None before its first tick.
     """
 
     next_index: Index

@@ -1,6 +1,7 @@
 """A node is ready while nothing is the matter, and behind once it falls behind."""
 
 from orchestrator.simulation.cluster import SimulatedCluster
+from raftcache.node.status import members_fields
 from raftcache.protocol.peer import PeerFrame
 from raftcache.raft.messages import AppendEntries
 
@@ -16,11 +17,18 @@ def lacks_what_it_heard_of(cluster: SimulatedCluster, name: str) -> bool:
     return server.store.last_applied < (server.raft.state.leader_commit or 0)
 
 
+def slow_members(cluster: SimulatedCluster, leader: str) -> list[str]:
+    """Return who has not caught up, as the leader tells of its members."""
+    members = members_fields(cluster.process(leader).server)["members"]
+    return [member["id"] for member in members if not member["caught_up"]]
+
+
 def test_under_load_a_node_is_ready_whenever_one_looks() -> None:
     """What is on its way at that moment does not count; there always is something."""
     cluster, leader, followers = elected()
     for name in cluster.names:
         cluster.run_until(lambda name=name: has_caught_up(cluster, name))  # type: ignore[misc]
+    cluster.run_until(lambda: slow_members(cluster, leader) == [])
     found_lacking = 0
     calls = [cluster.request(leader, "incr", key=b"n") for _ in range(4)]
 
@@ -29,6 +37,7 @@ def test_under_load_a_node_is_ready_whenever_one_looks() -> None:
         cluster.run_ms(1)
         found_lacking += any(lacks_what_it_heard_of(cluster, name) for name in followers)
         assert all(has_caught_up(cluster, name) for name in cluster.names)
+        assert slow_members(cluster, leader) == []
 
     assert found_lacking > 50, "otherwise this shows nothing"
 
@@ -51,10 +60,12 @@ def test_a_node_that_is_short_of_entries_for_an_election_timeout_is_behind() -> 
     assert cluster.ask(follower, "status")["caught_up"] is False
     cluster.run_ms(2_000)
     assert not has_caught_up(cluster, follower), "it has had nothing since"
+    assert slow_members(cluster, leader) == [follower]
 
     cluster.network.blocks = None
     cluster.run_until(lambda: has_caught_up(cluster, follower))
     assert not lacks_what_it_heard_of(cluster, follower)
+    cluster.run_until(lambda: slow_members(cluster, leader) == [])
 
 
 def test_a_node_whose_last_round_took_too_long_has_not_caught_up() -> None:
