@@ -127,6 +127,8 @@ class Elections:
 
     def _on_order(self, source: "Process", message: TimeoutNow) -> None:
         log, disk = source.server.raft.state.log, self._log_of(message.target)
+        if disk is not None and disk.hard_state.current_term > message.term:
+            return  # Its order comes too late, and what it knew of that log may be replaced.
         whole = disk is None or disk.has(log.last_index, log.last_term)
         assert whole, f"only who has the whole log is told to campaign: {message} (thesis §3.10)"
 
