@@ -15,7 +15,8 @@ class KeepingUp:
     the last tick has committed. Who says at each look that it lacks that is ready now and behind
     the next moment, though nothing is the matter. So a round begins with what the leader had
     committed when last heard, and ends when this node has applied it; who ended the last one in
-    less than an election timeout, and has been in this one for less, has caught up.
+    less than an election timeout, and has been in this one for less, has caught up. What it lacks,
+    it heard of less than two election timeouts ago.
     """
 
     def __init__(self, server: "Server") -> None:
